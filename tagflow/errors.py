@@ -1,0 +1,50 @@
+"""What can go wrong in tagflow's own work, each with its exit code and a cure.
+
+A *finding* (see :mod:`tagflow.findings`) is something wrong in the data; an error here means that
+tagflow could not do what was asked.
+"""
+
+from __future__ import annotations
+
+DONE, FINDINGS, USAGE, FAILURE, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+class TagflowError(Exception):
+    """tagflow could not do its work. `message` names the file, `cure` says what to do next."""
+
+    exit_code = FAILURE
+
+    def __init__(self, message: str, cure: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+
+class UsageProblem(TagflowError):
+    """The command was given something that it cannot mean (exit 2)."""
+
+    exit_code = USAGE
+
+
+class ConfigError(TagflowError):
+    """A `tagflow.toml` that cannot be read or holds what tagflow does not know (exit 3)."""
+
+
+class OntologyError(TagflowError):
+    """An ontology folder that cannot be loaded (exit 3)."""
+
+
+class SourceError(TagflowError):
+    """A folder of captions that cannot be read or written (exit 3)."""
+
+
+class AuditError(TagflowError):
+    """An audit or a run record that is missing, damaged or not tagflow's (exit 3)."""
+
+
+class VocabularyMissing(TagflowError):
+    """No copy of CLIP's vocabulary is to be had on this machine (exit 3)."""
+
+
+class EncoderError(TagflowError):
+    """The text encoders are missing, damaged or not SDXL's (exit 3)."""
