@@ -1,0 +1,53 @@
+"""How well the ontology classifies labelled tags: `python benchmarks/ontology.py labels.csv` (tag,category).
+
+Prints accuracy, macro F1 over the categories that occur, what was taken for what, and each error with its rule.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tagflow.ontology import Ontology
+
+
+def macro_f1(pairs: Counter[tuple[str, str]], categories: list[str]) -> float:
+    """Return the mean F1 over `categories`, from counts of (labelled, given)."""
+    scores = []
+    for category in categories:
+        hits = pairs[category, category]
+        labelled = sum(n for (label, _), n in pairs.items() if label == category)
+        given = sum(n for (_, verdict), n in pairs.items() if verdict == category)
+        scores.append(2 * hits / (labelled + given))
+    return sum(scores) / len(scores)
+
+
+def print_confusion(pairs: Counter[tuple[str, str]], categories: tuple[str, ...]) -> None:
+    """Print a row for each labelled category, a column for each given one."""
+    print(f"{'labelled / given':>16} " + " ".join(f"{name[:5]:>5}" for name in categories))
+    for label in categories:
+        cells = " ".join(f"{pairs[label, given] or '.':>5}" for given in categories)
+        print(f"{label:>16} {cells}")
+
+
+def main(path: str) -> None:
+    """Measure the built-in ontology on the labelled tags in `path`."""
+    ontology = Ontology.load()
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        rows = [(row["tag"], row["category"], ontology.classify(row["tag"])) for row in csv.DictReader(file)]
+    pairs = Counter((label, verdict.category) for _, label, verdict in rows)
+    right = sum(n for (label, given), n in pairs.items() if label == given)
+    unknown = [tag for tag, _, verdict in rows if not verdict.known]
+    print_confusion(pairs, ontology.categories)
+    for tag, label, verdict in rows:
+        if label != verdict.category:
+            print(f"  {tag!r}: {label}, not {verdict.category} ({verdict.rule})")
+    print(f"unknown: {len(unknown)} ({', '.join(unknown[:60])})")
+    f1 = macro_f1(pairs, sorted({label for label, _ in pairs}))
+    print(f"{len(rows)} tags: accuracy {right / len(rows):.2%}, macro F1 {f1:.3f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,139 @@
+"""`tagflow-audit.parquet`: the last batch written down, and what was true of the run that made it.
+
+An audit is read as untrusted: its columns, types and digests are checked before anything relies on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tagflow.errors import AuditError
+from tagflow.schema import AUDIT, AUDIT_VERSION, rows
+from tagflow.sources.folder import sha256
+
+Verdict = Literal["pass", "fail", "uncertified"]
+
+_PREFIX = "tagflow."
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits in force. Similarities are cosines; tokens are counted without BOS and EOS."""
+
+    min_sim: float = 0.95
+    min_sim_each: float | None = None
+    max_tokens: int = 225
+    warn_tokens: int = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the audit's file metadata says of its run. Times are UTC, ISO 8601."""
+
+    run: str
+    command: str
+    version: str
+    ontology: str
+    ontology_hash: str
+    encoders: str
+    encoder_fingerprint: str
+    limits: Limits
+    options: dict[str, Any]
+    dataset_digest: str
+    verdict: Verdict
+    reasons: list[str]
+    sim_te1_mean: float | None
+    sim_te2_mean: float | None
+    started: str
+    finished: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit that was read and found whole."""
+
+    table: pa.Table
+    meta: Meta
+
+    def by_path(self) -> dict[str, dict[str, Any]]:
+        """The rows, by the caption's path."""
+        return {row["path"]: row for row in self.table.to_pylist()}
+
+
+def dataset_digest(table: pa.Table) -> str:
+    """SHA-256 over every caption's path and the digest of its bytes as the run left them."""
+    digest = hashlib.sha256()
+    for path, sha in sorted(zip(rows(table, "path"), rows(table, "sha256_file"), strict=True)):
+        digest.update(f"{path}\0{sha or ''}\0".encode())
+    return digest.hexdigest()
+
+
+def to_bytes(table: pa.Table, meta: Meta) -> bytes:
+    """The parquet file's bytes: the audit's columns only, one metadata key for each fact."""
+    facts = {f"{_PREFIX}{name}": _as_text(value) for name, value in asdict(meta).items()}
+    facts[f"{_PREFIX}schema"] = AUDIT_VERSION
+    table = table.select(AUDIT.names).cast(AUDIT).replace_schema_metadata(facts)
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def read_audit(file: Path) -> Audit | None:
+    """Read an audit; None where there is none. Raises AuditError for one that is damaged or not ours."""
+    if not file.exists():
+        return None
+    try:
+        table = pq.read_table(io.BytesIO(file.read_bytes()))
+        meta = _meta(table.schema.metadata or {})
+        table = table.cast(AUDIT)
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AuditError(
+            f"{file}: not an audit of this tagflow ({reason})", "move it away, then `tagflow run` again"
+        ) from error
+    _check_digests(file, table)
+    return Audit(table, meta)
+
+
+def _meta(facts: dict[bytes, bytes]) -> Meta:
+    text = {key.decode(): value.decode() for key, value in facts.items()}
+    if text[f"{_PREFIX}schema"] != AUDIT_VERSION:
+        raise ValueError(f"its schema is {text[f'{_PREFIX}schema']}")
+    given: dict[str, Any] = {}
+    for field in fields(Meta):
+        value = text[f"{_PREFIX}{field.name}"]
+        given[field.name] = value if field.type in ("str", "Verdict") else json.loads(value)
+    if given["verdict"] not in ("pass", "fail", "uncertified"):
+        raise ValueError(f"its verdict is {given['verdict']!r}")
+    given["limits"] = Limits(**given["limits"])
+    return Meta(**given)
+
+
+def _check_digests(file: Path, table: pa.Table) -> None:
+    """Texts must be those of their digests: an edited audit must not lend its originals to a proof."""
+    for text, digest in (("original", "sha256_original"), ("rewritten", "sha256_rewritten")):
+        for path, value, sha in zip(*(rows(table, name) for name in ("path", text, digest)), strict=True):
+            if value is not None and sha256(value.encode()) != sha:
+                raise AuditError(
+                    f"{file}: the {text} text of {path} does not match its digest",
+                    "the audit was altered; move it away, then `tagflow run` again",
+                )
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what is there; None where nothing is."""
+    given = [value for value in values if value is not None]
+    return sum(given) / len(given) if given else None

@@ -1,0 +1,68 @@
+"""`--clean`: what may be tidied in a caption when its owner asks for it, and only then.
+
+Removed: a byte order mark, CR in line ends, full-width commas (they become plain ones), empty tags, a
+trailing comma, and every later copy of a tag on a line. Prose lines keep every character between their ends.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tagflow.caption import Caption, Tag, parse, same_tag
+
+_LINE_ENDS = re.compile(r"\r\n?")
+_COMMAS = re.compile(r"\s*(?:[,，]\s*)+")
+_EDGE = re.compile(r"^\s*(?:[,，]\s*)+|\s*(?:[,，]\s*)+$")
+_UNTIDY = re.compile(r"，|,\s*,")
+
+
+def clean(text: str) -> str:
+    """The tidied text; a text with nothing to tidy comes back unchanged."""
+    text = _LINE_ENDS.sub("\n", text.removeprefix("\ufeff"))
+    caption = parse(text, wide_commas=True)
+    lines = text.split("\n")
+    for number, tags in _by_line(caption).items():
+        if not any(tag.kind == "prose" for tag in tags):
+            lines[number] = _clean_line(caption, tags)
+    return "\n".join(lines)
+
+
+def _by_line(caption: Caption) -> dict[int, list[Tag]]:
+    lines: dict[int, list[Tag]] = {}
+    for tag in caption.tags:
+        lines.setdefault(tag.line, []).append(tag)
+    return lines
+
+
+def _clean_line(caption: Caption, tags: list[Tag]) -> str:
+    """Rebuild one line from its tags. What stands between them becomes `, `; `|||` and `BREAK` stay."""
+    text = caption.text
+    begin = text.rfind("\n", 0, tags[0].start) + 1
+    end = text.find("\n", tags[-1].end)
+    end = len(text) if end < 0 else end
+    bounds = [begin, *(at for tag in tags for at in (tag.start, tag.end)), end]
+    gaps = [text[bounds[at] : bounds[at + 1]] for at in range(0, len(bounds), 2)]
+    words = [text[tag.start : tag.end] for tag in tags]
+    if not _untidy(words, gaps):
+        return text[begin:end]
+    return _rebuild(words, gaps)
+
+
+def _untidy(words: list[str], gaps: list[str]) -> bool:
+    repeated = len({same_tag(word) for word in words}) < len(words)
+    edges = _EDGE.search(gaps[0]) or _EDGE.search(gaps[-1])
+    return repeated or bool(edges) or any(_UNTIDY.search(gap) for gap in gaps)
+
+
+def _rebuild(words: list[str], gaps: list[str]) -> str:
+    line, pending = "", _EDGE.sub("", gaps[0])
+    seen: set[str] = set()
+    for word, gap in zip(words, gaps[1:], strict=True):
+        if same_tag(word) not in seen:
+            line, pending = line + pending + word, ""
+        seen.add(same_tag(word))
+        plain = _COMMAS.sub(", ", gap)
+        if plain != ", ":
+            pending = _EDGE.sub("", pending) + plain
+        pending = pending or plain
+    return line + _EDGE.sub("", pending)

@@ -1,0 +1,73 @@
+"""From options to a pipeline: ontology, tokenizer, encoders, limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tagflow.audit import Limits
+from tagflow.cli.options import EncoderChoice
+from tagflow.cli.show import Progress
+from tagflow.config import Config
+from tagflow.encoders import EncoderPair, load_encoders
+from tagflow.errors import VocabularyMissing
+from tagflow.ontology import Ontology
+from tagflow.pipeline import Options, Pipeline
+from tagflow.tokenizer import Tokenizer
+from tagflow.vocabulary import find_vocabulary, keep_copy
+
+
+def options(config: Config, given: dict[str, Any], *, clean: bool | None = None) -> Options:
+    """What the command line and the configuration say about a reorder."""
+    standard = Limits()
+    limits = Limits(
+        min_sim=float(config.get("min_sim", given.get("min_sim"), standard.min_sim)),
+        min_sim_each=config.get("min_sim_each", given.get("min_sim_each")),
+        max_tokens=int(config.get("max_tokens", given.get("max_tokens"), standard.max_tokens)),
+        warn_tokens=int(config.get("warn_tokens", given.get("warn_tokens"), standard.warn_tokens)),
+    )
+    words = tuple(given.get("triggers") or config.get("words", None, ()))
+    none = any(word.lower() == "none" for word in words)
+    return Options(
+        keep_first=int(config.get("keep_first", given.get("keep_first"), 0)),
+        triggers=() if none else words,
+        detect=not none and bool(config.get("detect", None, True)),
+        clean=bool(config.get("clean", given.get("clean"), False)) if clean is None else clean,
+        limits=limits,
+    )
+
+
+def ontology(config: Config, given: dict[str, Any]) -> Ontology:
+    """The ontology that was named."""
+    return Ontology.load(given.get("ontology_name") or config.path("ontology") or "architecture")
+
+
+def tokenizer(folder: Path | None = None, *, writing: bool) -> Tokenizer | None:
+    """CLIP's tokenizer; None where no vocabulary is to be had. `writing` commands may ask the hub, and leave
+    a copy for installs without one."""
+    try:
+        vocabulary = find_vocabulary(folder, hub=writing)
+    except VocabularyMissing:
+        return None
+    if writing:
+        keep_copy(vocabulary)
+    return Tokenizer(vocabulary)
+
+
+def pipeline(
+    config: Config, given: dict[str, Any], choice: EncoderChoice | None, show: Progress, **more: Any
+) -> Pipeline:
+    """Build what a run needs. Raises VocabularyMissing where encoders would have nothing to read."""
+    chosen = options(config, given, **more)
+    pair = _encoders(choice, show)
+    words = tokenizer(pair.tokenizer_folder if pair else None, writing=True)
+    if pair is not None and words is None:
+        find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing
+    return Pipeline(ontology(config, given), words, pair, chosen, show)
+
+
+def _encoders(choice: EncoderChoice | None, show: Progress) -> EncoderPair | None:
+    if choice is None:
+        return None
+    with show.waiting(f"loading the text encoders ({choice.spec})"):
+        return load_encoders(choice.spec, choice.device, choice.dtype)

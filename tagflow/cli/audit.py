@@ -1,0 +1,50 @@
+"""`tagflow audit`: what an audit says, worst captions first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagflow.audit import Audit, read_audit
+from tagflow.cli import show
+from tagflow.cli.options import FOLDER
+from tagflow.errors import AuditError
+from tagflow.sources.store import AUDIT_NAME
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--worst", type=click.IntRange(0), default=10, metavar="N", help="Default: 10.")
+@click.option("--json", "as_json", is_flag=True, help="The audit as one JSON object, every caption in it.")
+def audit(folder: Path, *, worst: int, as_json: bool) -> int:
+    """Show the audit of DIR (or an audit file): summary, and the captions that changed most in meaning."""
+    file = folder if folder.is_file() else folder / AUDIT_NAME
+    found = read_audit(file)
+    if found is None:
+        raise AuditError(f"{file}: there is no audit", "run `tagflow run` first")
+    if as_json:
+        show.as_json({"schema": "tagflow.audit/1", **asdict(found.meta), "captions": found.table.to_pylist()})
+        return 0
+    click.echo(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
+    click.echo(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
+    for line in show.summary(found.table, found.meta):
+        click.echo(line)
+    _tell_worst(found, worst)
+    return 0
+
+
+def _tell_worst(found: Audit, worst: int) -> None:
+    changed = [row for row in found.table.to_pylist() if row["sim_te1"] is not None and row["sim_te1"] < 1]
+    changed.sort(key=lambda row: min(row["sim_te1"], row["sim_te2"]))
+    if changed and worst:
+        click.echo("worst        te1     te2     unet    tokens  caption")
+    for row in changed[:worst]:
+        click.echo(f"            {_numbers(row)}  {row['tokens'] or '-':>6}  {row['path']} ({row['status']})")
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    values = (row[name] for name in ("sim_te1", "sim_te2", "sim_unet"))
+    return "  ".join("     -" if value is None else f"{value:6.4f}" for value in values)

@@ -1,0 +1,63 @@
+"""`tagflow check`: faults in captions, without torch and without writing. For people and for hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagflow.cli import show
+from tagflow.cli.assemble import options, tokenizer
+from tagflow.cli.options import FOLDER, result_options, token_options
+from tagflow.config import load_config
+from tagflow.pipeline import structure
+from tagflow.roots import by_root
+from tagflow.sources.folder import Survey, survey
+
+
+@click.command()
+@click.argument("paths", metavar="[PATHS]...", type=FOLDER, nargs=-1)
+@token_options
+@result_options
+def check(paths: tuple[Path, ...], **given: Any) -> int:
+    """Look for faults in caption files, or in all captions of folders. Default: the current folder."""
+    config = load_config(given["config_file"], paths[0] if len(paths) == 1 and paths[0].is_dir() else None)
+    roots = by_root(paths or (Path(config.path("dir") or "."),))
+    words, chosen = tokenizer(writing=False), options(config, given)
+    strict = bool(config.get("strict", given["strict"], False))
+    code, captions, findings, others = 0, 0, list[dict[str, Any]](), list[str]()
+    for root, selected in roots.items():
+        found = survey(root)
+        table = structure(_chosen(found, selected), words, chosen)
+        code = max(code, show.exit_code(table, failed=False, strict=strict))
+        captions += table.num_rows
+        prefix = "" if root == Path() else f"{root.as_posix()}/"
+        findings += [{**one, "path": prefix + one["path"]} for one in show.finding_objects(table)]
+        others += [prefix + path for path in found.others]
+    _tell(captions, findings, others, as_json=given["as_json"])
+    return code
+
+
+def _chosen(found: Survey, selected: Collection[str] | None) -> Survey:
+    if selected is None:
+        return found
+    return Survey(found.root, tuple(path for path in found.captions if path in selected))
+
+
+def _tell(captions: int, findings: list[dict[str, Any]], others: list[str], *, as_json: bool) -> None:
+    if as_json:
+        show.as_json(
+            {"schema": "tagflow.check/1", "captions": captions, "findings": findings, "others": others}
+        )
+        return
+    for one in findings:
+        click.echo(show.finding_line(one["path"], one["code"], one["detail"]))
+    for path in others:
+        show.note(f"{path}: no caption (no image of its name); not looked at")
+    errors = sum(one["severity"] == "error" for one in findings)
+    warnings = sum(one["severity"] == "warning" for one in findings)
+    click.echo(
+        f"{captions} captions: {errors} errors, {warnings} warnings, {len(findings) - errors - warnings} notes"
+    )

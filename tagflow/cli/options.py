@@ -1,0 +1,90 @@
+"""Options that several commands share, and what they become."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tagflow.config import Config
+from tagflow.errors import EncoderError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+THREE_WAYS = (
+    "name them in one of three ways: --encoders FILE.safetensors (or a diffusers folder, or a hub id), the "
+    "environment variable TAGFLOW_ENCODERS, or `encoders = ...` in tagflow.toml; `--encoders stand-in` runs "
+    "without any, and certifies nothing"
+)
+
+FOLDER = click.Path(path_type=Path)
+
+
+def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    def apply(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+order_options = _stack(
+    click.option("--ontology", "ontology_name", metavar="NAME|PATH", help="Default: architecture."),
+    click.option("--trigger", "triggers", multiple=True, metavar="WORD",
+                 help="Goes in front; may be given several times. `none`: look for no trigger."),
+    click.option("--keep-first", type=click.IntRange(0), metavar="N",
+                 help="The first N tags of every line stay where they are."),
+    click.option("--clean", is_flag=True, default=None,
+                 help="Tidy up: empty and repeated tags, trailing and full-width commas, BOM, CR LF."),
+    click.option("--out", type=FOLDER, metavar="DIR", help="Write to another folder; the captions stay."),
+    click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing."),
+    click.option("--diff", is_flag=True, help="Show every changed caption, before and after."),
+)  # fmt: skip
+
+token_options = _stack(
+    click.option("--max-tokens", type=click.Choice(["75", "150", "225"]),
+                 help="What the trainer reads of a caption (max_token_length). Default: 225."),
+    click.option("--warn-tokens", type=click.IntRange(1, 225), metavar="N",
+                 help="Captions longer than this are near the limit. Default: 150."),
+)  # fmt: skip
+
+encoder_options = _stack(
+    click.option("--encoders", metavar="SPEC",
+                 help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
+    click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto."),
+    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Default: auto."),
+    click.option("--min-sim", type=click.FloatRange(0, 1), metavar="X",
+                 help="What the mean similarity must reach in each encoder. Default: 0.95."),
+    click.option("--min-sim-each", type=click.FloatRange(0, 1), metavar="X",
+                 help="A caption below this keeps its original. Default: off."),
+)  # fmt: skip
+
+result_options = _stack(
+    click.option("--json", "as_json", is_flag=True, help="The result as one JSON object."),
+    click.option("--strict", is_flag=True, default=None, help="Warnings count as errors."),
+    click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderChoice:
+    """Which encoders, where, and in which precision."""
+
+    spec: str
+    device: str
+    dtype: str
+
+
+def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
+    """Which encoders were named: option, environment, file. Raises EncoderError where none was."""
+    spec = given["encoders"] or os.environ.get("TAGFLOW_ENCODERS") or config.path("encoders")
+    if not spec:
+        raise EncoderError("no text encoders were given", THREE_WAYS)
+    return EncoderChoice(
+        spec, config.get("device", given["device"], "auto"), config.get("dtype", given["dtype"], "auto")
+    )

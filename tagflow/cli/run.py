@@ -1,0 +1,174 @@
+"""`tagflow run` and `tagflow reorder`: the main job, with and without the encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagflow.audit import read_audit
+from tagflow.cli import show
+from tagflow.cli.assemble import pipeline as build
+from tagflow.cli.options import (
+    FOLDER,
+    EncoderChoice,
+    encoder_choice,
+    encoder_options,
+    order_options,
+    result_options,
+    token_options,
+)
+from tagflow.config import Config, load_config
+from tagflow.errors import UsageProblem
+from tagflow.pipeline import Outcome, Pipeline
+from tagflow.roots import by_root
+from tagflow.sources.folder import Survey, survey
+from tagflow.sources.store import AUDIT_NAME, Store
+from tagflow.write import Written, check_out, now, preview, write, write_out
+
+RUN_SCHEMA = "tagflow.run/1"
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER, required=False)
+@encoder_options
+@order_options
+@token_options
+@result_options
+def run(folder: Path | None, **given: Any) -> int:
+    """Reorder the captions in DIR, prove in both text encoders that the meaning stayed, write and audit.
+
+    Where the mean similarity of either encoder misses --min-sim nothing is written.
+    """
+    config = load_config(given["config_file"], folder)
+    folder = folder or _folder(config)
+    found = survey(folder)
+    return _Job("run", config, given).go(found, None, encoder_choice(config, given))
+
+
+@click.command()
+@click.argument("paths", metavar="PATHS...", type=FOLDER, nargs=-1)
+@order_options
+@token_options
+@result_options
+def reorder(paths: tuple[Path, ...], **given: Any) -> int:
+    """Reorder captions by structure alone: folders, or single caption files. Nothing is certified.
+
+    Triggers are looked for in the whole folder, also where single files are given.
+    """
+    config = load_config(given["config_file"], paths[0] if len(paths) == 1 and paths[0].is_dir() else None)
+    roots = by_root(paths or (_folder(config),))
+    if len(roots) > 1 and (given["out"] or given["as_json"]):
+        raise UsageProblem("--out and --json go with one folder", "give one folder at a time")
+    job = _Job("reorder", config, given)
+    return max(job.go(survey(root), selected, None) for root, selected in roots.items())
+
+
+def _folder(config: Config) -> Path:
+    folder = config.path("dir")
+    if folder is None:
+        raise UsageProblem("no folder was given", "name the folder that holds the captions")
+    return Path(folder)
+
+
+class _Job:
+    """One command over one folder: build, run, write, tell."""
+
+    def __init__(self, command: str, config: Config, given: dict[str, Any]) -> None:
+        self.command, self.config, self.given = command, config, given
+        self.strict = bool(config.get("strict", given["strict"], False))
+        if given["diff"] and given["as_json"]:
+            raise UsageProblem("--diff and --json both want stdout", "use one of them")
+        if given["dry_run"] and given["out"]:
+            raise UsageProblem("--dry-run writes nothing, --out wants a folder", "use one of them")
+
+    def go(self, found: Survey, selected: Collection[str] | None, choice: EncoderChoice | None) -> int:
+        out = self.given["out"]
+        if out:
+            check_out(found.root, out)
+        progress, started = show.Progress(), now()
+        store = Store(found.root)
+        writes = not (out or self.given["dry_run"])
+        with progress.shown(), store.locked() if writes else nullcontext():
+            if writes:
+                self._recover(store)
+            pipeline = build(self.config, self.given, choice, progress)
+            outcome = pipeline(found, read_audit(found.root / AUDIT_NAME), selected)
+            written = self._leave(pipeline, outcome, found, store, started, progress)
+        return self._tell(found, outcome, written)
+
+    def _recover(self, store: Store) -> None:
+        for record in store.recover():
+            show.note(f"run {record.run} had been cut off; its files are as they were before it")
+
+    def _leave(
+        self,
+        pipeline: Pipeline,
+        outcome: Outcome,
+        found: Survey,
+        store: Store,
+        started: str,
+        progress: show.Progress,
+    ) -> Written:
+        if self.given["dry_run"]:
+            return preview(pipeline, outcome, self.command, started)
+        if self.given["out"]:
+            return write_out(pipeline, outcome, found, self.given["out"], self.command, started)
+        return write(pipeline, outcome, store, self.command, started, progress.progress("writing"))
+
+    def _tell(self, found: Survey, outcome: Outcome, written: Written) -> int:
+        failed = written.meta.verdict == "fail"
+        self._notes(found, outcome, written)
+        show.show_findings(written.table, ("error", "warning") if self.strict else ("error",))
+        if self.given["diff"]:
+            show.show_diff(outcome.table)
+        if self.given["as_json"]:
+            show.as_json(result(written))
+        else:
+            for line in show.summary(written.table, written.meta):
+                click.echo(line)
+            where = written.audit or "none (dry run: nothing was written)"
+            click.echo(f"audit       {where}")
+            if written.audit:
+                click.echo(f"run         {written.meta.run}  (`tagflow undo {found.root}` takes it back)")
+        return show.exit_code(written.table, failed=failed, strict=self.strict)
+
+    def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
+        if outcome.trigger:
+            show.note(
+                f"{outcome.trigger!r} stands first in most captions and no category knows it: taken for the "
+                "trigger, it stays first (`--trigger none` turns this off)"
+            )
+        if found.others:
+            show.note(f"{len(found.others)} .txt files are no captions, not touched: {_some(found.others)}")
+        if found.uncaptioned:
+            show.note(f"{len(found.uncaptioned)} images have no caption: {_some(found.uncaptioned)}")
+        if written.meta.verdict == "fail":
+            show.note(
+                "the gate failed and no caption was written. Look at the worst captions (`tagflow audit`), "
+                "then keep the low ones (--min-sim-each X), lower --min-sim, or pin tags (--keep-first N)"
+            )
+        if written.meta.verdict == "uncertified":
+            show.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
+
+
+def _some(paths: tuple[str, ...]) -> str:
+    return ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+
+
+def result(written: Written) -> dict[str, Any]:
+    """What `run --json` ends with."""
+    status = written.table.column("status").to_pylist()
+    return {
+        "schema": RUN_SCHEMA,
+        "captions": len(status),
+        **{name: status.count(name) for name in ("rewritten", "unchanged", "kept", "failed")},
+        "sim_te1_mean": written.meta.sim_te1_mean,
+        "sim_te2_mean": written.meta.sim_te2_mean,
+        "verdict": written.meta.verdict,
+        "audit": None if written.audit is None else str(written.audit),
+        "run": written.meta.run,
+    }

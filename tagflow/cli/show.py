@@ -1,0 +1,167 @@
+"""What a person sees: progress and notes on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagflow.findings import CATALOGUE
+from tagflow.schema import rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from rich.progress import Progress as RichProgress
+
+    from tagflow.audit import Meta
+
+_SHOWN = 20  # findings named one by one before the rest is only counted
+
+
+def note(text: str) -> None:
+    """One line on stderr."""
+    click.echo(f"tagflow: {text}", err=True)
+
+
+class Progress:
+    """Progress with rate and ETA on a terminal; silence elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: RichProgress | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[Progress]:
+        """Show bars while the work goes on."""
+        if not sys.stderr.isatty():
+            yield self
+            return
+        with _bars() as self._bar:
+            yield self
+        self._bar = None
+
+    def progress(self, stage: str) -> Callable[[int, int], None]:
+        """What a stage tells how far it has come."""
+        task = None if self._bar is None else self._bar.add_task(stage, rate="")
+
+        def tell(done: int, total: int) -> None:
+            if self._bar is not None and task is not None:
+                speed = self._bar.tasks[task].speed
+                self._bar.update(task, completed=done, total=total, rate=f"{speed:,.1f}/s" if speed else "")
+
+        return tell
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Something that takes a while and has no measure."""
+        task = None if self._bar is None else self._bar.add_task(what, total=None, rate="")
+        yield
+        if self._bar is not None and task is not None:
+            self._bar.remove_task(task)
+
+
+def _bars() -> RichProgress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>12}"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def as_json(value: object) -> None:
+    """One JSON object on one line of stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def show_diff(table: pa.Table) -> None:
+    """Every caption whose text is to change, before and after."""
+    columns = (rows(table, name) for name in ("path", "status", "text", "rewritten"))
+    for path, status, text, rewritten in zip(*columns, strict=True):
+        if status == "rewritten":
+            lines = difflib.unified_diff(text.splitlines(), rewritten.splitlines(), path, path, lineterm="")
+            for line in lines:
+                click.echo(line)
+
+
+def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
+    """An audit in a few lines."""
+    counts = Counter(rows(table, "status"))
+    parts = ", ".join(f"{counts[status]} {status}" for status in ("rewritten", "unchanged", "kept", "failed"))
+    yield f"captions    {table.num_rows}: {parts}"
+    if meta.sim_te1_mean is not None and meta.sim_te2_mean is not None:
+        yield (
+            f"similarity  te1 {meta.sim_te1_mean:.4f}, te2 {meta.sim_te2_mean:.4f} "
+            f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
+        )
+    tokens = [count for count in rows(table, "tokens") if count is not None]
+    if tokens:
+        over = sum(count > 75 for count in tokens)
+        yield f"tokens      longest {max(tokens)} of {meta.limits.max_tokens}; {over} captions over 75"
+    found = Counter(code for codes in rows(table, "findings") for code in codes)
+    if found:
+        yield "findings    " + ", ".join(f"{code} {count}" for code, count in found.most_common())
+    if meta.encoders:
+        yield f"encoders    {meta.encoders}"
+    yield f"verdict     {meta.verdict.upper()}" + (f": {'; '.join(meta.reasons)}" if meta.reasons else "")
+
+
+def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:
+    """The findings of these severities on stderr, with their cures; many are cut short."""
+    found = [
+        (path, code, detail)
+        for path, codes, details in zip(
+            *(rows(table, name) for name in ("path", "findings", "details")), strict=True
+        )
+        for code, detail in zip(codes, details, strict=True)
+        if CATALOGUE[code].severity in severities
+    ]
+    for path, code, detail in found[:_SHOWN]:
+        click.echo(finding_line(path, code, detail), err=True)
+    if len(found) > _SHOWN:
+        note(f"and {len(found) - _SHOWN} more; `tagflow audit DIR --json` has them all")
+
+
+def finding_line(path: str, code: str, detail: str) -> str:
+    """One finding on one line: where, how bad, what, and what cures it."""
+    kind = CATALOGUE[code]
+    seen = f" ({detail})" if detail else ""
+    cure = f"; cure: {kind.cure}" if kind.cure else ""
+    return f"{path}: {kind.severity}: {code}: {kind.title}{seen}{cure}"
+
+
+def finding_objects(table: pa.Table) -> list[dict[str, Any]]:
+    """Every finding as one object."""
+    columns = (rows(table, name) for name in ("path", "findings", "details"))
+    return [
+        {"path": path, "code": code, "severity": CATALOGUE[code].severity, "detail": detail}
+        for path, codes, details in zip(*columns, strict=True)
+        for code, detail in zip(codes, details, strict=True)
+    ]
+
+
+def exit_code(table: pa.Table, *, failed: bool, strict: bool) -> int:
+    """1 where a gate failed or a finding is an error (with `strict`: or a warning), else 0."""
+    counted = {"error", "warning"} if strict else {"error"}
+    codes = {code for codes in rows(table, "findings") for code in codes}
+    return int(failed or any(CATALOGUE[code].severity in counted for code in codes))

@@ -1,0 +1,73 @@
+"""`tagflow undo`: the exact bytes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tagflow.cli import show
+from tagflow.cli.options import FOLDER
+from tagflow.errors import AuditError, UsageProblem
+from tagflow.sources.store import Record, Store, standing_runs
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("--force", is_flag=True, help="Also bring back files that were edited since.")
+@click.option("--dry-run", is_flag=True, help="Name the runs and files; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: bool) -> int:
+    """Bring back what the newest run replaced, or everything back to RUN and with it.
+
+    A file that was edited since the run is left alone and named, unless --force is given.
+    """
+    if not folder.is_dir():
+        raise UsageProblem(f"{folder}: there is no such folder", "check the path")
+    store = Store(folder)
+    if not store.folder.is_dir():
+        raise AuditError(f"{folder}: no tagflow run has written here", "check the path")
+    if dry_run:
+        _tell_plan(_chosen(store, run))
+        return 0
+    with store.locked():
+        for record in store.recover():
+            show.note(f"run {record.run} had been cut off; its files are as they were before it")
+        records = _chosen(store, run)
+        restored, left = store.undo(records, force=force)
+    for path in left:
+        click.echo(
+            f"{path}: error: caption-changed: edited since the run, left alone; cure: --force brings it back",
+            err=True,
+        )
+    if as_json:
+        show.as_json({
+            "schema": "tagflow.undo/1", "runs": [record.run for record in records], "restored": restored,
+            "left": left,
+        })  # fmt: skip
+    else:
+        click.echo(f"{restored} captions brought back, {len(left)} left alone, {len(records)} runs undone")
+    return int(bool(left))
+
+
+def _tell_plan(records: list[Record]) -> None:
+    for record in records:
+        click.echo(f"{record.run} ({record.command}): {len(record.changes)} captions")
+        for change in record.changes:
+            click.echo(f"  {change.path}")
+
+
+def _chosen(store: Store, run: str | None) -> list[Record]:
+    """The runs to undo, newest first. Without a name: back to the newest that replaced a caption."""
+    standing = standing_runs(store.runs())
+    wanted = run or next((record.run for record in standing if record.changes), None)
+    if wanted is None:
+        return []
+    names = [record.run for record in standing]
+    if wanted not in names:
+        known = ", ".join(names[:5]) or "none"
+        raise UsageProblem(
+            f"{store.root}: there is no run {wanted!r} to undo", f"runs, newest first: {known}"
+        )
+    return standing[: names.index(wanted) + 1]

@@ -1,0 +1,60 @@
+"""`tagflow validate`: the files against their audit, and both encoders' word on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagflow.audit import read_audit
+from tagflow.cli import show
+from tagflow.cli.assemble import pipeline as build
+from tagflow.cli.options import FOLDER, encoder_choice, encoder_options, result_options, token_options
+from tagflow.cli.run import result
+from tagflow.config import load_config
+from tagflow.errors import AuditError
+from tagflow.sources.folder import survey
+from tagflow.sources.store import AUDIT_NAME, Store
+from tagflow.validate import validate as hold
+from tagflow.write import now, write_audit
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@encoder_options
+@token_options
+@result_options
+def validate(folder: Path | None, **given: Any) -> int:
+    """Check that the captions in DIR are what the audit says, encode them against their originals, judge.
+
+    DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption.
+    """
+    config = load_config(given["config_file"], folder)
+    folder = folder or Path(config.path("dir") or ".")
+    found, store, started = survey(folder), Store(folder), now()
+    if not (folder / AUDIT_NAME).exists():
+        raise AuditError(
+            f"{folder / AUDIT_NAME}: there is no audit", "run `tagflow run` or `tagflow reorder` first"
+        )
+    choice = encoder_choice(config, given)
+    progress = show.Progress()
+    with progress.shown(), store.locked():
+        store.recover()
+        audit = read_audit(folder / AUDIT_NAME)
+        if audit is None:
+            raise AuditError(f"{folder / AUDIT_NAME}: there is no audit any more", "run `tagflow run` again")
+        pipeline = build(config, given, choice, progress, clean=bool(audit.meta.options.get("clean")))
+        outcome = hold(pipeline, found, audit)
+        written = write_audit(pipeline, outcome, store, "validate", started)
+    strict = bool(config.get("strict", given["strict"], False))
+    show.show_findings(written.table, ("error", "warning") if strict else ("error",))
+    if written.meta.verdict != "pass":
+        show.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
+    if given["as_json"]:
+        show.as_json({**result(written), "schema": "tagflow.validate/1"})
+    else:
+        for line in show.summary(written.table, written.meta):
+            click.echo(line)
+        click.echo(f"audit       {written.audit}")
+    return show.exit_code(written.table, failed=written.meta.verdict == "fail", strict=strict)

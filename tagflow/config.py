@@ -1,0 +1,114 @@
+"""`tagflow.toml`: what a user does not want to say on every command line.
+
+    dir = "dataset"              # for commands that are given no folder
+    encoders = "sd_xl_base.safetensors"
+    ontology = "architecture"
+    clean = false
+
+    [trigger]
+    words = ["ohwx house"]       # go in front, in this order
+    keep_first = 0
+    detect = true
+
+    [limits]
+    min_sim = 0.95
+    min_sim_each = 0.9
+    max_tokens = 225
+    warn_tokens = 150
+
+Paths in it are relative to the file. A command's own options win over it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagflow.errors import ConfigError
+
+CONFIG_NAME = "tagflow.toml"
+
+_Kinds = dict[str, type | tuple[type, ...]]
+_TOP: _Kinds = {
+    "dir": str, "encoders": str, "ontology": str, "device": str, "dtype": str, "clean": bool, "strict": bool,
+}  # fmt: skip
+_TABLES: dict[str, _Kinds] = {
+    "trigger": {"words": list, "keep_first": int, "detect": bool},
+    "limits": {
+        "min_sim": (int, float), "min_sim_each": (int, float), "max_tokens": int, "warn_tokens": int,
+    },
+}  # fmt: skip
+_RANGES = {"min_sim": (0, 1), "min_sim_each": (0, 1), "warn_tokens": (1, 225), "keep_first": (0, 225)}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of a file, flat: `limits.min_sim` is `min_sim`. Empty where there is no file."""
+
+    file: Path | None
+    values: dict[str, Any]
+
+    def get(self, name: str, given: Any, default: Any = None) -> Any:
+        """What was given on the command line, else the file's value, else the default."""
+        return given if given is not None else self.values.get(name, default)
+
+    def path(self, name: str) -> str | None:
+        """A setting that may name a file: relative to the configuration file where such a file exists."""
+        value: str | None = self.values.get(name)
+        if value is None or self.file is None:
+            return value
+        near = self.file.parent / value
+        return str(near) if near.exists() else value
+
+
+def load_config(given: Path | None, folder: Path | None) -> Config:
+    """The configuration given, else the folder's own `tagflow.toml`, else that of the current folder.
+
+    Raises ConfigError that names every fault of the file at once.
+    """
+    places = [given] if given else [place / CONFIG_NAME for place in (folder, Path.cwd()) if place]
+    file = next((place for place in places if given or place.is_file()), None)
+    if file is None:
+        return Config(None, {})
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file}: {error}", "mend the file, or remove it") from error
+    faults = list(_faults(data))
+    if faults:
+        raise ConfigError(f"{file}: " + "; ".join(faults), "see `tagflow run --help` for what may be set")
+    tables = {name: value for table in _TABLES for name, value in data.get(table, {}).items()}
+    return Config(file, {**{name: data[name] for name in _TOP if name in data}, **tables})
+
+
+def _faults(data: dict[str, Any]) -> Iterator[str]:
+    for name, value in data.items():
+        if name in _TABLES and isinstance(value, dict):
+            yield from _table_faults(f"{name}.", value, _TABLES[name])
+        elif name in _TABLES:
+            yield f"`{name}` must be a table, [{name}]"
+    yield from _table_faults("", {name: value for name, value in data.items() if name not in _TABLES}, _TOP)
+
+
+def _table_faults(where: str, data: dict[str, Any], known: _Kinds) -> Iterator[str]:
+    for name, value in data.items():
+        if name not in known:
+            yield f"`{where}{name}` is not known here (known: {', '.join(known)})"
+        elif not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
+            yield f"`{where}{name}` has the wrong type"
+        elif fault := _value_fault(name, value):
+            yield f"`{where}{name}` {fault}"
+
+
+def _value_fault(name: str, value: Any) -> str | None:
+    if name == "words" and not all(isinstance(word, str) and word.strip() for word in value):
+        return "must be a list of words"
+    if name == "max_tokens" and value not in (75, 150, 225):
+        return "must be 75, 150 or 225"
+    low, high = _RANGES.get(name, (None, None))
+    if low is not None and high is not None and not low <= value <= high:
+        return f"must lie between {low} and {high}"
+    return None

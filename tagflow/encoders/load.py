@@ -1,0 +1,96 @@
+"""Loading: what the user named, on which device, in which dtype -> an `EncoderPair`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tagflow.encoders.locate import Located, locate
+from tagflow.encoders.pair import EncoderPair, TextEncoder
+from tagflow.errors import EncoderError, UsageProblem
+
+if TYPE_CHECKING:
+    import torch
+
+STAND_IN = "stand-in"
+DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
+DEVICE_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+def load_encoders(spec: str, device: str = "auto", dtype: str = "auto") -> EncoderPair:
+    """Load SDXL's two text encoders.
+
+    spec: the path of a single-file checkpoint (.safetensors) or of a diffusers folder, a hub id
+    `owner/name`, or `stand-in` for a small untrained pair. Only the text encoders' tensors are read.
+    device: auto (CUDA if there is one), cpu, cuda, cuda:n. dtype: fp32, bf16, fp16, or auto, which
+    is fp32: it is exact, and a threshold near 1 leaves no room.
+
+    te2's pooled vector is x @ text_projection, as open_clip, sgm, ComfyUI, A1111 and diffusers compute
+    it: tagflow measures what inference programs see. sd-scripts puts a single file's matrix into
+    an nn.Linear without transposing it, so its pooled vector is x @ text_projection.T, another one.
+
+    Raises UsageProblem if device or dtype is no such word, and EncoderError if the files are
+    missing, damaged or not SDXL's, or torch or the device is not there.
+    """
+    _check_words(device, dtype)
+    located = None if spec == STAND_IN else locate(spec)
+    _check_installed()
+    from tagflow.encoders.weights import DTYPES
+
+    place, word = _device(device), "fp32" if dtype == "auto" else dtype
+    if located is None:
+        return _stand_in(DTYPES[word], place, word)
+    return _loaded(spec, located, DTYPES[word], place, word)
+
+
+def _check_words(device: str, dtype: str) -> None:
+    if not DEVICE_WORDS.fullmatch(device):
+        raise UsageProblem(f"there is no device {device!r}", "use auto, cpu, cuda or cuda:0, cuda:1, ...")
+    if dtype not in DTYPE_WORDS:
+        raise UsageProblem(f"there is no dtype {dtype!r}", f"use one of {', '.join(DTYPE_WORDS)}")
+
+
+def _check_installed() -> None:
+    try:
+        import safetensors  # noqa: F401 - asked for here, used in weights.py
+        import torch  # noqa: F401
+    except ImportError as error:
+        cure = "pip install 'tagflow[encoders]'"
+        raise EncoderError(f"the text encoders need {error.name}, which is not installed", cure) from error
+
+
+def _device(word: str) -> torch.device:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if word == "auto":
+        word = "cuda" if count else "cpu"
+    if word == "cpu":
+        return torch.device("cpu")
+    number = int(word.partition(":")[2] or 0)
+    if number >= count:
+        raise EncoderError(f"device {word}: torch sees {count} CUDA devices here", "use device cpu")
+    return torch.device("cuda", number)
+
+
+def _loaded(spec: str, located: Located, dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
+    import torch
+
+    from tagflow.encoders.weights import Reader
+
+    reader = Reader(dtype, device)
+    try:
+        te1, te2 = (TextEncoder(plan.name, reader.tower(plan)) for plan in (located.te1, located.te2))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise EncoderError(
+            f"{spec}: not enough memory on {device}", "use dtype bf16 or device cpu"
+        ) from error
+    found = reader.fingerprint()
+    return EncoderPair(te1, te2, found, spec, True, word, str(device), located.tokenizer_folder)
+
+
+def _stand_in(dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
+    from tagflow.encoders.standin import fingerprint, stand_in
+
+    te1, te2 = (TextEncoder(name, stand_in(name, dtype, device)) for name in ("te1", "te2"))
+    return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(device), None)

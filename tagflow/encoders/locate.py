@@ -1,0 +1,154 @@
+"""From what the user named to where the two towers' tensors lie: a file, a diffusers folder, a hub id."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagflow.encoders.checkpoint import CURE, OPEN_CLIP, TRANSFORMERS, Plan, plan_tower
+from tagflow.encoders.header import CURE_FORMAT, Entry, read_header
+from tagflow.encoders.hub import snapshot
+from tagflow.errors import EncoderError
+
+TE1, TE2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+WEIGHTS = ("model.safetensors", "model.fp16.safetensors")
+INDEXES = ("model.safetensors.index.json", "model.safetensors.index.fp16.json")
+# What a checkpoint that is not SDXL's is: (a part that a key has, what it is). The first match counts.
+OTHERS = (
+    (r"lora_|\.lora|hada_w1|lokr_w1", "a LoRA"),
+    (r"cond_stage_model\.model\.", "an SD 2 checkpoint"),
+    (r"cond_stage_model\.", "an SD 1.5 checkpoint"),
+    (r"conditioner\.embedders\.0\.model\.", "the SDXL refiner, which has no te1"),
+    (r"double_blocks\.|joint_blocks\.", "a checkpoint of another model family (Flux or SD 3)"),
+    (r"model\.diffusion_model\.|down_blocks\..*attn2", "a U-Net without text encoders"),
+    (r"first_stage_model\.|(en|de)coder\.conv_in\.|(en|de)coder\.mid", "a VAE"),
+    (r"(^|\.)embeddings\.token_embedding\.|(^|\.)token_embedding\.weight", "one text encoder by itself"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """How to read both towers, and a diffusers folder's own tokenizer if there is one."""
+
+    te1: Plan
+    te2: Plan
+    tokenizer_folder: Path | None = None
+
+
+def locate(spec: str) -> Located:
+    """Return where the encoders of `spec` lie, having read headers only.
+
+    An existing file or folder comes first, then a hub id `owner/name` (local cache first).
+    Raises EncoderError if there is nothing, or what is there is not both of SDXL's text encoders.
+    """
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if path.exists() or not HUB_ID.fullmatch(spec) or path.suffix.lower() == ".safetensors":
+        return _single_file(path)
+    return _folder(snapshot(spec))
+
+
+def _single_file(path: Path) -> Located:
+    entries = read_header(path)
+    te1, te2 = _without(TE1, entries), _without(TE2, entries)
+    if not te1 and not te2:
+        raise EncoderError(f"{path} is not an SDXL checkpoint: it is {_other(entries)}", CURE)
+    for name, found, prefix in (("te1", te1, TE1), ("te2", te2, TE2)):
+        if not found:
+            raise EncoderError(f"{path} is half a checkpoint: all of {name} ({prefix}*) is missing", CURE)
+    first = plan_tower("te1", _transformers(te1), TRANSFORMERS, str(path))
+    return Located(first, plan_tower("te2", te2, OPEN_CLIP, str(path)))
+
+
+def _other(entries: Mapping[str, Entry]) -> str:
+    for part, what in OTHERS:
+        if any(re.search(part, key) for key in entries):
+            return what
+    return f"something else ({len(entries)} tensors, the first is {next(iter(entries))!r})"
+
+
+def _without(prefix: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the entries whose keys begin with `prefix`, keyed without it."""
+    return {key.removeprefix(prefix): entry for key, entry in entries.items() if key.startswith(prefix)}
+
+
+def _transformers(entries: Mapping[str, Entry]) -> Mapping[str, Entry]:
+    """Take off `text_model.`, which transformers 4 wrote and transformers 5 does not."""
+    return {key.removeprefix("text_model."): entry for key, entry in entries.items()}
+
+
+def _folder(path: Path) -> Located:
+    folders = [path / "text_encoder", path / "text_encoder_2"]
+    if not folders[0].is_dir() and not folders[1].is_dir():
+        raise _no_pipeline(path)
+    for folder in folders:
+        if not folder.is_dir():
+            what = (
+                f"an SD 1.5 or SD 2 folder: it has no {folder.name}" if folder is folders[1] else "incomplete"
+            )
+            raise EncoderError(f"{path} is not an SDXL folder but {what} ({folder.name} is missing)", CURE)
+    plans = [_folder_plan(name, folder) for name, folder in zip(("te1", "te2"), folders, strict=True)]
+    tokenizer = path / "tokenizer"
+    return Located(plans[0], plans[1], tokenizer if tokenizer.is_dir() else None)
+
+
+def _no_pipeline(path: Path) -> EncoderError:
+    inside = sorted(path.glob("*.safetensors"))
+    cure = f"name the file itself, for example {inside[0]}" if inside else CURE
+    return EncoderError(f"{path} is not a diffusers folder: it has no text_encoder and text_encoder_2", cure)
+
+
+def _folder_plan(name: str, folder: Path) -> Plan:
+    plan = plan_tower(name, _transformers(_folder_entries(folder)), TRANSFORMERS, str(folder))
+    config = folder / "config.json"
+    if config.is_file():
+        declared = _json(config).get("num_hidden_layers", plan.layers)
+        if declared != plan.layers:
+            message = f"{folder}: its config.json says {declared} layers, its weights have {plan.layers}"
+            raise EncoderError(message, CURE)
+    return plan
+
+
+def _folder_entries(folder: Path) -> dict[str, Entry]:
+    """Return the entries of a folder's weights: one file, or the shards that its index names."""
+    for name in WEIGHTS:
+        if (folder / name).exists():
+            return read_header(folder / name)
+    for name in INDEXES:
+        if (folder / name).exists():
+            return _sharded(folder / name)
+    pickles = sorted(file.name for file in folder.glob("*.bin"))
+    if pickles:
+        raise EncoderError(f"{folder} holds only pickled weights ({pickles[0]})", CURE_FORMAT)
+    raise EncoderError(f"{folder} holds no weights: there is no {' or '.join(WEIGHTS)}", CURE)
+
+
+def _sharded(index: Path) -> dict[str, Entry]:
+    names = _json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(_plain(name) for name in names.values()):
+        raise EncoderError(f"{index} is damaged: it does not say which shard holds which tensor", CURE)
+    entries: dict[str, Entry] = {}
+    for name in sorted(set(names.values())):
+        entries.update(read_header(index.parent / name))
+    return entries
+
+
+def _plain(name: object) -> bool:
+    """Say whether `name` is a bare file name: an index must not lead out of its folder."""
+    return isinstance(name, str) and name == Path(name).name
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise EncoderError(f"{path} cannot be read as JSON: {error}", CURE) from error
+    if not isinstance(value, dict):
+        raise EncoderError(f"{path} is damaged: it is no JSON object", CURE)
+    return value

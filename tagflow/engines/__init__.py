@@ -1,0 +1,1 @@
+"""What drives the stages over the batches."""

@@ -1,0 +1,26 @@
+"""One machine: the stages over one batch after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+Stage = Callable[[pa.Table], pa.Table]
+Progress = Callable[[int, int], None]
+
+BATCH = 2048
+"""Captions in a batch: large enough that Arrow's cost is spread, small enough that progress is seen."""
+
+
+def through(table: pa.Table, stages: Sequence[Stage], progress: Progress) -> pa.Table:
+    """The table after all stages, batch by batch. `progress` is told captions done and captions in all."""
+    done = []
+    for start in range(0, table.num_rows, BATCH):
+        progress(start, table.num_rows)
+        batch = table.slice(start, BATCH)
+        for stage in stages:
+            batch = stage(batch)
+        done.append(batch)
+    progress(table.num_rows, table.num_rows)
+    return pa.concat_tables(done)

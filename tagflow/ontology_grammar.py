@@ -1,0 +1,223 @@
+"""The small interpreter behind an ontology's `rules.toml`: words become labels, and an ordered table decides.
+
+A phrase is cut into chunks (the longest lexicon term at each place, else a listed word, else a word's look).
+Each chunk has a label: its lexicon role, or its category, or the name of its word list. The labels side by side
+are the phrase's *shape*, and the first rule whose pattern fits the whole shape says the category.
+Nothing in this file knows a word of English but the spelling of plurals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+UNKNOWN = "unknown"
+LONGEST_TERM = 6  # words; no row of a lexicon may be longer, so that cutting a caption stays cheap
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of a lexicon: `role` is empty or one that the rules speak of."""
+
+    term: str
+    category: str
+    role: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the rules see of it."""
+        return self.role or self.category
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of words that the rules see as one: `category` is empty for words that name nothing."""
+
+    text: str
+    label: str
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A line of the table. Without a category, the part of the phrase in `[ ]` decides, read by itself."""
+
+    name: str
+    pattern: re.Pattern[str]
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an unlisted word is by its spelling, such as a word in -scape."""
+
+    pattern: re.Pattern[str]
+    label: str
+    category: str = ""
+
+
+def normalise(tag: str) -> str:
+    """Return `tag` as the files write terms: lower case, blanks for underscores, no weight, no outer brackets."""
+    text = tag.replace("\\", "").lower().replace("_", " ").replace("’", "'")
+    text = " ".join(text.split())
+    while text and text[0] in "([{" and (shorter := _unwrap(text)) != text:
+        text = shorter
+    text = text.strip(" .,;:!?\"'*|") or text
+    # Captioners leave an unpaired bracket behind when a weighted group was cut at its commas.
+    if text.count("(") != text.count(")"):
+        text = re.sub(r":\d+(\.\d+)?\)+$", ")", text).strip("() ")
+    return text
+
+
+def _unwrap(text: str) -> str:
+    """Take one pair of brackets, and the weight in it, off a text that is wholly inside them."""
+    closing = {"(": ")", "[": "]", "{": "}"}[text[0]]
+    if not text.endswith(closing) or closing in text[1:-1].rstrip(closing):
+        return text
+    inner = text[1:-1]
+    return re.sub(r":\s*\d*\.?\d+$", "", inner).strip() if inner else text
+
+
+def _words(text: str) -> list[str]:
+    """Cut a phrase at blanks, hyphens and slashes; a bracket is a word, a possessive s is none."""
+    return re.sub(r"([()])", r" \1 ", re.sub(r"[-/&+,;!?\"]|'s?(?= |$)", " ", text)).split()
+
+
+def other_forms(word: str, irregular: Mapping[str, str]) -> Iterator[str]:
+    """Yield the singulars and plurals that an English `word` may have, likeliest first."""
+    if word in irregular:
+        yield irregular[word]
+    if len(word) < 3:
+        return
+    if word.endswith("ies"):
+        yield word[:-3] + "y"
+    if word.endswith("ves"):
+        yield from (word[:-3] + "f", word[:-3] + "fe")
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        yield word[:-1]
+        if word.endswith("es"):
+            yield word[:-2]
+        return
+    yield from (word + "s", word + "es")
+    if word.endswith("y"):
+        yield word[:-1] + "ies"
+
+
+def compile_shape(shape: str, labels: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
+    """Turn a rule's shape into a pattern over labels; `labels` holds what each name stands for.
+
+    Names are labels or groups of them, `any` is every label; `( | ) * + ?` mean what they mean in patterns
+    and `[ ]` marks the part that decides. Raises KeyError with the name that nothing defines.
+    """
+
+    def one(name: re.Match[str]) -> str:
+        return r"(?:\S+ )" if name[0] == "any" else f"(?:(?:{'|'.join(labels[name[0]])}) )"
+
+    pieces = [re.sub(r"[a-z_]+", one, piece) for piece in shape.split()]
+    return re.compile("".join(pieces).replace("[", "(?P<part>").replace("]", ")"))
+
+
+class Lexicon:
+    """The rows of an ontology, found in any spelling: plural, joined or apart, British or American."""
+
+    def __init__(
+        self, entries: Sequence[Entry], aliases: Mapping[str, str], irregular: Mapping[str, str]
+    ) -> None:
+        self._exact = {entry.term: entry for entry in entries}
+        # "book shelf" and "bookshelf", "lightblue" and "light blue" are one term: the key has no blanks.
+        self._joined = {entry.term.replace(" ", ""): entry for entry in reversed(entries)}
+        self._aliases = aliases
+        self._irregular = irregular
+
+    def spell(self, words: Sequence[str]) -> list[str]:
+        """Replace each word that has an alias by the spelling of the lexicon."""
+        return " ".join(self._aliases.get(word, word) for word in words).split()
+
+    def find(self, words: Sequence[str]) -> tuple[Entry, str] | None:
+        """Return the row for `words` and how it was found: "lexicon", or "lexicon inflection"."""
+        phrase = " ".join(words)
+        phrase = self._aliases.get(phrase, phrase)
+        if entry := self._exact.get(phrase):
+            return entry, "lexicon"
+        joined = phrase.replace(" ", "")
+        if entry := self._joined.get(joined):
+            return entry, "lexicon inflection"
+        stem = joined[: len(joined) - len(words[-1])] if joined.endswith(words[-1]) else ""
+        for form in other_forms(words[-1] if stem else joined, self._irregular):
+            if entry := self._joined.get(stem + form):
+                return entry, "lexicon inflection"
+        return None
+
+
+class Grammar:
+    """An ontology's lexicon, word lists and rule table, ready to read phrases."""
+
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        words: Mapping[str, str],
+        looks: Sequence[Look],
+        texts: Sequence[Rule],
+        rules: Sequence[Rule],
+    ) -> None:
+        self.lexicon = lexicon
+        self._texts = texts
+        self._words = words
+        self._looks = looks
+        self._rules = rules
+
+    def read(self, text: str) -> tuple[str, str] | None:
+        """Return the category of a phrase and the rule that says so, or None where nothing does."""
+        words = self.lexicon.spell(_words(text))
+        if found := self.lexicon.find(words) if words else None:
+            return found[0].category, found[1]
+        for rule in self._texts:
+            if match := rule.pattern.search(text):
+                return (rule.category, rule.name) if rule.category else self.read(match["part"])
+        return self.judge(self.cut(words))
+
+    def cut(self, words: Sequence[str]) -> list[Chunk]:
+        """Cut words into chunks, the longest known term first at each place."""
+        chunks = []
+        start = 0
+        while start < len(words):
+            size, chunk = self._next(words[start : start + LONGEST_TERM])
+            chunks.append(chunk)
+            start += size
+        return chunks
+
+    def _next(self, words: Sequence[str]) -> tuple[int, Chunk]:
+        for size in range(len(words), 0, -1):
+            if size == 1 and words[0] in self._words:
+                return 1, Chunk(words[0], self._words[words[0]])
+            if found := self.lexicon.find(words[:size]):
+                return size, Chunk(" ".join(words[:size]), found[0].label, found[0].category)
+        return 1, self._look(words[0])
+
+    def _look(self, word: str) -> Chunk:
+        for look in self._looks:
+            if look.pattern.search(word):
+                return Chunk(word, look.label, look.category)
+        return Chunk(word, UNKNOWN)
+
+    def judge(self, chunks: Sequence[Chunk]) -> tuple[str, str] | None:
+        """Return what the first fitting rule says of `chunks`."""
+        shape = "".join(chunk.label + " " for chunk in chunks)
+        for rule in self._rules:
+            match = rule.pattern.fullmatch(shape)
+            if match and (answer := self._answer(rule, match, shape, chunks)):
+                return answer
+        return None
+
+    def _answer(
+        self, rule: Rule, match: re.Match[str], shape: str, chunks: Sequence[Chunk]
+    ) -> tuple[str, str] | None:
+        if rule.category:
+            return rule.category, rule.name
+        start, end = (shape.count(" ", 0, edge) for edge in match.span("part"))
+        part = chunks[start:end]
+        if len(part) == 1:
+            return (part[0].category, f"{rule.name}: {part[0].text}") if part[0].category else None
+        # A part as long as the whole would be read for ever.
+        return self.judge(part) if 0 < len(part) < len(chunks) else None

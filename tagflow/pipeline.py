@@ -1,0 +1,129 @@
+"""The order of the stages: extract, parse, classify, reorder, count, encode, judge.
+
+Nothing here writes; `tagflow.write` takes what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from tagflow.audit import Audit, Limits
+from tagflow.caption import same_tag
+from tagflow.engines.local import Progress, through
+from tagflow.extract import extract
+from tagflow.ontology import Ontology
+from tagflow.schema import add, add_findings, rows
+from tagflow.sources.folder import Survey
+from tagflow.stages.classify import Classify
+from tagflow.stages.count import Count
+from tagflow.stages.encode import Encode
+from tagflow.stages.judge import Judgement, judge
+from tagflow.stages.parse import Parse
+from tagflow.stages.prove import prove
+from tagflow.stages.reorder import Pins, Reorder
+from tagflow.tokenizer import Tokenizer
+from tagflow.trigger import detect_trigger
+
+if TYPE_CHECKING:
+    from tagflow.encoders import EncoderPair
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may choose about a reorder. `triggers` go in front in the order given."""
+
+    keep_first: int = 0
+    triggers: tuple[str, ...] = ()
+    detect: bool = True
+    clean: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+class Listener(Protocol):
+    """Who is told how far the work has come."""
+
+    def progress(self, stage: str) -> Progress:
+        """A function that is told (done, total) of one stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the stages made: the batch, the verdict, and the trigger that was detected, if any."""
+
+    table: pa.Table
+    judgement: Judgement
+    trigger: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages with what is costly to build. `pair` None: structure only."""
+
+    ontology: Ontology
+    tokenizer: Tokenizer | None
+    pair: EncoderPair | None
+    options: Options
+    listener: Listener
+
+    def __call__(
+        self, found: Survey, previous: Audit | None, selected: Collection[str] | None = None
+    ) -> Outcome:
+        """Take a survey's captions down all the stages."""
+        table = extract(found, previous, selected, self.listener.progress("reading"))
+        table = through(table, [Parse(self.options.clean)], self.listener.progress("parsing"))
+        trigger = self._trigger(table)
+        table = through(table, self._order(trigger), self.listener.progress("reordering"))
+        table = self.measured(prove(table, tidied=self.options.clean))
+        trained = self.pair is not None and self.pair.trained
+        table, judgement = judge(table, self.options.limits, measured=self.pair is not None, trained=trained)
+        return Outcome(table, judgement, trigger)
+
+    def _trigger(self, table: pa.Table) -> str | None:
+        if self.options.triggers or not self.options.detect:
+            return None
+        return detect_trigger(table, self.ontology)
+
+    def _order(self, trigger: str | None) -> list[Classify | Reorder | Count]:
+        pins = Pins(
+            self.options.keep_first, self.options.triggers, None if trigger is None else same_tag(trigger)
+        )
+        limits = self.options.limits
+        return [
+            Classify(self.ontology),
+            Reorder(self.ontology, pins),
+            Count(self.tokenizer, limits.max_tokens, limits.warn_tokens),
+        ]
+
+    def measured(self, table: pa.Table) -> pa.Table:
+        """The batch with its similarity columns, where there are encoders."""
+        if self.pair is None or self.tokenizer is None:
+            return table
+        stage = Encode(
+            self.pair,
+            self.tokenizer,
+            self.options.limits.max_tokens,
+            self.options.clean,
+            self.listener.progress("encoding"),
+        )
+        return stage(table)
+
+
+def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:
+    """The batch with more findings, by the caption's path."""
+    return add_findings(table, [notes.get(path, []) for path in rows(table, "path")])
+
+
+def structure(found: Survey, tokenizer: Tokenizer | None, options: Options) -> pa.Table:
+    """The batch of `tagflow check`: captions as they stand, their tags and tokens; nothing is reordered."""
+    table = extract(found, None, None, _silent)
+    table = add(table, rewritten=rows(table, "text"))
+    limits = options.limits
+    return through(table, [Parse(), Count(tokenizer, limits.max_tokens, limits.warn_tokens)], _silent)
+
+
+def _silent(done: int, total: int) -> None:
+    """Progress of what is over before it could be shown."""

@@ -1,0 +1,107 @@
+"""The columns of the batch, which are the audit's: declared once, with type, unit and meaning.
+
+A stage adds columns and drops no row; the audit is the last batch written down. `batch(...)` and `add(...)`
+are the only ways a column comes into being, so none is ever inferred from a first row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+AUDIT_VERSION = "tagflow.audit/1"
+
+STATUSES = ("rewritten", "unchanged", "kept", "failed")
+"""rewritten: the file's text was changed; unchanged: nothing to change; kept: a new order was made but the
+file keeps its text; failed: the caption could not be processed."""
+
+_TEXTS = pa.list_(pa.string())
+_INTS = pa.list_(pa.int32())
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, null: bool = True) -> pa.Field[Any]:
+    return pa.field(name, kind, nullable=null, metadata={"meaning": meaning})
+
+
+_COLUMNS = (
+    _field("path", pa.string(), "the caption file, relative to the folder, with forward slashes", null=False),
+    _field("text", pa.string(), "what the file held when it was read; null where it is no UTF-8 text"),
+    _field("original", pa.string(), "the text last certified, or, before any certification, first seen"),
+    _field("sha256_original", pa.string(), "SHA-256 of the original's bytes, hexadecimal"),
+    _field("sha256_read", pa.string(), "SHA-256 of the file's bytes when it was read"),
+    _field("selected", pa.bool_(), "whether this caption was among those to be reordered", null=False),
+    _field("source", pa.string(), "the text that is reordered: `text`, tidied where --clean was given"),
+    _field(
+        "tags", _TEXTS, "the tags: in the order of `source`, and from the reorder on in that of `rewritten`"
+    ),
+    _field("starts", _INTS, "where each tag starts in `source`, in characters"),
+    _field("ends", _INTS, "where each tag ends in `source`, in characters"),
+    _field("segments", _INTS, "number of the stretch each tag may move in; -1: it stays in its place"),
+    _field("lines", _INTS, "number of the line each tag stands on, from 0"),
+    _field("categories", _TEXTS, "the category of each tag, in the order of `tags`"),
+    _field("rewritten", pa.string(), "the reordered text"),
+    _field("sha256_rewritten", pa.string(), "SHA-256 of the reordered text's bytes"),
+    _field("moved", pa.int32(), "how many tags have changed their place"),
+    _field("tokens", pa.int32(), "CLIP tokens of the longest line of `rewritten`, without BOS and EOS"),
+    _field("windows", pa.int32(), "windows of 75 tokens that the longest line fills, at least 1"),
+    _field("sim_te1", pa.float64(), "cosine of te1's pooled vectors, original and rewritten; worst line"),
+    _field("sim_te2", pa.float64(), "cosine of te2's pooled vectors, original and rewritten; worst line"),
+    _field(
+        "sim_unet", pa.float64(), "mean over tags of the cosine of what cross-attention is given; worst line"
+    ),
+    _field("status", pa.string(), "rewritten, unchanged, kept or failed", null=False),
+    _field("sha256_file", pa.string(), "SHA-256 of the file's bytes when the run ended"),
+    _field("findings", _TEXTS, "the codes of the findings", null=False),
+    _field("details", _TEXTS, "what exactly was seen, one for each finding", null=False),
+)
+
+FIELDS: dict[str, pa.Field[Any]] = {field.name: field for field in _COLUMNS}
+
+AUDIT = pa.schema(
+    [
+        FIELDS[name]
+        for name in (
+            "path", "status", "original", "rewritten", "tags", "categories", "moved", "tokens", "windows",
+            "sim_te1", "sim_te2", "sim_unet", "findings", "details", "sha256_original", "sha256_rewritten",
+            "sha256_file",
+        )
+    ]
+)  # fmt: skip
+
+
+def add(table: pa.Table, **columns: Iterable[Any]) -> pa.Table:
+    """The table with columns added or replaced, each of its declared type."""
+    for name, values in columns.items():
+        array = pa.array(list(values), FIELDS[name].type)
+        at = table.schema.get_field_index(name)
+        if at < 0:
+            table = table.append_column(FIELDS[name], array)
+        else:
+            table = table.set_column(at, FIELDS[name], array)
+    return table
+
+
+def batch(**columns: Sequence[Any]) -> pa.Table:
+    """A new table of declared columns."""
+    fields = [FIELDS[name] for name in columns]
+    arrays = [
+        pa.array(list(values), field.type) for field, values in zip(fields, columns.values(), strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def add_findings(table: pa.Table, found: Sequence[Sequence[tuple[str, str]]]) -> pa.Table:
+    """The table with (code, detail) pairs appended to each row's findings. One sequence for each row."""
+    codes = [old + [code for code, _ in new] for old, new in zip(rows(table, "findings"), found, strict=True)]
+    details = [
+        old + [detail for _, detail in new] for old, new in zip(rows(table, "details"), found, strict=True)
+    ]
+    return add(table, findings=codes, details=details)
+
+
+def rows(table: pa.Table, name: str) -> list[Any]:
+    """One column as Python values."""
+    values: list[Any] = table.column(name).to_pylist()
+    return values

@@ -1,0 +1,173 @@
+"""A folder of captions: which files are captions, and what is in them.
+
+If the tree holds images, a caption is a `.txt` beside an image of the same stem; other `.txt` files are
+listed and never touched. If it holds no image, every `.txt` is one. Names that begin with a dot are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from tagflow.errors import SourceError, UsageProblem
+from tagflow.findings import Finding
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"})
+"""What sd-scripts opens as an image (the last two with plugins)."""
+
+CAPTION_SUFFIX = ".txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What lies in a folder. All paths are relative to `root`, with forward slashes, and sorted."""
+
+    root: Path
+    captions: tuple[str, ...]
+    others: tuple[str, ...] = ()  # .txt files that are no captions
+    uncaptioned: tuple[str, ...] = ()  # images without a caption
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One caption file as it was read. `text` is None where it holds no UTF-8 text."""
+
+    path: str
+    text: str | None = None
+    sha256: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass
+class _Found:
+    texts: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+
+
+def survey(root: Path) -> Survey:
+    """Look through a folder and all below it.
+
+    Raises UsageProblem where `root` is no folder, SourceError where it cannot be listed or has no captions.
+    """
+    if not root.exists():
+        raise UsageProblem(f"{root}: there is no such folder", "check the path")
+    if not root.is_dir():
+        raise UsageProblem(f"{root} is a file, not a folder", "give the folder that holds the captions")
+    found = _walk(root)
+    images = {_stem(path) for path in found.images}
+    captions = [path for path in found.texts if not images or _stem(path) in images]
+    if not captions:
+        raise SourceError(f"{root}: no captions found", _no_captions(found))
+    named = {_stem(path) for path in captions}
+    return Survey(
+        root,
+        tuple(sorted(captions)),
+        tuple(sorted(set(found.texts) - set(captions))),
+        tuple(sorted(path for path in found.images if _stem(path) not in named)),
+    )
+
+
+def _no_captions(found: _Found) -> str:
+    if found.images:
+        return "write a .txt beside each image, with the image's name"
+    return "give a folder that holds .txt captions, in itself or below"
+
+
+def _stem(path: str) -> str:
+    return str(PurePosixPath(path).with_suffix(""))
+
+
+def _walk(root: Path) -> _Found:
+    found = _Found()
+
+    def refuse(problem: OSError) -> None:
+        raise SourceError(
+            f"{problem.filename}: cannot be listed ({problem.strerror})", "mend its permissions"
+        )
+
+    for folder, below, files in os.walk(root, onerror=refuse):
+        here = Path(folder).relative_to(root)
+        for name in [*files, *(name for name in below if name.endswith(CAPTION_SUFFIX))]:
+            if name.startswith("."):
+                continue
+            if name.endswith(CAPTION_SUFFIX):
+                found.texts.append((here / name).as_posix())
+            elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                found.images.append((here / name).as_posix())
+        below[:] = sorted(name for name in below if not name.startswith("."))
+    return found
+
+
+def read(root: Path, path: str) -> Reading:
+    """Read one caption. Whatever is wrong with it becomes a finding; nothing raises."""
+    file = root / path
+    try:
+        problem = _refusal(root, file)
+        if problem:
+            return Reading(path, findings=(problem,))
+        data = file.read_bytes()
+    except OSError as error:
+        return Reading(path, findings=(Finding("caption-unreadable", error.strerror or str(error)),))
+    digest = sha256(data)
+    try:
+        return Reading(path, data.decode("utf-8"), digest)
+    except UnicodeDecodeError as error:
+        return Reading(
+            path, None, digest, (Finding("caption-not-utf8", f"byte {error.start}: {error.reason}"),)
+        )
+
+
+def _refusal(root: Path, file: Path) -> Finding | None:
+    """Why this file is not read: it leaves the folder, or it is a pipe, a device, a folder."""
+    if file.is_symlink() and not inside(root, file):
+        return Finding("caption-outside", f"-> {file.readlink()}")
+    if not stat.S_ISREG(file.stat().st_mode):
+        return Finding("caption-not-a-file")
+    return None
+
+
+def inside(root: Path, file: Path) -> bool:
+    """Whether a path, its links followed, lies in the folder."""
+    return file.resolve().is_relative_to(root.resolve())
+
+
+def read_all(found: Survey) -> Iterator[Reading]:
+    """Read every caption of a survey, in order."""
+    for path in found.captions:
+        yield read(found.root, path)
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 of bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def stale_caches(root: Path, path: str) -> list[str]:
+    """The trainer's caches that would still feed it this caption's old text, relative to `root`.
+
+    sd-scripts writes `<stem>_te_outputs.npz` beside the image and `metadata_cache.json` in its folder, and
+    reads them again whatever the caption says by then. A cache older than the caption is stale.
+    """
+    file = root / path
+    candidates = (file.with_name(file.stem + "_te_outputs.npz"), file.with_name("metadata_cache.json"))
+    try:
+        written = file.stat().st_mtime_ns
+        stale = [cache for cache in candidates if cache.is_file() and cache.stat().st_mtime_ns < written]
+    except OSError:
+        return []
+    return [cache.relative_to(root).as_posix() for cache in stale]
+
+
+def as_row(reading: Reading) -> dict[str, object]:
+    """A reading as the first columns of the batch."""
+    return {
+        "path": reading.path,
+        "text": reading.text,
+        "sha256_read": reading.sha256,
+        "findings": [finding.code for finding in reading.findings],
+        "details": [finding.detail for finding in reading.findings],
+    }

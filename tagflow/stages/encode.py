@@ -1,0 +1,201 @@
+"""Encode: how far apart two orders of a caption are in SDXL's text encoders.
+
+`sim_te1`, `sim_te2`: cosine of the pooled vectors at EOS of window 1 (te1: final norm; te2: projected). SDXL
+does not use te1's pooled vector, so `sim_te1` is a proxy for te1's view. `sim_unet`: what the U-Net's
+cross-attention is given, tag by tag: the mean of the tag's hidden states after layer n-1 of n, cosine between
+the two orders, mean of both encoders, mean over tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tagflow.caption import line_spans, parse, same_tag
+from tagflow.errors import EncoderError
+from tagflow.schema import add, rows
+from tagflow.tokenizer import WINDOW, Tokenizer, te2_windows, windows
+
+if TYPE_CHECKING:
+    from tagflow.encoders import EncoderPair
+    from tagflow.encoders.pair import TextEncoder
+
+Array = npt.NDArray[np.float32]
+TagKey = tuple[str, int]
+Sims = tuple[float, float, float | None]
+
+CHUNK = 64
+"""Line pairs encoded together: bounds the memory that hidden states take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One order of one line as both encoders see it: each one's windows, and each tag's token indices."""
+
+    te1: tuple[tuple[int, ...], ...]
+    te2: tuple[tuple[int, ...], ...]
+    tags: dict[TagKey, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one encoder makes of one side: its pooled vector, and each tag's mean state, (width,) each."""
+
+    pooled: Array
+    tags: dict[TagKey, Array | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """`original, rewritten` -> `sim_te1, sim_te2, sim_unet`. Equal texts are exactly 1, not encoded."""
+
+    pair: EncoderPair
+    tokenizer: Tokenizer
+    max_tokens: int
+    wide_commas: bool = False
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Null where a caption failed. Raises EncoderError where a vector is not finite."""
+        texts = list(zip(rows(table, "original"), rows(table, "rewritten"), strict=True))
+        pairs = list(dict.fromkeys(pair for one in texts for pair in changed_lines(*one)))
+        sims = self._all(pairs)
+        found = [_worst(*one, sims) for one in texts]
+        return add(
+            table,
+            sim_te1=[one[0] for one in found],
+            sim_te2=[one[1] for one in found],
+            sim_unet=[one[2] for one in found],
+        )
+
+    def _all(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Sims]:
+        """Every pair's similarities, longest lines first so that a batch holds lines of like length."""
+        sims: dict[tuple[str, str], Sims] = {}
+        ordered = sorted(pairs, key=lambda pair: -len(pair[0]))
+        self.progress(0, len(ordered))
+        for start in range(0, len(ordered), CHUNK):
+            chunk = ordered[start : start + CHUNK]
+            sims.update(zip(chunk, self._chunk(chunk), strict=True))
+            self.progress(len(sims), len(ordered))
+        return sims
+
+    def _chunk(self, chunk: Sequence[tuple[str, str]]) -> Iterator[Sims]:
+        lines = list(dict.fromkeys(line for pair in chunk for line in pair))
+        sides = [self.side(line) for line in lines]
+        te1 = dict(zip(lines, _views(self.pair.te1, [(side.te1, side.tags) for side in sides]), strict=True))
+        te2 = dict(zip(lines, _views(self.pair.te2, [(side.te2, side.tags) for side in sides]), strict=True))
+        for before, after in chunk:
+            yield _compare((te1[before], te2[before]), (te1[after], te2[after]))
+
+    def side(self, line: str) -> Side:
+        """Tokenise one line and find each tag's tokens; a comma behind a tag is not its own."""
+        encoded = self.tokenizer.encode(line)
+        tags: dict[TagKey, tuple[int, ...]] = {}
+        counts: dict[str, int] = {}
+        caption = parse(line, wide_commas=self.wide_commas)
+        first = 0
+        for tag, text in zip(caption.tags, caption.texts(), strict=True):
+            while first < len(encoded.spans) and encoded.spans[first][1] <= tag.start:
+                first += 1
+            last = first
+            while last < len(encoded.spans) and encoded.spans[last][0] < tag.end:
+                last += 1
+            key = same_tag(text)
+            counts[key] = counts.get(key, 0) + 1
+            tags[key, counts[key]] = tuple(range(first, last))
+        return Side(
+            tuple(windows(encoded.ids, self.max_tokens)),
+            tuple(te2_windows(encoded.ids, self.max_tokens)),
+            tags,
+        )
+
+
+def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple[str, str]]:
+    """The lines that differ, stripped: original and rewritten; a line that one side lacks is empty there."""
+    if original is None or rewritten is None or original == rewritten:
+        return
+    before, after = _lines(original), _lines(rewritten)
+    size = max(len(before), len(after))
+    for one, two in zip(_filled(before, size), _filled(after, size), strict=True):
+        if one != two:
+            yield one, two
+
+
+def _lines(text: str) -> list[str]:
+    return [text[begin:end].strip() for begin, end in line_spans(text.removeprefix("\ufeff"))]
+
+
+def _filled(lines: list[str], size: int) -> list[str]:
+    return lines + [""] * (size - len(lines))
+
+
+def _worst(
+    original: str | None, rewritten: str | None, sims: dict[tuple[str, str], Sims]
+) -> tuple[float | None, float | None, float | None]:
+    if original is None or rewritten is None:
+        return None, None, None
+    found = [sims[pair] for pair in changed_lines(original, rewritten)]
+    if not found:
+        return 1.0, 1.0, 1.0
+    unet = [one[2] for one in found if one[2] is not None]
+    return min(one[0] for one in found), min(one[1] for one in found), min(unet) if unet else None
+
+
+def _views(encoder: TextEncoder, sides: Sequence[tuple[Any, dict[TagKey, tuple[int, ...]]]]) -> list[View]:
+    vectors = iter(encoder.encode([window for ids, _ in sides for window in ids]))
+    views = []
+    for ids, tags in sides:
+        made = [next(vectors) for _ in ids]
+        hidden = [one.hidden for one in made]
+        views.append(View(made[0].pooled, {key: _tag_state(hidden, at) for key, at in tags.items()}))
+    return views
+
+
+def _tag_state(hidden: Sequence[Array], tokens: Sequence[int]) -> Array | None:
+    """The mean of a tag's hidden states; None where no token of it is read."""
+    states = [
+        hidden[index // WINDOW][1 + index % WINDOW]
+        for index in tokens
+        if index // WINDOW < len(hidden) and 1 + index % WINDOW < len(hidden[index // WINDOW])
+    ]
+    if not states:
+        return None
+    mean: Array = np.mean(np.stack(states), axis=0)
+    return mean
+
+
+def _compare(before: tuple[View, View], after: tuple[View, View]) -> Sims:
+    te1, te2 = (cosine(one.pooled, two.pooled) for one, two in zip(before, after, strict=True))
+    return te1, te2, _unet(before, after)
+
+
+def _unet(before: tuple[View, View], after: tuple[View, View]) -> float | None:
+    """Mean over the tags that both sides have; a tag that only one of them still sees counts 0."""
+    scores = []
+    for key in before[0].tags:  # in the caption's order: a sum over a set would differ from run to run
+        if key not in after[0].tags:
+            continue
+        states = [(one.tags[key], two.tags[key]) for one, two in zip(before, after, strict=True)]
+        if all(one is None and two is None for one, two in states):
+            continue
+        scores.append(
+            sum(cosine(one, two) if one is not None and two is not None else 0.0 for one, two in states) / 2
+        )
+    return float(np.mean(scores)) if scores else None
+
+
+def cosine(one: Array, two: Array) -> float:
+    """Cosine of two vectors, in float64. Raises EncoderError where it is not a number."""
+    a, b = one.astype(np.float64), two.astype(np.float64)
+    value = float(a @ b / np.sqrt((a @ a) * (b @ b))) if a.any() and b.any() else float("nan")
+    if not np.isfinite(value):
+        raise EncoderError(
+            "an encoder gave a vector that is zero or not finite",
+            "the checkpoint is damaged; use another copy",
+        )
+    return min(1.0, value)

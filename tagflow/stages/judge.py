@@ -1,0 +1,110 @@
+"""Judge: which captions are written, whether the gate holds, and what may be said of the folder.
+
+`--min-sim` holds for the mean of each encoder over the changed captions that are to be written; where it
+fails nothing is written. `--min-sim-each` holds for single captions; one below it keeps its original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tagflow.audit import Limits, Verdict, mean
+from tagflow.findings import CATALOGUE
+from tagflow.schema import add, add_findings, rows
+from tagflow.tokenizer import WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What was found: the verdict with its reasons, and both means (None where nothing changed)."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    sim_te1_mean: float | None
+    sim_te2_mean: float | None
+
+
+def judge(table: pa.Table, limits: Limits, *, measured: bool, trained: bool) -> tuple[pa.Table, Judgement]:
+    """Give every caption its status and the folder its verdict.
+
+    `measured` says that similarities were computed, `trained` that the encoders were trained ones: without
+    both nothing is judged, kept back or certified. Status `rewritten` here means: is to be written.
+    """
+    gated = measured and trained
+    low = [list(_too_low(row, limits)) if gated else [] for row in _sims(table)]
+    table = add_findings(table, [[("similarity-low", ", ".join(why))] if why else [] for why in low])
+    table = add(table, status=[_status(row, bool(why)) for row, why in zip(_texts(table), low, strict=True)])
+    te1, te2 = _mean(table, "sim_te1"), _mean(table, "sim_te2")
+    if gated and (failed := list(_failed(te1, te2, limits))):
+        table = add(table, status=["kept" if one == "rewritten" else one for one in rows(table, "status")])
+        return table, Judgement("fail", tuple(failed), te1, te2)
+    reasons = tuple(_uncertified(table, measured=measured, trained=trained))
+    return table, Judgement("uncertified" if reasons else "pass", reasons, te1, te2)
+
+
+def _texts(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows(table, name) for name in ("text", "rewritten")), strict=True)
+
+
+def _sims(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    columns = ("sim_te1", "sim_te2", "sim_unet", "tokens", "original", "rewritten")
+    if "sim_te1" not in table.column_names:
+        return iter([(None,) * len(columns)] * table.num_rows)
+    return zip(*(rows(table, name) for name in columns), strict=True)
+
+
+def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
+    """Which of a changed caption's similarities miss `min_sim_each`. Over 75 tokens `sim_unet` counts, too:
+    the pooled vectors see only the first window."""
+    te1, te2, unet, tokens, original, rewritten = row
+    if limits.min_sim_each is None or original == rewritten:
+        return
+    for name, value in (("te1", te1), ("te2", te2), ("unet", unet if (tokens or 0) > WINDOW else None)):
+        if value is not None and not value >= limits.min_sim_each:
+            yield f"sim_{name} {value:.4f} < {limits.min_sim_each:g}"
+
+
+def _status(row: tuple[Any, ...], low: bool) -> str:
+    text, rewritten = row
+    if text is None:
+        return "failed"
+    if low:
+        return "kept"
+    return "unchanged" if rewritten == text else "rewritten"
+
+
+def _mean(table: pa.Table, name: str) -> float | None:
+    """The mean over the captions that differ from their original and are to stand that way."""
+    if name not in table.column_names:
+        return None
+    columns = (rows(table, column) for column in (name, "status", "original", "rewritten"))
+    return mean(
+        value
+        for value, status, original, rewritten in zip(*columns, strict=True)
+        if status in ("rewritten", "unchanged") and original != rewritten
+    )
+
+
+def _failed(te1: float | None, te2: float | None, limits: Limits) -> Iterator[str]:
+    for name, value in (("te1", te1), ("te2", te2)):
+        if value is not None and not value >= limits.min_sim:
+            yield f"mean similarity in {name} is {value:.4f}, below {limits.min_sim:g}"
+
+
+def _uncertified(table: pa.Table, *, measured: bool, trained: bool) -> Iterator[str]:
+    if not measured:
+        yield "only the structure was checked; no encoder was asked"
+    elif not trained:
+        yield "the stand-in encoders are untrained; their similarities prove nothing"
+    errors = error_codes(rows(table, "findings"))
+    if errors:
+        yield "captions with errors: " + ", ".join(errors)
+
+
+def error_codes(findings: Sequence[Sequence[str]]) -> list[str]:
+    """The codes of severity error among all findings, each once."""
+    return sorted({code for codes in findings for code in codes if CATALOGUE[code].severity == "error"})

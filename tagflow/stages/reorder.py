@@ -1,0 +1,163 @@
+"""Reorder: categories in the ontology's order, the author's order within each; every tag kept.
+
+A caption already in order keeps its bytes. In a changed stretch tags are joined with `, `; what stands
+outside it, and everything inside a tag, stays as it was. A new order that would be read differently than it
+was meant (an unclosed bracket that meets a partner, say) is not used: the caption stays, `order-ambiguous`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+
+from tagflow.caption import FIXED, bare, join, parse, same_tag
+from tagflow.ontology import Ontology
+from tagflow.schema import add, add_findings, rows
+from tagflow.sources.folder import sha256
+
+PLACEHOLDER = "[trigger]"
+"""Written by several taggers where the trigger word will stand; it goes in front as a trigger does."""
+
+_FIRST, _TRIGGER, _SORTED = 0, 1, 2
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One caption's new columns."""
+
+    text: str | None
+    tags: list[str] | None
+    categories: list[str] | None
+    moved: int | None
+    findings: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What stays in front: the first `keep_first` tags of each line where they are, then `triggers` in
+    the order given, and `detected` (as `same_tag` writes it), the folder's own trigger, where it already
+    stands first."""
+
+    keep_first: int = 0
+    triggers: tuple[str, ...] = ()
+    detected: str | None = None
+
+
+@dataclass(slots=True)
+class Reorder:
+    """`source, tags, ..., categories` -> `rewritten, sha256_rewritten, moved`, and tags in the new order."""
+
+    ontology: Ontology
+    pins: Pins = Pins()
+    _pinned: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pinned = {same_tag(word): at for at, word in enumerate((*self.pins.triggers, PLACEHOLDER))}
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Rows without text keep nulls; rows not selected keep their text as it is."""
+        columns = ("selected", "text", "source", "tags", "starts", "ends", "segments", "lines", "categories")
+        done = [self._row(*row) for row in zip(*(rows(table, name) for name in columns), strict=True)]
+        table = add(
+            table,
+            rewritten=[row.text for row in done],
+            tags=[row.tags for row in done],
+            categories=[row.categories for row in done],
+            moved=[row.moved for row in done],
+            sha256_rewritten=[None if row.text is None else sha256(row.text.encode()) for row in done],
+        )
+        return add_findings(table, [row.findings for row in done])
+
+    def _row(self, selected: bool, text: str | None, source: str | None, *columns: Any) -> _Row:
+        if text is None or source is None:
+            return _Row(None, None, None, None, [])
+        tags, starts, ends, segments, lines, categories = columns
+        if not selected:
+            return _Row(text, tags, categories, 0, [("not-selected", "")])
+        order = self.order(tags, segments, lines, categories)
+        moved = sum(new != old for new, old in enumerate(order))
+        findings = self._pin_findings(tags, lines)
+        if not moved:
+            return _Row(source, tags, categories, 0, findings)
+        gaps = _gaps(source, starts, ends)
+        changed = _rejoin(gaps, segments, order)
+        placed = [tags[at] for at in order]
+        rewritten = join(placed, changed)
+        if not _reads_as(rewritten, placed, segments):
+            return _Row(source, tags, categories, 0, [*findings, ("order-ambiguous", "")])
+        return _Row(rewritten, placed, [categories[at] for at in order], moved, findings)
+
+    def order(
+        self, tags: Sequence[str], segments: Sequence[int], lines: Sequence[int], categories: Sequence[str]
+    ) -> list[int]:
+        """The new order of one caption's tags, as indices into the old one. Stable; crosses no stretch."""
+        keys = self._keys(tags, lines, categories)
+        order = list(range(len(tags)))
+        for segment, group in groupby(range(len(tags)), key=segments.__getitem__):
+            members = list(group)
+            if segment != FIXED:
+                order[members[0] : members[-1] + 1] = sorted(members, key=keys.__getitem__)
+        return order
+
+    def _keys(self, tags: Sequence[str], lines: Sequence[int], categories: Sequence[str]) -> list[Key]:
+        keys: list[Key] = []
+        line, first = -1, 0
+        for at, (tag, category) in enumerate(zip(tags, categories, strict=True)):
+            if lines[at] != line:
+                line, first = lines[at], at
+            if at - first < self.pins.keep_first or (at == first and self._is_detected(tag)):
+                keys.append((_FIRST, at))
+            elif (trigger := self.trigger(tag)) is not None:
+                keys.append((_TRIGGER, trigger))
+            else:
+                keys.append((_SORTED, self.ontology.rank(category)))
+        return keys
+
+    def trigger(self, tag: str) -> int | None:
+        """The place of a named trigger in the order given; None for any other tag."""
+        found = self._pinned.get(same_tag(tag))
+        if found is None and tag[:1] in "([{":
+            found = self._pinned.get(same_tag(bare(tag)))
+        return found
+
+    def _is_detected(self, tag: str) -> bool:
+        return self.pins.detected is not None and same_tag(tag) == self.pins.detected
+
+    def _pin_findings(self, tags: Sequence[str], lines: Sequence[int]) -> list[tuple[str, str]]:
+        """A detected trigger that stands elsewhere, and named triggers that are not there."""
+        found: list[tuple[str, str]] = []
+        for at, tag in enumerate(tags):
+            if self._is_detected(tag) and at and lines[at - 1] == lines[at]:
+                found.append(("trigger-not-first", tag))
+        if self.pins.triggers:
+            present = {self.trigger(tag) for tag in tags}
+            found += [
+                ("trigger-missing", word) for at, word in enumerate(self.pins.triggers) if at not in present
+            ]
+        return found
+
+
+def _gaps(source: str, starts: Sequence[int], ends: Sequence[int]) -> list[str]:
+    bounds = zip([0, *ends], [*starts, len(source)], strict=True)
+    return [source[begin:end] for begin, end in bounds]
+
+
+def _rejoin(gaps: Sequence[str], segments: Sequence[int], order: Sequence[int]) -> list[str]:
+    """The gaps for the new order: inside a changed stretch they become `, `, empty tags keep their commas."""
+    changed = {segments[new] for new, old in enumerate(order) if new != old}
+    made = list(gaps)
+    for at in range(1, len(segments)):
+        if segments[at] == segments[at - 1] and segments[at] in changed:
+            made[at] = "," * gaps[at].count(",") + " "
+    return made
+
+
+def _reads_as(text: str, tags: Sequence[str], segments: Sequence[int]) -> bool:
+    """Whether the new text parses into just these tags, in the same stretches."""
+    caption = parse(text)
+    return caption.texts() == list(tags) and [tag.segment for tag in caption.tags] == list(segments)

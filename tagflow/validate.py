@@ -1,0 +1,64 @@
+"""Validate: are the files what the audit says, and do the encoders still see the originals in them?
+
+No caption is written; the audit is written anew, with its similarity columns filled and a verdict.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from tagflow.audit import Audit
+from tagflow.engines.local import through
+from tagflow.extract import extract
+from tagflow.pipeline import Outcome, Pipeline
+from tagflow.schema import add, rows
+from tagflow.sources.folder import Survey
+from tagflow.stages.classify import Classify
+from tagflow.stages.count import Count
+from tagflow.stages.judge import Judgement, judge
+from tagflow.stages.parse import Parse
+from tagflow.stages.prove import prove
+
+
+def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
+    """Hold a folder against its audit. The pipeline's `clean` must be the audit's."""
+    listener, limits = pipeline.listener, pipeline.options.limits
+    table = extract(found, audit, None, listener.progress("reading"), against_audit=True)
+    table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
+    count = Count(pipeline.tokenizer, limits.max_tokens, limits.warn_tokens)
+    table = through(table, [Parse(), Classify(pipeline.ontology), count], listener.progress("checking"))
+    table = pipeline.measured(prove(table, tidied=pipeline.options.clean))
+    trained = pipeline.pair is not None and pipeline.pair.trained
+    table, judged = judge(table, limits, measured=pipeline.pair is not None, trained=trained)
+    table, judged = _standing(table, audit, judged)
+    return Outcome(table, judged, audit.meta.options.get("detected_trigger"))
+
+
+def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Table, Judgement]:
+    """Nothing can be kept back any more: a text too far from its original stands in its file, and fails."""
+    low = rows(table, "status").count("kept")
+    known = audit.by_path()
+    paths = rows(table, "path")
+    table = add(
+        table,
+        status=[
+            _status(status, known.get(path))
+            for path, status in zip(paths, rows(table, "status"), strict=True)
+        ],
+        moved=[known[path]["moved"] if path in known else 0 for path in paths],
+    )
+    if low and judged.verdict != "fail":
+        reason = (
+            f"{low} captions are below the limit for single captions; `tagflow run` keeps their originals"
+        )
+        judged = Judgement("fail", (reason,), judged.sim_te1_mean, judged.sim_te2_mean)
+    return table, judged
+
+
+def _status(status: str, known: dict[str, Any] | None) -> str:
+    """What the audit says became of a caption; this command changes no caption's status but to `failed`."""
+    if status == "failed" or known is None or known["status"] == "failed":
+        return status
+    return str(known["status"])

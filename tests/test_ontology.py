@@ -1,0 +1,248 @@
+"""The ontology against the guide: seeds, rules, spelling, and what is said of broken files."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tagflow.errors import OntologyError
+from tagflow.ontology import BUILT_IN, Ontology, Verdict
+
+SEEDS = {
+    "meta": "photograph, image, shot, architectural photography",
+    "quality": "professional, high quality, detailed, elegant, sophisticated",
+    "style": "modern interior, contemporary style, minimalist, industrial style",
+    "space": "indoor, living room, bedroom, kitchen, office, interior design",
+    "lighting": "natural light, soft lighting, recessed lighting, sunlight, daytime",
+    "colors": "neutral colors, white walls, beige walls, warm tones",
+    "materials": "wooden floor, wooden table, glass doors, marble floor, concrete floor",
+    "furniture": "furniture, sleek furniture, sofa, chair, table",
+    "atmosphere": "cozy atmosphere, cozy, clean lines, sleek, spacious",
+    "architectural": "large windows, large window, high ceiling, glass door",
+    "decorative": "books, potted plant, abstract art, indoor plants, artwork",
+    "composition": "shadows, geometric shapes, symmetry, perspective",
+    "environment": "urban setting, cityscape view, outdoor view, balcony",
+    "general": "",
+}
+
+# The guide's rules, each with the examples that it names, and a few beside them.
+RULES = """
+2 general: sitting on couch; modern haircut; holding book; window shopping; 1girl; red dress; cat on sofa; leather jacket
+3 lighting: chandelier; floor lamp; candlelight; neon lights; night; sunset; golden hour; brass lamp
+3 environment: cloudy sky; rain; moon; altocumulus radiatus
+4 materials: leather sofa; brick wall; striped rug; tile floor; beautiful wooden floors; white marble countertop
+4 colors: white walls; grey background; pale blue bedroom wall; muted palette; pink theme
+4 furniture: blue couch
+4 decorative: red curtains
+5 style: modern bedroom; gothic architecture; mid century house; in the style of edward hopper; by zaha hadid
+5 style: modern living room; art by jane doe; japanese style; watercolor by jane doe
+5 furniture: modern sofa
+6 space: spacious living room
+6 decorative: beautiful vase
+6 furniture: two chairs; a large round dining table
+6 atmosphere: airy; serene; cluttered
+6 quality: luxurious; exquisite; award winning
+7 environment: city view; ocean outside the window; street; garden; forest; beach; view of the city
+7 space: house; cafe; museum; interior of a living room
+8 space: in kitchen; placed in a living room
+8 architectural: by the window
+8 furniture: on bed
+8 environment: under tree
+9 general: 60x120 cm; easy to clean; etc; 1.5 m x 2 m; suitable for living room
+10 colors: brown background; colored background
+10 materials: striped background
+10 environment: forest background
+10 composition: simple background; blurry background; gradient background; transparent background; heart background
+11 architectural: dense architecture
+12 decorative: boxes; baskets; bottles; mirrors; picture frames; tableware; toys; pile of books
+12 furniture: televisions; tv; computer; piano; refrigerator
+12 general: bags; umbrella; smartphones; guitar
+13 decorative: flowers; fern; roses
+13 environment: pine trees; grass; wildflowers
+13 colors: tomato; ivory; coral
+14 environment: bridge; pier; fountain; swimming pool
+14 space: tower; windmill; tent
+14 architectural: fence; railings; awning
+15 quality: realistic; photorealistic; hyper realistic
+15 meta: in style of 3d render; octane render; unreal engine 5; photograph of a living room
+"""
+EXAMPLES = [
+    (tag.strip(), line.split()[1].rstrip(":"))
+    for line in RULES.strip().splitlines()
+    for tag in line.split(": ")[1].split(";")
+]
+
+
+@pytest.fixture(scope="module")
+def ontology() -> Ontology:
+    return Ontology.load()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(BUILT_IN / "architecture", tmp_path / "mine"))
+
+
+def test_categories_stand_in_the_order_of_the_guide(ontology: Ontology) -> None:
+    assert ontology.name == "architecture"
+    assert ontology.categories == tuple(SEEDS)
+    assert [ontology.rank(category) for category in SEEDS] == list(range(14))
+
+
+@pytest.mark.parametrize("category", SEEDS)
+def test_seeds_keep_their_category(ontology: Ontology, category: str) -> None:
+    for tag in filter(None, SEEDS[category].split(", ")):
+        assert ontology.classify(tag) == Verdict(category, "seed", True)
+
+
+def test_the_seed_file_is_the_table_of_the_guide() -> None:
+    with (BUILT_IN / "architecture/seeds.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["tag"], row["category"]) for row in csv.DictReader(file)]
+    assert rows == [(tag, category) for category, tags in SEEDS.items() for tag in tags.split(", ") if tag]
+
+
+@pytest.mark.parametrize("tag", ["high ceilings", "sofas", "photographs", "indoor plant", "potted plants"])
+def test_a_seed_keeps_its_category_when_inflected(ontology: Ontology, tag: str) -> None:
+    assert ontology.classify(tag).rule == "seed inflection"
+
+
+@pytest.mark.parametrize(("tag", "category"), EXAMPLES)
+def test_rules_of_the_guide(ontology: Ontology, tag: str, category: str) -> None:
+    verdict = ontology.classify(tag)
+    assert (verdict.category, verdict.known) == (category, True), verdict.rule
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "white walls", " White  Walls ", "white_walls", "(white walls:1.2)", "((white walls))", "[white walls]",
+        "{white walls}", "WHITE WALLS.", "white-walls", "(white_walls:0.85)", "white walls:1.1)", "((white walls",
+    ],
+)  # fmt: skip
+def test_writing_changes_nothing(ontology: Ontology, tag: str) -> None:
+    assert ontology.classify(tag) == Verdict("colors", "seed", True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("gray wall", "grey wall"), ("colourful", "colorful"), ("book shelf", "bookshelf"), ("shelf", "shelves"),
+        ("lightblue", "light blue"), ("movie theatre", "movie theater"), ("tv", "television"), ("city", "cities"),
+        ("wooden doors", "wooden door"), ("moulding", "molding"), ("cactus", "cacti"), ("close-up", "close up"),
+    ],
+)  # fmt: skip
+def test_spellings_of_one_term(ontology: Ontology, one: str, other: str) -> None:
+    assert ontology.classify(one).category == ontology.classify(other).category
+    assert ontology.classify(one).known
+    assert ontology.classify(other).known
+
+
+@pytest.mark.parametrize("tag", ["ohwx", "zkz", "sks", r"vertin_\(reverse:1999\)", "spacious zkz", "xqv style2b"])
+def test_what_nobody_knows_is_said_to_be_unknown(ontology: Ontology, tag: str) -> None:
+    assert ontology.classify(tag) == Verdict("general", "unknown", False)
+
+
+@pytest.mark.parametrize("tag", ["1girl", "sitting on couch", "watermark", "^_^", "rebecca (cyberpunk)", "ohwx man"])
+def test_general_is_not_unknown(ontology: Ontology, tag: str) -> None:
+    verdict = ontology.classify(tag)
+    assert (verdict.category, verdict.known) == ("general", True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "category"),
+    [("spring (season)", "environment"), ("painting (action)", "general"), ("millipen (medium)", "meta")],
+)
+def test_qualifiers(ontology: Ontology, tag: str, category: str) -> None:
+    assert ontology.classify(tag).category == category
+    assert ontology.classify(tag.replace("(", r"\(").replace(")", r"\)").replace(" ", "_")).category == category
+
+
+@pytest.mark.parametrize(
+    ("tag", "rule"),
+    [
+        ("oak table", "material before a thing"), ("tall white bookshelf", "head noun: bookshelf"),
+        ("fridges", "lexicon inflection"), ("by the window", "placed by: window"), ("fridge", "lexicon"),
+    ],
+)  # fmt: skip
+def test_a_verdict_says_why(ontology: Ontology, tag: str, rule: str) -> None:
+    assert ontology.classify(tag).rule == rule
+
+
+@pytest.mark.parametrize("tag", ["", " ", "()", "(((", "\\", "of", "by", "with", "a" * 5000, "of of of", "🙂", "白い壁", "a:1.2)"])
+def test_odd_tags_get_a_verdict(ontology: Ontology, tag: str) -> None:
+    assert ontology.classify(tag).category in ontology.categories
+
+
+def test_no_term_stands_in_two_categories_and_seeds_are_not_moved() -> None:
+    seeds = {tag: category for category, tags in SEEDS.items() for tag in tags.split(", ") if tag}
+    homes: dict[str, str] = {}
+    for category in SEEDS:
+        with (BUILT_IN / f"architecture/lexicon/{category}.csv").open(encoding="utf-8", newline="") as file:
+            terms = [row["term"] for row in csv.DictReader(file)]
+        assert terms == sorted(set(terms))
+        for term in terms:
+            assert homes.setdefault(term, category) == category
+            assert seeds.get(term, category) == category
+    assert len(homes) >= 2500
+
+
+def test_the_hash_follows_the_data_and_nothing_else(folder: Path, ontology: Ontology) -> None:
+    assert Ontology.load(folder).hash == ontology.hash
+    assert len(ontology.hash) == 64
+    seeds = folder / "seeds.csv"
+    seeds.write_bytes(seeds.read_bytes().replace(b"\n", b"\r\n"))
+    (folder / "notes.txt").write_text("not data")
+    assert Ontology.load(folder).hash == ontology.hash
+    seeds.write_bytes(seeds.read_bytes() + b"sofas,furniture\n")
+    assert Ontology.load(folder).hash != ontology.hash
+
+
+def test_all_faults_are_named_at_once(folder: Path) -> None:
+    (folder / "seeds.csv").write_text("tag,category\nsofa,furnitur\n")
+    (folder / "aliases.csv").write_text("alias,term\ngray,grey\ngrey,gray\n")
+    (folder / "lexicon/style.csv").write_text("term,role\nmodern,\nGothic,\nwall,,\n")
+    (folder / "rules.toml").write_text('[[rule]]\nname = "x"\nshape = "any* nonsense"\ncategory = "styl"\n')
+    with pytest.raises(OntologyError) as caught:
+        Ontology.load(folder)
+    for place in ("seeds.csv:2:", "aliases.csv:2:", "style.csv:3:", "style.csv:4:", "rules.toml:3:", "rules.toml:4:"):
+        assert place in caught.value.message
+    assert caught.value.cure
+
+
+def test_rules_that_are_not_toml_are_named_with_their_line(folder: Path) -> None:
+    (folder / "rules.toml").write_text("[words]\nmod = \n")
+    with pytest.raises(OntologyError, match=r"rules.toml:2: is not TOML"):
+        Ontology.load(folder)
+
+
+def test_rows_that_lack_a_key_are_named(folder: Path) -> None:
+    (folder / "rules.toml").write_text('[[rule]]\nname = "x"\n[[look]]\npattern = "("\n')
+    with pytest.raises(OntologyError) as caught:
+        Ontology.load(folder)
+    assert "shape is missing" in caught.value.message
+    assert "label is missing" in caught.value.message
+
+
+def test_a_term_of_two_categories_is_a_fault(folder: Path) -> None:
+    (folder / "lexicon/atmosphere.csv").write_text("term,role\ncouch,\n")
+    with pytest.raises(OntologyError, match=r"couch.* is also in"):
+        Ontology.load(folder)
+
+
+def test_a_missing_file_is_a_fault(folder: Path) -> None:
+    (folder / "lexicon/meta.csv").unlink()
+    with pytest.raises(OntologyError, match=r"meta.csv:1: cannot be read"):
+        Ontology.load(folder)
+
+
+def test_no_such_ontology(tmp_path: Path) -> None:
+    with pytest.raises(OntologyError) as caught:
+        Ontology.load(tmp_path / "nothing")
+    assert "architecture" in caught.value.cure
+
+
+def test_a_verdict_is_remembered(ontology: Ontology) -> None:
+    assert ontology.classify("oak bench") is ontology.classify("oak bench")
