@@ -1,0 +1,41 @@
+# Two commands on a fresh machine do everything: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := build/demo
+
+.PHONY: setup demo test lint types full-size clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit('tagflow needs Python 3.11 or newer; make PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,dev]'
+	$(BIN)/python -c "from pathlib import Path; Path('$(READY)').touch()"
+
+# The main job on the samples. They are not changed: the result goes to another folder.
+demo: setup
+	rm -rf $(DEMO)
+	$(BIN)/tagflow run data_samples/cluster_4 --encoders stand-in --out $(DEMO)
+	@for name in living-room_03 IMG_2041 kept_01; do \
+	  echo; diff -u data_samples/cluster_4/$$name.txt $(DEMO)/$$name.txt; done; true
+	@echo; echo "The audit lies in $(DEMO)/tagflow-audit.parquet; look at it with: $(BIN)/tagflow audit $(DEMO)"
+
+test: setup lint types
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+# Both encoders at full SDXL size against transformers and open_clip: about 8 GB of memory.
+full-size: setup
+	$(BIN)/python -m pytest -m full_size
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,92 @@
+"""The docs are true: every console example runs and prints what it says, every setting is known."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tagflow.cli.boundary import run
+from tagflow.config import load_config
+from tagflow.findings import CATALOGUE
+from tagflow.schema import AUDIT
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def examples() -> Iterator[tuple[str, list[str]]]:
+    for block in blocks(README, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, *lines = part.splitlines()
+            yield command, lines
+
+
+def pattern(line: str) -> str:
+    return ".*".join(map(re.escape, line.split("...")))
+
+
+def test_every_console_example_prints_what_the_readme_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "data_samples" / "cluster_4", tmp_path / "cluster_4")
+    monkeypatch.chdir(tmp_path)
+    found = list(examples())
+    assert len(found) >= 7
+    for command, lines in found:
+        program, *args = shlex.split(command)
+        assert program == "tagflow"
+        assert run(args) == 0, command
+        printed = capsys.readouterr().out.splitlines()
+        at = 0
+        for line in lines:
+            if line == "...":
+                continue
+            matching = (n for n in range(at, len(printed)) if re.fullmatch(pattern(line), printed[n]))
+            at = next(matching, -1)
+            assert at >= 0, f"{command}: nothing like {line!r} in its output"
+
+
+def test_the_readme_settings_are_known(tmp_path: Path) -> None:
+    for block in blocks(README, "toml"):
+        file = tmp_path / "tagflow.toml"
+        file.write_text(block, encoding="utf-8")
+        assert load_config(file, None).values
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *DOCS):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_findings_named_in_the_docs_exist() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in DOCS)
+    for code in ("window-exceeded", "window-straddled", "tokens-near-limit", "tokens-over-limit", "prose"):
+        assert f"`{code}`" in pages
+        assert code in CATALOGUE
+
+
+def test_the_audit_page_has_every_column() -> None:
+    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    for field in AUDIT:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{field.name}` "))
+        assert field.metadata[b"meaning"].decode() in row
+
+
+def test_the_worked_example(tmp_path: Path) -> None:
+    before, after = (re.search(rf"^    {word}\s+(.*)$", README, re.MULTILINE) for word in ("before", "after"))
+    assert before is not None
+    assert after is not None
+    (tmp_path / "a.txt").write_text(before.group(1), encoding="utf-8")
+    assert run(["reorder", str(tmp_path)]) == 0
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == after.group(1)
