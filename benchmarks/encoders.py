@@ -56,7 +56,7 @@ def gemm_rate(width: int, dtype: torch.dtype) -> float:
 
 
 def share_of_peak(encoder: TextEncoder, captions: Windows, seconds: float, rate: float) -> float:
-    """Return the achieved part of the GEMM rate, counting the products of all layers but the last."""
+    """Return the achieved part of the GEMM rate: products of all layers but the last, over all tokens."""
     products = 24 * encoder.width**2 * (encoder.layers - 1) * sum(map(len, captions))
     return products / seconds / 1e9 / rate
 

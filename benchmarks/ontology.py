@@ -1,6 +1,6 @@
 """How well the ontology classifies labelled tags: `python benchmarks/ontology.py labels.csv` (tag,category).
 
-Prints accuracy, macro F1 over the categories that occur, what was taken for what, and each error with its rule.
+Prints what was taken for what, each error with its rule, accuracy, and macro F1 over the categories that occur.
 """
 
 from __future__ import annotations

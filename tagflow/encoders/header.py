@@ -58,7 +58,8 @@ def read_header(path: Path) -> dict[str, Entry]:
     try:
         raw, data_bytes = _raw_header(path)
     except OSError as error:
-        raise EncoderError(f"{path} cannot be read: {error.strerror or error}", "mend the path") from error
+        message = f"{path} cannot be read: {error.strerror or error}"
+        raise EncoderError(message, "mend the path or its permissions") from error
     tensors = {key: value for key, value in _parsed(path, raw).items() if key != "__metadata__"}
     entries = {key: _entry(path, key, value, data_bytes) for key, value in tensors.items()}
     if not entries:

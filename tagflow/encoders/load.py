@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tagflow.encoders.locate import Located, locate
-from tagflow.encoders.pair import EncoderPair, TextEncoder
+from tagflow.encoders.pair import EncoderPair, TextEncoder, is_memory
 from tagflow.errors import EncoderError, UsageProblem
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def _check_installed() -> None:
     try:
         import safetensors  # noqa: F401 - asked for here, used in weights.py
         import torch  # noqa: F401
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: installed, but one of torch's libraries is not there
         cure = "pip install 'tagflow[encoders]'"
-        raise EncoderError(f"the text encoders need {error.name}, which is not installed", cure) from error
+        raise EncoderError(f"the text encoders need torch and safetensors: {error}", cure) from error
 
 
 def _device(word: str) -> torch.device:
@@ -74,14 +74,14 @@ def _device(word: str) -> torch.device:
 
 
 def _loaded(spec: str, located: Located, dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
-    import torch
-
     from tagflow.encoders.weights import Reader
 
     reader = Reader(dtype, device)
     try:
         te1, te2 = (TextEncoder(plan.name, reader.tower(plan)) for plan in (located.te1, located.te2))
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory(error):
+            raise
         raise EncoderError(
             f"{spec}: not enough memory on {device}", "use dtype bf16 or device cpu"
         ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.encoders.checkpoint import CURE, OPEN_CLIP, TRANSFORMERS, Plan, plan_tower
-from tagflow.encoders.header import CURE_FORMAT, Entry, read_header
+from tagflow.encoders.header import CURE_FORMAT, PICKLED, Entry, read_header
 from tagflow.encoders.hub import snapshot
 from tagflow.errors import EncoderError
 
@@ -47,11 +47,14 @@ def locate(spec: str) -> Located:
     Raises EncoderError if there is nothing, or what is there is not both of SDXL's text encoders.
     """
     path = Path(spec).expanduser()
-    if path.is_dir():
-        return _folder(path)
-    if path.exists() or not HUB_ID.fullmatch(spec) or path.suffix.lower() == ".safetensors":
-        return _single_file(path)
-    return _folder(snapshot(spec))
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if path.exists() or not HUB_ID.fullmatch(spec) or path.suffix.lower() in {".safetensors", *PICKLED}:
+            return _single_file(path)
+        return _folder(snapshot(spec))
+    except OSError as error:
+        raise EncoderError(f"{spec} cannot be read: {error.strerror or error}", "mend the path") from error
 
 
 def _single_file(path: Path) -> Located:
@@ -89,10 +92,8 @@ def _folder(path: Path) -> Located:
         raise _no_pipeline(path)
     for folder in folders:
         if not folder.is_dir():
-            what = (
-                f"an SD 1.5 or SD 2 folder: it has no {folder.name}" if folder is folders[1] else "incomplete"
-            )
-            raise EncoderError(f"{path} is not an SDXL folder but {what} ({folder.name} is missing)", CURE)
+            hint = " (SD 1.5 and SD 2 have one text encoder)" if folder is folders[1] else ""
+            raise EncoderError(f"{path} is not an SDXL folder: it has no {folder.name}{hint}", CURE)
     plans = [_folder_plan(name, folder) for name, folder in zip(("te1", "te2"), folders, strict=True)]
     tokenizer = path / "tokenizer"
     return Located(plans[0], plans[1], tokenizer if tokenizer.is_dir() else None)

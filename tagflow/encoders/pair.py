@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Window = tuple[int, ...]
-EOS = 49407
 # Tokens computed at once: matrix products are at full speed, and activations stay near the caches
 # (CPU, see benchmarks/encoders.py) or well below a small card's memory (GPU).
 TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16384}
@@ -28,7 +27,8 @@ TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16384}
 class Vectors:
     """What one encoder makes of one window; both arrays are float32 and read-only.
 
-    pooled (projection width,): the final layer norm's output at the first EOS. For te2 it is then
+    pooled (projection width,): the final layer norm's output at the first EOS, or at position 0 in a
+    window without one, as the trainer pools (its te2 can be given such a window). For te2 it is then
     multiplied by text_projection, and is what SDXL's U-Net is given. For te1 it is a proxy: SDXL
     does not use te1's pooled vector (its U-Net sees te1's hidden states only).
     hidden (tokens, width): the state after layer n - 1 of n, no final norm, a row for each token of
@@ -53,7 +53,7 @@ class TextEncoder:
 
         A window is its token ids with BOS and EOS, 1 to 77 of them; nothing after it is computed.
         Raises EncoderError if a vector is not finite or the device's memory does not suffice, and
-        ValueError if a window is empty, too long, without EOS, or holds ids outside the vocabulary.
+        ValueError if a window is empty, too long, or holds ids outside the vocabulary.
         """
         wanted = [tuple(map(int, window)) for window in windows]
         distinct = sorted(set(wanted))  # neighbours begin alike, and the tower computes that once
@@ -79,12 +79,12 @@ class TextEncoder:
             yield Vectors(pooled=vector, hidden=states)
 
     def _computed(self, batch: list[Window]) -> tuple[Floats, Floats]:
-        import torch
-
         try:
             hidden, pooled = self._tower(batch)
             return hidden.cpu().numpy(), pooled.cpu().numpy()
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_memory(error):
+                raise
             raise EncoderError(
                 f"{self.name}: the device's memory does not suffice", "use device cpu"
             ) from error
@@ -110,13 +110,16 @@ class EncoderPair:
     tokenizer_folder: Path | None
 
 
+def is_memory(error: Exception) -> bool:
+    """Say whether `error` means too little memory; torch raises a plain RuntimeError for the CPU's."""
+    return isinstance(error, MemoryError) or "memory" in str(error).lower()
+
+
 def _check(window: Window) -> None:
     if not 1 <= len(window) <= POSITIONS:
         raise ValueError(f"a window of {len(window)} token ids; 1 to {POSITIONS} are possible")
     if min(window) < 0 or max(window) >= VOCABULARY:
         raise ValueError(f"token ids are 0 to {VOCABULARY - 1}, got {min(window)} to {max(window)}")
-    if EOS not in window:
-        raise ValueError(f"a window without EOS ({EOS}): there is no place to pool at")
 
 
 def _batches(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:

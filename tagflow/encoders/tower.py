@@ -77,7 +77,7 @@ class Packed:
 
     ids, positions (rows,): the last token of each beginning and its place. row (tokens,): the row of
     each token of the windows. token (rows,): one token that has the row. lengths: of the windows.
-    eos (windows,): place of the first EOS in its window.
+    eos (windows,): place of the first EOS in its window, 0 where there is none.
     """
 
     ids: Tensor
@@ -97,7 +97,7 @@ class Packed:
 
 
 def pack(windows: Sequence[Sequence[int]], device: torch.device) -> Packed:
-    """Lay out `windows`, sorted by length and each with at least one EOS, on `device`."""
+    """Lay out `windows`, sorted by length, on `device`."""
     rows: dict[tuple[int, int], int] = {}  # (row of what comes before, token id) -> row
     last: list[tuple[int, int, int]] = []  # of each row: token id, position, a token that has the row
     row: list[int] = []
@@ -109,7 +109,8 @@ def pack(windows: Sequence[Sequence[int]], device: torch.device) -> Packed:
                 last.append((token_id, position, len(row)))
             row.append(before)
     ids, positions, token = torch.tensor(last).T.contiguous().to(device)
-    eos = torch.tensor([list(window).index(EOS) for window in windows], device=device)
+    places = [list(window).index(EOS) if EOS in window else 0 for window in windows]
+    eos = torch.tensor(places, device=device)
     return Packed(ids, positions, torch.tensor(row, device=device), token, tuple(map(len, windows)), eos)
 
 

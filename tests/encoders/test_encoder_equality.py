@@ -81,7 +81,8 @@ def test_full_size(maker, references, kit, tmp_path):
     """Both towers at SDXL's size, one library after another: at most one of them beside ours in memory."""
     path = maker.make_checkpoint(tmp_path / "full.safetensors", small=False, dtype="fp16")
     gc.collect()
-    assert peak_of_loading(path) <= 1.3
+    if sys.platform == "linux":
+        assert 1 <= peak_of_loading(path) <= 1.3
     windows = kit.windows((77, 32, 8))
     pair = load_encoders(str(path), device="cpu")
     assert (pair.te1.width, pair.te1.layers, pair.te2.width, pair.te2.layers) == (768, 12, 1280, 32)
@@ -111,9 +112,10 @@ def text_tensors(path, prefix):
 def peak_of_loading(path):
     """Return the peak memory of loading in a process of its own, over that of torch, per byte of weights."""
     code = (
-        "import resource, sys, torch\n"
+        "import re, sys, torch\n"
+        "from pathlib import Path\n"
         "import tagflow.encoders.weights\nfrom tagflow.encoders import load_encoders\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         "before = peak()\n"
         "pair = load_encoders(sys.argv[1], device='cpu', dtype='fp32')\n"
         "print((peak() - before) * 1024 / (817_720_320 * 4))\n"

@@ -37,6 +37,11 @@ def test_no_such_path(tmp_path):
 
 def test_a_relative_path_to_nothing_is_no_hub_id():
     assert "does not exist" in refusal("models/none.safetensors")
+    assert "pickled" in refusal("models/none.ckpt")
+
+
+def test_a_path_that_the_system_refuses():
+    assert "cannot be read" in refusal("x" * 5000)
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".bin", ".pth"])
