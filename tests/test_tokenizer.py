@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,8 +54,15 @@ def test_every_golden_text_has_the_trainers_ids() -> None:
     assert CLIP.count_many([row["text"] for row in ROWS]) == [len(row["ids"]) for row in ROWS]
 
 
+def test_every_line_of_the_samples_is_golden() -> None:
+    golden = {row["text"] for row in ROWS}
+    for file in sorted((Path(__file__).parent.parent / "data_samples").rglob("*.txt")):
+        text = file.read_bytes().decode("utf-8", errors="ignore")
+        missing = [line for line in re.split(r"\r\n|\r|\n", text) if line.strip() not in golden]
+        assert missing == [], f"{file.name}: run tests/golden/make_token_ids.py again"
+
+
 def test_the_pieces_of_every_character_are_those_of_the_references_pattern() -> None:
-    regex = pytest.importorskip("regex")
     special = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
     reference = regex.compile(special + r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
     known = regex.compile(r"\P{C}|[\t\n\r\f]")

@@ -8,8 +8,8 @@ Run it in a second environment, for the project's own has a newer transformers t
 
 VOCABULARY is `bpe_simple_vocab_16e6.txt.gz` of the installed open_clip_torch. The stored file was made
 with Python 3.11.7, transformers 4.54.1, ftfy 6.3.1, tokenizers 0.21.4 and regex 2026.11.15. The tokenizer
-that sd-scripts uses is the slow one, which needs no torch. The texts come from this file alone (fixed seed),
-so two runs give the same bytes.
+with Python 3.11.7, transformers 4.54.1, ftfy 6.3.1, tokenizers 0.21.4, regex 2026.11.15. The tokenizer
+`data_samples`, line by line, so two runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+
+SAMPLES = Path(__file__).parents[2] / "data_samples"
 
 TAGS = """
 1girl; solo; long hair; blonde hair; blue eyes; looking at viewer; smile; masterpiece; best quality
@@ -130,6 +132,15 @@ def mojibake(draw: random.Random) -> str:
     return text.encode().decode(draw.choice(CODECS), errors="replace")
 
 
+def sample_lines() -> list[str]:
+    """Every line of every sample caption that is UTF-8, stripped as the trainer strips it."""
+    found: list[str] = []
+    for file in sorted(SAMPLES.rglob("*.txt")):
+        text = file.read_bytes().decode("utf-8", errors="ignore")
+        found += [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    return found
+
+
 def texts() -> list[str]:
     """All texts, each once, in a fixed order."""
     draw = random.Random(20240131)  # noqa: S311  the same texts every time are the point
@@ -143,6 +154,7 @@ def texts() -> list[str]:
     made += [joined(draw) for _ in range(480)]
     made += [characters(draw) for _ in range(600)]
     made += [mojibake(draw) for _ in range(150)]
+    made += sample_lines()
     return list(dict.fromkeys(made))
 
 
