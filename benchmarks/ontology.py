@@ -1,6 +1,6 @@
 """How well the ontology classifies labelled tags: `python benchmarks/ontology.py labels.csv` (tag,category).
 
-Prints what was taken for what, each error with its rule, accuracy, and macro F1 over the categories that occur.
+Prints what was taken for what, each error with its rule, accuracy, and macro F1 over occurring categories.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ BUILT_IN = next(
     ),
     Path(__file__).parent / "_ontology",
 )
+LONGEST_TAG = 1000  # characters; what is longer is a text and names nothing, and reading it would take long
 CURE = "Correct the lines named above; `ontology/README.md` explains the files."
 
 
@@ -45,6 +46,7 @@ class Ontology:
         self._definition = definition
         self._ranks = {category: rank for rank, category in enumerate(definition.categories)}
         self._known: dict[str, Verdict] = {}
+        self._unknown = Verdict(definition.fallback, "unknown", False)
 
     @classmethod
     def load(cls, source: str | Path = "architecture") -> Ontology:
@@ -61,8 +63,17 @@ class Ontology:
     def classify(self, tag: str) -> Verdict:
         """Return the category of a raw `tag` (any case, underscores, weights), and the rule that says so."""
         if (verdict := self._known.get(tag)) is None:
-            verdict = self._known[tag] = self._judge(normalise(tag))
+            verdict = self._known[tag] = (
+                self._judge(normalise(tag)) if len(tag) <= LONGEST_TAG else self._unknown
+            )
         return verdict
+
+    def has_strange_word(self, tag: str) -> bool:
+        """Say whether a word of `tag` is in no lexicon, as in a trigger such as `zkv house`.
+
+        Such a tag has a category all the same, by its other words.
+        """
+        return self._definition.grammar.has_strange_word(normalise(tag[:LONGEST_TAG]))
 
     def rank(self, category: str) -> int:
         """Return the place of `category` in a caption, from 0. Raises KeyError for a category not here."""
@@ -77,7 +88,7 @@ class Ontology:
                 return Verdict(category, "seed inflection", True)
         if answer := self._definition.grammar.read(text):
             return Verdict(*answer, True)
-        return Verdict(self._definition.fallback, "unknown", False)
+        return self._unknown
 
 
 def _find(source: str | Path) -> Path:

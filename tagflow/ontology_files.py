@@ -1,4 +1,4 @@
-"""Reading the files of an ontology folder, with every fault noted by file and line instead of raised one by one."""
+"""Reading the files of an ontology folder: every fault is noted by file and line, none is raised alone."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ class Folder:
     faults: list[str] = field(default_factory=list)
 
     def fault(self, name: str, line: int, what: str) -> None:
+        """Note that `what` is wrong in a file."""
         self.faults.append(f"{self.root / name}:{line}: {what}")
 
     def text(self, name: str) -> str:
+        """Return a file's text; what cannot be read is a fault, and empty."""
         try:
             return (self.root / name).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
@@ -42,6 +44,7 @@ class Folder:
             return ""
 
     def toml(self, name: str) -> dict[str, Any]:
+        """Return a TOML file's tables; what is not TOML is a fault, and empty."""
         text = self.text(name)
         try:
             return tomllib.loads(text)
@@ -98,7 +101,7 @@ def read_folder(folder: Folder) -> Definition:
     entries = [entry for name in categories for entry in _entries(folder, name)]
     _cross_check(folder, entries, aliases)
     seeds = _seeds(folder, categories)
-    # Inside longer tags ("two chairs") a seed is a term like any other; a row of the lexicon may give it a role.
+    # Inside longer tags ("two chairs") a seed is a term like any other; a row may give it a role.
     terms = {entry.term for entry in entries}
     entries += [Entry(tag, category) for tag, category in seeds.items() if tag not in terms]
     lexicon = Lexicon(entries, aliases, irregular)
@@ -181,24 +184,43 @@ def _grammar(
 ) -> Grammar:
     words = {word: label for label, listed in rules.get("words", {}).items() for word in listed.split()}
     looks = [
-        Look(_pattern(folder, row), row["label"], row.get("category", "")) for row in rules.get("look", [])
+        Look(_pattern(folder, row), row["label"], row.get("category", ""))
+        for row in _rows(folder, rules, "look", ("pattern", "label"))
     ]
-    names = {*labels, *categories, *words.values(), *(look.label for look in looks), UNKNOWN}
-    groups: dict[str, list[str]] = {label: [label] for label in names}
-    for group, members in rules.get("groups", {}).items():
-        groups[group] = [label for member in members.split() for label in groups.get(member, [member])]
+    codes = _codes(rules, {*labels, *categories, *words.values(), *(look.label for look in looks), UNKNOWN})
     texts = [
-        Rule(row["name"], _pattern(folder, row), row.get("category", "")) for row in rules.get("text", [])
+        Rule(row["name"], _pattern(folder, row), row.get("category", ""))
+        for row in _rows(folder, rules, "text", ("name", "pattern"))
     ]
     table = [
-        Rule(row["name"], _shape(folder, row, groups), row.get("category", ""))
-        for row in rules.get("rule", [])
+        Rule(row["name"], _shape(folder, row, codes), row.get("category", ""))
+        for row in _rows(folder, rules, "rule", ("name", "shape"))
     ]
-    for row in (*texts, *table, *looks):
-        if row.category not in (*categories, ""):
-            line = folder.line("rules.toml", f'category = "{row.category}"')
-            folder.fault("rules.toml", line, f"{row.category!r} is no category")
-    return Grammar(lexicon, words, looks, texts, table)
+    for given in sorted({one.category for one in (*texts, *table)} | {look.category for look in looks}):
+        if given not in (*categories, ""):
+            line = folder.line("rules.toml", f'category = "{given}"')
+            folder.fault("rules.toml", line, f"{given!r} is no category")
+    return Grammar(lexicon, words, looks, texts, table, codes)
+
+
+def _rows(
+    folder: Folder, rules: Mapping[str, Any], table: str, keys: Sequence[str]
+) -> Iterator[Mapping[str, str]]:
+    """Yield the rows of a table of `rules.toml` that have all of `keys`."""
+    for row in rules.get(table, []):
+        missing = [key for key in keys if not isinstance(row.get(key), str)]
+        if missing:
+            folder.fault("rules.toml", folder.line("rules.toml", f"[[{table}]]"), f"{missing[0]} is missing")
+        else:
+            yield row
+
+
+def _codes(rules: Mapping[str, Any], labels: set[str]) -> dict[str, str]:
+    """Return what each name in a shape stands for: a label for a character, a group for its members' ones."""
+    codes = {label: chr(0x4E00 + at) for at, label in enumerate(sorted(labels))}
+    for group, members in rules.get("groups", {}).items():
+        codes[group] = "".join(codes.get(member, "") for member in members.split())
+    return codes
 
 
 def _pattern(folder: Folder, row: Mapping[str, str]) -> re.Pattern[str]:
@@ -210,9 +232,9 @@ def _pattern(folder: Folder, row: Mapping[str, str]) -> re.Pattern[str]:
         return re.compile("(?!)")
 
 
-def _shape(folder: Folder, row: Mapping[str, str], groups: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
+def _shape(folder: Folder, row: Mapping[str, str], codes: Mapping[str, str]) -> re.Pattern[str]:
     try:
-        return compile_shape(row["shape"], groups)
+        return compile_shape(row["shape"], codes)
     except (KeyError, re.error) as error:
         line = folder.line("rules.toml", row["shape"])
         folder.fault("rules.toml", line, f"shape: no label or group {error}")

@@ -1,8 +1,8 @@
 """The small interpreter behind an ontology's `rules.toml`: words become labels, and an ordered table decides.
 
 A phrase is cut into chunks (the longest lexicon term at each place, else a listed word, else a word's look).
-Each chunk has a label: its lexicon role, or its category, or the name of its word list. The labels side by side
-are the phrase's *shape*, and the first rule whose pattern fits the whole shape says the category.
+Each chunk has a label: its lexicon role, or its category, or the name of its word list. The labels side by
+side are the phrase's *shape*, and the first rule whose pattern fits the whole shape says the category.
 Nothing in this file knows a word of English but the spelling of plurals.
 """
 
@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 UNKNOWN = "unknown"
 LONGEST_TERM = 6  # words; no row of a lexicon may be longer, so that cutting a caption stays cheap
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):  # a tuple, for there are thousands and they are made whenever tagflow starts
     """A row of a lexicon: `role` is empty or one that the rules speak of."""
 
     term: str
@@ -58,12 +58,14 @@ class Look:
 
 
 def normalise(tag: str) -> str:
-    """Return `tag` as the files write terms: lower case, blanks for underscores, no weight, no outer brackets."""
+    """Return `tag` as terms are written: lower case, blanks for underscores, no weight, no brackets."""
     text = tag.replace("\\", "").lower().replace("_", " ").replace("’", "'")
-    text = " ".join(text.split())
+    # Prompt collections write "8 k", "3 d" and "1 9 2 0 s".
+    text = re.sub(r"(?<=\b\d) (?=\d\b|[kds]\b)", "", " ".join(text.split()))
+    text = text.strip(" .,;:!?\"'*|”“") or text
     while text and text[0] in "([{" and (shorter := _unwrap(text)) != text:
         text = shorter
-    text = text.strip(" .,;:!?\"'*|") or text
+    text = text.strip(" .,;:!?\"'*|”“") or text
     # Captioners leave an unpaired bracket behind when a weighted group was cut at its commas.
     if text.count("(") != text.count(")"):
         text = re.sub(r":\d+(\.\d+)?\)+$", ")", text).strip("() ")
@@ -81,7 +83,7 @@ def _unwrap(text: str) -> str:
 
 def _words(text: str) -> list[str]:
     """Cut a phrase at blanks, hyphens and slashes; a bracket is a word, a possessive s is none."""
-    return re.sub(r"([()])", r" \1 ", re.sub(r"[-/&+,;!?\"]|'s?(?= |$)", " ", text)).split()
+    return re.sub(r"([()])", r" \1 ", re.sub(r"[-–/&+,;!?\"”“]|'s?(?= |$)|(?<=\b\w)\.", " ", text)).split()
 
 
 def other_forms(word: str, irregular: Mapping[str, str]) -> Iterator[str]:
@@ -96,26 +98,27 @@ def other_forms(word: str, irregular: Mapping[str, str]) -> Iterator[str]:
         yield from (word[:-3] + "f", word[:-3] + "fe")
     if word.endswith("s") and not word.endswith(("ss", "us", "is")):
         yield word[:-1]
-        if word.endswith("es"):
+        if word.endswith(("ses", "xes", "zes", "ches", "shes", "oes")):
             yield word[:-2]
         return
-    yield from (word + "s", word + "es")
+    yield word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")
     if word.endswith("y"):
         yield word[:-1] + "ies"
 
 
-def compile_shape(shape: str, labels: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
-    """Turn a rule's shape into a pattern over labels; `labels` holds what each name stands for.
+def compile_shape(shape: str, codes: Mapping[str, str]) -> re.Pattern[str]:
+    """Turn a rule's shape into a pattern over label codes, one character a chunk.
 
     Names are labels or groups of them, `any` is every label; `( | ) * + ?` mean what they mean in patterns
-    and `[ ]` marks the part that decides. Raises KeyError with the name that nothing defines.
+    and `[ ]` marks the part that decides. Raises KeyError with the name that `codes` does not hold.
     """
 
     def one(name: re.Match[str]) -> str:
-        return r"(?:\S+ )" if name[0] == "any" else f"(?:(?:{'|'.join(labels[name[0]])}) )"
+        return "." if name[0] == "any" else f"\1{codes[name[0]]}\2"
 
-    pieces = [re.sub(r"[a-z_]+", one, piece) for piece in shape.split()]
-    return re.compile("".join(pieces).replace("[", "(?P<part>").replace("]", ")"))
+    text = "".join(re.sub(r"[a-z_]+", one, piece) for piece in shape.split())
+    text = text.replace("[", "(?P<part>").replace("]", ")")
+    return re.compile(text.replace("\1", "[").replace("\2", "]"))
 
 
 class Lexicon:
@@ -160,8 +163,10 @@ class Grammar:
         looks: Sequence[Look],
         texts: Sequence[Rule],
         rules: Sequence[Rule],
+        codes: Mapping[str, str],
     ) -> None:
         self.lexicon = lexicon
+        self._codes = codes
         self._texts = texts
         self._words = words
         self._looks = looks
@@ -176,6 +181,11 @@ class Grammar:
             if match := rule.pattern.search(text):
                 return (rule.category, rule.name) if rule.category else self.read(match["part"])
         return self.judge(self.cut(words))
+
+    def has_strange_word(self, text: str) -> bool:
+        """Say whether a word of a phrase is in no lexicon, in no list, and of no known look."""
+        words = self.lexicon.spell(_words(text))
+        return any(chunk.label == UNKNOWN for chunk in self.cut(words))
 
     def cut(self, words: Sequence[str]) -> list[Chunk]:
         """Cut words into chunks, the longest known term first at each place."""
@@ -203,20 +213,17 @@ class Grammar:
 
     def judge(self, chunks: Sequence[Chunk]) -> tuple[str, str] | None:
         """Return what the first fitting rule says of `chunks`."""
-        shape = "".join(chunk.label + " " for chunk in chunks)
+        shape = "".join(self._codes[chunk.label] for chunk in chunks)
         for rule in self._rules:
             match = rule.pattern.fullmatch(shape)
-            if match and (answer := self._answer(rule, match, shape, chunks)):
+            if match and (answer := self._answer(rule, match, chunks)):
                 return answer
         return None
 
-    def _answer(
-        self, rule: Rule, match: re.Match[str], shape: str, chunks: Sequence[Chunk]
-    ) -> tuple[str, str] | None:
+    def _answer(self, rule: Rule, match: re.Match[str], chunks: Sequence[Chunk]) -> tuple[str, str] | None:
         if rule.category:
             return rule.category, rule.name
-        start, end = (shape.count(" ", 0, edge) for edge in match.span("part"))
-        part = chunks[start:end]
+        part = chunks[match.start("part") : match.end("part")]
         if len(part) == 1:
             return (part[0].category, f"{rule.name}: {part[0].text}") if part[0].category else None
         # A part as long as the whole would be read for ever.

@@ -13,13 +13,14 @@ from tagflow.ontology import Ontology
 from tagflow.schema import rows
 
 LEAST_CAPTIONS = 10
-LEAST_SHARE = 0.8
+LEAST_PERCENT = 80
 
 
 def detect_trigger(table: pa.Table, ontology: Ontology) -> str | None:
     """The tag taken for the trigger, as it is most often written; None where there is none.
 
-    It must be unknown to the ontology and stand first in at least 80 % of at least 10 captions. Prose has
+    It must be unknown to the ontology, wholly or in a word, and stand first in at least 80 % of at least
+    10 captions. Prose has
     no tags to stand first, and is not counted.
     """
     firsts = [tag for tag in map(_first, rows(table, "tags"), rows(table, "segments")) if tag is not None]
@@ -27,9 +28,14 @@ def detect_trigger(table: pa.Table, ontology: Ontology) -> str | None:
         return None
     key, count = Counter(map(same_tag, firsts)).most_common(1)[0]
     spelling = next(tag for tag in firsts if same_tag(tag) == key)
-    if count < LEAST_SHARE * len(firsts) or verdict_of(ontology, spelling).known:
+    if 100 * count < LEAST_PERCENT * len(firsts) or not _is_strange(ontology, spelling):
         return None
     return spelling
+
+
+def _is_strange(ontology: Ontology, tag: str) -> bool:
+    """Whether a tag or a word of it is unknown: `zkv house` is in a category by its house, and a trigger."""
+    return not verdict_of(ontology, tag).known or ontology.has_strange_word(tag)
 
 
 def _first(tags: Sequence[str] | None, segments: Sequence[int] | None) -> str | None:

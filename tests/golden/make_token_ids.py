@@ -1,4 +1,4 @@
-"""Make `token_ids.jsonl`: what sd-scripts' tokenizer makes of 1,500 texts.
+"""Make `token_ids.jsonl`: what sd-scripts' tokenizer makes of 1,700 texts.
 
 Run it in a second environment, for the project's own has a newer transformers that counts differently:
 
@@ -7,9 +7,9 @@ Run it in a second environment, for the project's own has a newer transformers t
     other/bin/python tests/golden/make_token_ids.py VOCABULARY tests/golden/token_ids.jsonl
 
 VOCABULARY is `bpe_simple_vocab_16e6.txt.gz` of the installed open_clip_torch. The stored file was made
-with Python 3.11.7, transformers 4.54.1, ftfy 6.3.1, tokenizers 0.21.4 and regex 2026.11.15. The tokenizer
 with Python 3.11.7, transformers 4.54.1, ftfy 6.3.1, tokenizers 0.21.4, regex 2026.11.15. The tokenizer
-`data_samples`, line by line, so two runs give the same bytes.
+that sd-scripts uses is the slow one, which needs no torch. The texts come from this file (fixed seed) and
+from `data_samples`, line by line, so two runs give the same bytes.
 """
 
 from __future__ import annotations
