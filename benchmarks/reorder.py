@@ -20,15 +20,11 @@ from tagflow.cli.boundary import run
 from tagflow.ontology import Ontology
 
 TAGS = (
-    """
-white walls, wooden floor, sofa, window, photograph, modern bedroom, indoors, floor lamp, potted plant, no humans,
-high quality, sunlight, coffee table, chair, rug, curtains, wide shot, elegant, natural light, daytime, abstract art,
-marble floor, large windows, high ceiling, city view, minimalist, warm tones, books, shadows, brick wall, mirror
-""".replace("\n", " ")
-    .strip()
-    .strip(",")
-    .split(", ")
-)
+    "white walls, wooden floor, sofa, window, photograph, modern bedroom, indoors, floor lamp, potted plant, "
+    "no humans, high quality, sunlight, coffee table, chair, rug, curtains, wide shot, elegant, natural light, "
+    "daytime, abstract art, marble floor, large windows, high ceiling, city view, minimalist, warm tones, books, "
+    "shadows, brick wall, mirror"
+).split(", ")
 
 
 def write_captions(folder: Path, count: int) -> None:
