@@ -20,10 +20,10 @@ from tagflow.cli.boundary import run
 from tagflow.ontology import Ontology
 
 TAGS = (
-    "white walls, wooden floor, sofa, window, photograph, modern bedroom, indoors, floor lamp, potted plant, "
-    "no humans, high quality, sunlight, coffee table, chair, rug, curtains, wide shot, elegant, natural light, "
-    "daytime, abstract art, marble floor, large windows, high ceiling, city view, minimalist, warm tones, books, "
-    "shadows, brick wall, mirror"
+    "white walls, wooden floor, sofa, window, photograph, modern bedroom, indoors, floor lamp, "
+    "potted plant, no humans, high quality, sunlight, coffee table, chair, rug, curtains, wide shot, "
+    "elegant, natural light, daytime, abstract art, marble floor, large windows, high ceiling, city view, "
+    "minimalist, warm tones, books, shadows, brick wall, mirror"
 ).split(", ")
 
 

@@ -127,7 +127,9 @@ class Lexicon:
     def __init__(
         self, entries: Sequence[Entry], aliases: Mapping[str, str], irregular: Mapping[str, str]
     ) -> None:
-        self._exact = {entry.term: entry for entry in entries}
+        # A possessive is read without its s: "bird's eye view" arrives here as "bird eye view".
+        self._exact = {" ".join(_words(entry.term)): entry for entry in entries if "'" in entry.term}
+        self._exact |= {entry.term: entry for entry in entries}
         # "book shelf" and "bookshelf", "lightblue" and "light blue" are one term: the key has no blanks.
         self._joined = {entry.term.replace(" ", ""): entry for entry in reversed(entries)}
         self._aliases = aliases
