@@ -23,7 +23,7 @@ FIXED = -1
 TagKind = Literal["tag", "sentence", "prose"]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_WEIGHT = re.compile(r":\s*[-+]?\d*\.?\d+\s*$")
+_WEIGHT = re.compile(r":\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*$")
 _ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
 _PARTING = re.compile(r"[,|]|;;;")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}

@@ -1,50 +1,26 @@
 """Recognise sentences among tags.
 
-A caption written by a language model is a paragraph; sorting its commas would destroy it. This module
-decides by the marks of a clause (a verb with something before it, function words, length, a full stop)
-and never by a model. A line that is mostly sentences is prose and is left alone; a sentence in a list of
-tags becomes one unit.
+A caption written by a language model is a paragraph; sorting its commas would destroy it. A line that is
+mostly sentences is prose and is left alone; a sentence in a list of tags becomes one unit. A long noun
+phrase between two commas is a tag, however long. What marks a sentence is in `tagflow.sentence`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tagflow.scanner import Split
+from tagflow.sentence import PHRASE, Part, marks
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_INNER_STOP = re.compile(r"[^\s.]{3}[.!?][\"'”’)]*\s+[A-Z]")
-_FINAL_STOP = re.compile(r"[^\W_]{2}[\"'”’)]*[.!?][\"'”’)]*$")
+_STOPS = tuple(".!?")
+_WIDE_STOP = re.compile("[。！？]")
 
-_DETERMINERS = frozenset(
-    "a an the this that these those its his her their my our your some each every".split()
-)
-_PRONOUNS = frozenset("it he she they there we you i who which what someone everyone".split())
-_LINKS = frozenset(
-    "and or but with while where which that who whose as of in on at by to from for into through over "
-    "under behind beside between across near along against towards toward around featuring including".split()
-)
-_CONTINUES = frozenset(
-    "and or but with while where which that who whose as creating making giving adding featuring including "
-    "providing offering allowing suggesting surrounded accompanied complemented illuminated letting".split()
-)
-_VERBS = frozenset(
-    "is are was were has have had can could does do did will would may might isn't aren't doesn't "
-    "shows depicts showcases includes contains stands sits appears seems creates adds gives provides fills "
-    "hangs lies features captures offers displays illuminates leads looks rests suggests evokes complements "
-    "adorns surrounds reflects overlooks streams flows lets brings makes holds wears stretches extends "
-    "dominates enhances casts bathes invites blends combines highlights emphasizes emphasises conveys "
-    "contribute contributes feel feels line lines overlook occupies occupy frames".split()
-)
-_FUNCTION = _DETERMINERS | _PRONOUNS | _LINKS
-
-_LONG_CLAUSE, _STOPPED_CLAUSE, _LINKED_CLAUSE, _VERB_CLAUSE = 14, 7, 9, 4
 _PROSE_SHARE = 0.5
-_TAG_WORDS = 3
 _REACH = 3  # so many plain phrases may stand between two clauses of one sentence: `a sofa, two chairs, and`
+_LIST = 12  # and so many between the beginning of a sentence and the `and` or the full stop of its list
 
 UnitKind = Literal["tag", "sentence", "prose"]
 
@@ -59,110 +35,164 @@ class Unit:
     kind: UnitKind = "tag"
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The marks of one comma-separated part."""
-
-    words: int
-    clause: bool
-    follows: bool  # reads on from the part before it
-    stops: bool  # ends with a full stop
-    plain: bool  # short, and with no mark of a sentence: an ordinary tag
+Run = tuple[int, int]
 
 
 def find_sentences(split: Split) -> list[Unit]:
     """The units of a line: tags, sentences merged over their commas, or all `prose`."""
+    text = split.text
     units = [Unit(*span, stretch) for span, stretch in zip(split.parts, split.stretches, strict=True)]
-    if not units or split.text.count(" ") < _VERB_CLAUSE - 1:
+    if _WIDE_STOP.search(text):  # no list of tags has a Chinese full stop
+        return _all_prose(units)
+    if not _may_tell(text, units):
         return units
-    parts = [_marks(split.text[unit.start : unit.end]) for unit in units]
-    runs = _runs(parts, units)
-    if not runs:
-        return units
+    parts = [marks(text[unit.start : unit.end], unit.stretch) for unit in units]
+    runs = _bridged(parts, list(_runs(parts)))
     if _mostly_told(parts, runs):
-        return [Unit(unit.start, unit.end, unit.stretch, "prose") for unit in units]
-    return _merge(units, runs)
+        return _all_prose(units)
+    return _merge(units, runs) if runs else units
 
 
-def _mostly_told(parts: Sequence[_Part], runs: Sequence[tuple[int, int]]) -> bool:
+def _may_tell(text: str, units: Sequence[Unit]) -> bool:
+    """Whether to look closer at all: nearly every line of tags ends here."""
+    return text.rstrip()[-1:] in _STOPS or any(
+        text.count(" ", unit.start, unit.end) >= PHRASE - 1 for unit in units
+    )
+
+
+def _all_prose(units: Sequence[Unit]) -> list[Unit]:
+    return [Unit(unit.start, unit.end, unit.stretch, "prose") for unit in units]
+
+
+def _mostly_told(parts: Sequence[Part], runs: Sequence[Run]) -> bool:
     """Whether sentences make up the line. Two or more ordinary tags beside them make it a list again."""
     inside = {index for first, last in runs for index in range(first, last + 1)}
-    outside = [part for index, part in enumerate(parts) if index not in inside]
+    outside = [part for index, part in enumerate(parts) if index not in inside and not part.long]
+    if not outside:
+        return True
+    if not runs:
+        return len(outside) == 1 and len(parts) > 1 and (outside[0].acts or outside[0].listed)
     if len(outside) > 1 and all(part.plain for part in outside):
         return False
-    told = sum(parts[index].words for index in inside)
-    return told >= _PROSE_SHARE * sum(part.words for part in parts)
-
-
-def _marks(text: str) -> _Part:
-    words = _WORD.findall(text)
-    first = words[0].lower() if words else ""
-    stops = bool(_FINAL_STOP.search(text))
-    follows = first in _CONTINUES or (first in _DETERMINERS and len(words) > 1)
-    plain = len(words) <= _TAG_WORDS and not follows and not stops
-    clause = len(words) >= _VERB_CLAUSE and _is_clause(text, words, stops)
-    return _Part(len(words), clause, follows, stops, plain)
-
-
-def _is_clause(text: str, words: Sequence[str], stops: bool) -> bool:
-    """Whether these words (four or more) say something rather than name something."""
-    low = [word.lower() for word in words]
-    function = sum(word in _FUNCTION for word in low)
-    subject = low[0] in _DETERMINERS | _PRONOUNS or text[:1].isupper()
-    if function and subject and any(word in _VERBS for word in low[1:]):
+    if len(outside) == 1 and any(parts[index].clause for index in inside):
         return True
-    if text[:1].isupper() and function > 2:  # `A cozy room with a sofa`, `Light comes in from the left`
-        return True
-    if _INNER_STOP.search(text) and function:
-        return True
-    if len(low) >= _STOPPED_CLAUSE and stops and text[:1].isupper() and function:
-        return True
-    return len(low) >= _LONG_CLAUSE or (len(low) >= _LINKED_CLAUSE and function >= 3)
+    told = sum(parts[index].size for index in inside)
+    return told >= _PROSE_SHARE * sum(part.size for part in parts)
 
 
-def _runs(parts: Sequence[_Part], units: Sequence[Unit]) -> list[tuple[int, int]]:
-    """First and last part of every sentence. A sentence does not cross `|||` or `BREAK`."""
-    runs: list[tuple[int, int]] = []
-    at = 0
+def _runs(parts: Sequence[Part]) -> Iterator[Run]:
+    """First and last part of every sentence, in order. None crosses `|||` or `BREAK`."""
+    floor = at = 0
     while at < len(parts):
-        if not parts[at].clause:
+        first = _start(parts, at, floor)
+        if first is None:
             at += 1
             continue
-        last = _reach(parts, units, at)
-        runs.append((_start(parts, units, at, runs[-1][1] + 1 if runs else 0), last))
-        at = last + 1
-    return runs
+        last = _reach(parts, first, at)
+        yield first, last
+        floor = at = last + 1
 
 
-def _reach(parts: Sequence[_Part], units: Sequence[Unit], at: int) -> int:
-    """The last part of the sentence that has its clause at `at`."""
-    last = at
-    while not parts[last].stops:
-        ahead = range(last + 1, min(last + 2 + _REACH, len(parts)))
-        following = (
-            index
-            for index in ahead
-            if units[index].stretch == units[at].stretch
-            and (
-                parts[index].follows or parts[index].clause or (parts[index].stops and parts[index].words > 1)
-            )
-        )
-        found = next(following, None)
-        if found is None:
-            break
-        last = found
-    return last
-
-
-def _start(parts: Sequence[_Part], units: Sequence[Unit], at: int, floor: int) -> int:
-    """Where the sentence begins: `In the middle of the room, a man is reading` begins before its clause."""
+def _start(parts: Sequence[Part], at: int, floor: int) -> int | None:
+    """Where the sentence begins that the part `at` shows to be one; None where it shows none."""
+    part = parts[at]
+    behind = range(at - 1, max(floor, at - _LIST) - 1, -1)
+    near = [index for index in behind if parts[index].stretch == part.stretch]
+    if part.closes or part.listed or part.inner or part.stops:
+        found = next((index for index in near if _opens(parts, index, at)), None)
+        if found is not None:
+            return _leaned(parts, found, near)
+    if part.joins and near and parts[near[0]].phrase and not parts[near[0]].stops:
+        return _leaned(parts, near[0], near)
+    if not part.clause:
+        return None
     first = at
-    while first > floor and parts[first - 1].follows and units[first - 1].stretch == units[at].stretch:
+    while first - 1 in near and (parts[first - 1].joins or _leads_in(parts[first - 1])):
         first -= 1
     return first
 
 
-def _merge(units: Sequence[Unit], runs: Sequence[tuple[int, int]]) -> list[Unit]:
+def _leaned(parts: Sequence[Part], first: int, near: Sequence[int]) -> int:
+    """Further back from `of a table` to the part that it needs."""
+    while parts[first].leans and first - 1 in near and not parts[first - 1].stops:
+        first -= 1
+    return first
+
+
+def _leads_in(part: Part) -> bool:
+    """`In the middle of the room, a man is reading` begins before its clause."""
+    return part.capital and part.phrase and not part.stops
+
+
+def _opens(parts: Sequence[Part], first: int, last: int) -> bool:
+    """Whether a sentence that ends, or ends a list, at `last` may begin at `first`."""
+    opener, end = parts[first], parts[last]
+    if any(part.stops for part in parts[first:last]):
+        return False
+    if end.closes:
+        return opener.phrase or opener.capital
+    if end.listed and end.article and opener.phrase and (opener.article or opener.capital):
+        return True
+    if end.inner and opener.capital:
+        return True
+    told = [part for part in parts[first : last + 1] if part.function]
+    if not end.stops or sum(part.function for part in told) < 3:
+        return False
+    if opener.capital:
+        return 2 * len(told) > last + 1 - first
+    # `zkv house, a modern building with a flat roof, stands on a hill.`: all but the name holds together
+    return first == 0 and len(told) >= max(2, last - first)
+
+
+def _reach(parts: Sequence[Part], first: int, at: int) -> int:
+    """The last part of the sentence that begins at `first` and has been followed up to `at`."""
+    last = at
+    told = any(part.clause for part in parts[first : at + 1])
+    while not parts[last].stops and (found := _next(parts, first, last, told)) is not None:
+        told = told or any(part.clause for part in parts[last + 1 : found + 1])
+        last = found
+    return last
+
+
+def _next(parts: Sequence[Part], first: int, last: int, clause: bool) -> int | None:
+    """The next part that surely belongs to the sentence; what stands between belongs to it too.
+
+    `clause`: the sentence has one already.
+    """
+    for index in range(last + 1, min(last + 2 + _LIST, len(parts))):
+        part, distance = parts[index], index - last
+        if part.stretch != parts[last].stretch:
+            break
+        if part.closes or (part.joins and distance == 1):
+            return index
+        if clause and distance == 1 and (part.article or (part.clause and not part.capital)):
+            return index
+        if part.stops and (clause or last > first) and (parts[first].capital or distance <= _REACH):
+            return index
+        if part.capital and distance > 1:
+            break
+    return None
+
+
+def _bridged(parts: Sequence[Part], runs: Sequence[Run]) -> list[Run]:
+    """Runs with few parts between them are one where the second reads on from the first."""
+    joined: list[Run] = []
+    for first, last in runs:
+        before = joined[-1] if joined else None
+        if before and _reads_on(parts, before, (first, last)):
+            joined[-1] = (before[0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _reads_on(parts: Sequence[Part], one: Run, two: Run) -> bool:
+    told = all(any(part.clause for part in parts[first : last + 1]) for first, last in (one, two))
+    near = two[0] - one[1] <= _REACH + 1 and parts[one[0]].stretch == parts[two[0]].stretch
+    return told and near and not parts[one[1]].stops and not parts[two[0]].capital
+
+
+def _merge(units: Sequence[Unit], runs: Sequence[Run]) -> list[Unit]:
     merged: list[Unit] = []
     at = 0
     for first, last in runs:

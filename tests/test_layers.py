@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 LAYERS = (
     "errors findings digest",
-    "schema scanner vocabulary config",
+    "schema scanner sentence vocabulary config",
     "prose tokenizer ontology_grammar",
     "caption ontology_files",
     "ontology",

@@ -5,8 +5,11 @@ Each line counts by itself, stripped, as the trainer reads it; a caption's figur
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 import pyarrow as pa
 
@@ -67,20 +70,17 @@ class Count:
         """Tags that a window's border cuts in two, and tags that are not, or not wholly, read."""
         straddling: list[str] = []
         cut: list[str] = []
-        caption = parse(text)
-        for number, (begin, end) in enumerate(line_spans(text)):
+        lines = line_spans(text)
+        for number, tags in groupby(parse(text).tags, key=attrgetter("line")):
+            begin, end = lines[number]
             spans = tokenizer.encode(text[begin:end]).spans
-            for tag in caption.tags:
-                if tag.line != number:
-                    continue
-                at = [
-                    index
-                    for index, (first, last) in enumerate(spans)
-                    if last > tag.start - begin and first < tag.end - begin
-                ]
-                if at and at[-1] >= self.max_tokens:
+            starts, ends = [first for first, _ in spans], [last for _, last in spans]
+            for tag in tags:
+                first = bisect_right(ends, tag.start - begin)
+                last = bisect_left(starts, tag.end - begin) - 1
+                if first <= last and last >= self.max_tokens:
                     cut.append(text[tag.start : tag.end])
-                elif at and at[0] // WINDOW != at[-1] // WINDOW:
+                elif first <= last and first // WINDOW != last // WINDOW:
                     straddling.append(text[tag.start : tag.end])
         return straddling, cut
 

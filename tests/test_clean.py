@@ -1,0 +1,84 @@
+"""`--clean` tidies what it names and nothing else."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hostile import CAPTIONS, reordered
+from hypothesis import assume, given
+
+from tagflow.caption import parse, same_tag
+from tagflow.clean import clean
+
+
+@given(CAPTIONS)
+def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+
+
+@given(CAPTIONS)
+def test_no_tag_is_altered_and_only_copies_go(text: str) -> None:
+    before = parse(text.removeprefix("\ufeff"), wide_commas=True)
+    after = parse(clean(text), wide_commas=True)
+    for number in {tag.line for tag in before.tags}:
+        old = [
+            one for tag, one in zip(before.tags, before.texts(), strict=True)
+            if tag.line == number
+        ]  # fmt: skip
+        new = [
+            one for tag, one in zip(after.tags, after.texts(), strict=True)
+            if tag.line == number
+        ]  # fmt: skip
+        firsts = {same_tag(one): one for one in reversed(old)}
+        kept = list(dict.fromkeys(firsts[same_tag(one)] for one in old))
+        # joined, for where copies went the tags beside a sentence may be too few to be a list any more
+        assert new == old or joined(new) in (joined(old), joined(kept))
+
+
+def joined(tags: list[str]) -> str:
+    return re.sub(r"\s*(?:[,，]\s*)+", ",", ", ".join(tags))
+
+
+@given(CAPTIONS)
+def test_what_was_cleaned_reorders_once(text: str) -> None:
+    assume("，" not in text)  # a full-width comma beside a sentence may part it only in the new order
+    after = reordered(text, clean=True)["rewritten"]
+    assert reordered(after, clean=True)["rewritten"] == after
+
+
+@pytest.mark.parametrize(
+    ("text", "tidy"),
+    [
+        ("\ufeffsofa, lamp\r\n", "sofa, lamp\n"),
+        ("sofa\rlamp\r\n", "sofa\nlamp\n"),
+        ("sofa，lamp， rug", "sofa, lamp, rug"),
+        (", sofa,, lamp, ,rug,", "sofa, lamp, rug"),
+        ("sofa, lamp, Sofa, so_fa, lamp", "sofa, lamp, so_fa"),
+        ("white_walls, white walls", "white_walls"),
+        ("(sofa:1.2), sofa", "(sofa:1.2), sofa"),
+        ("sofa ||| lamp, sofa, rug", "sofa ||| lamp, rug"),
+        ("sofa, BREAK, sofa, lamp", "sofa, BREAK, lamp"),
+        ("sofa\nsofa\n", "sofa\nsofa\n"),
+        ("sofa,lamp ,  rug", "sofa,lamp ,  rug"),
+        ('(a,, a), "b,, b", sofa', '(a,, a), "b,, b", sofa'),
+        ("The room,, bright, has a sofa, and a lamp.", "The room,, bright, has a sofa, and a lamp."),
+        ("这是一张客厅的照片，有一张灰色的沙发。", "这是一张客厅的照片，有一张灰色的沙发。"),
+        ("", ""),
+        (",,", ",,"),
+    ],
+)  # fmt: skip
+def test_what_is_tidied(text: str, tidy: str) -> None:
+    assert clean(text) == tidy
+
+
+def test_findings_are_those_of_the_file_as_it_stands() -> None:
+    row = reordered("\ufeffsofa,, photograph, sofa", clean=True)
+    assert row["rewritten"] == "photograph, sofa"
+    assert set(row["findings"]) == {"bom", "tag-empty", "tag-duplicate"}
+
+
+@pytest.mark.parametrize("run", [",", ", ", " ,", " ", "，", ",\t"])
+def test_long_runs_of_nothing_are_cheap(run: str) -> None:
+    text = "sofa, sofa" + run * 100_000 + "BREAK lamp" + run * 100_000 + "||| rug" + run * 100_000
+    assert parse(clean(text)).texts() == ["sofa", "lamp", "rug"]

@@ -1,0 +1,100 @@
+"""Count: the tokens of the longest line, its windows, and which tags a border cuts."""
+
+from __future__ import annotations
+
+import pytest
+from hostile import CAPTIONS, CLIP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagflow.caption import line_spans
+from tagflow.schema import batch
+from tagflow.stages.count import Count
+
+WORD = "sofa, "  # two tokens
+
+
+def count(text: str | None, *, most: int = 225, warn: int = 150) -> dict[str, object]:
+    table = batch(rewritten=[text], findings=[[]], details=[[]])
+    row: dict[str, object] = Count(CLIP, most, warn)(table).to_pylist()[0]
+    return row
+
+
+def of(tokens: int) -> str:
+    """A caption of exactly so many tokens."""
+    tags, odd = divmod(tokens, 2)
+    return ", ".join(["sofa"] * (tags + odd)) + ("" if odd else ",")
+
+
+@given(st.one_of(CAPTIONS, st.integers(1, 260).map(of)))
+def test_the_figure_is_that_of_the_longest_line(text: str) -> None:
+    lines = [len(CLIP.ids(text[begin:end].strip())) for begin, end in line_spans(text)]
+    row = count(text)
+    assert row["tokens"] == max(lines)
+    assert row["windows"] == max(1, -(-max(lines) // 75))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "windows", "codes"),
+    [
+        (1, 1, set()),
+        (75, 1, set()),
+        (76, 2, {"window-exceeded"}),
+        (150, 2, {"window-exceeded"}),
+        (151, 3, {"window-exceeded", "tokens-near-limit"}),
+        (225, 3, {"window-exceeded", "tokens-near-limit"}),
+        (226, 4, {"window-exceeded", "tokens-over-limit"}),
+    ],
+)
+def test_limits_by_default(tokens: int, windows: int, codes: set[str]) -> None:
+    row = count(of(tokens))
+    assert (row["tokens"], row["windows"]) == (tokens, windows)
+    assert set(row["findings"]) - {"window-straddled"} == codes  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("most", [75, 150, 225])
+def test_the_limit_is_a_choice(most: int) -> None:
+    assert "tokens-over-limit" not in count(of(most), most=most)["findings"]  # type: ignore[operator]
+    row = count(of(most + 1), most=most)
+    assert "tokens-over-limit" in row["findings"]  # type: ignore[operator]
+
+
+def test_a_tag_cut_in_two_and_tags_not_read_are_named() -> None:
+    text = WORD * 37 + "wooden floor, lamp"  # 74 tokens, then one on either side of the border
+    row = found(count(text))
+    assert row["window-straddled"] == "wooden floor"
+    row = found(count(text, most=75))
+    assert row["tokens-over-limit"] == "78 tokens, 75 are read; cut: wooden floor, lamp"
+    assert "window-straddled" not in row
+
+
+def test_tags_on_either_side_of_a_border_are_whole() -> None:
+    assert "window-straddled" not in found(count(WORD * 37 + "lamp, rug"))
+
+
+def test_each_line_has_its_own_windows() -> None:
+    text = "lamp\n" + WORD * 37 + "wooden floor\nsofa"
+    row = count(text)
+    assert row["tokens"] == 76
+    assert found(row)["window-straddled"] == "wooden floor"
+
+
+def test_many_cut_tags_are_not_all_named() -> None:
+    assert found(count(of(400)))["tokens-over-limit"].endswith("sofa and 81 more")
+
+
+def test_a_caption_of_very_many_tags_is_counted() -> None:
+    row = count(", ".join(f"tag {number}" for number in range(50_000)))
+    assert row["tokens"] > 150_000  # type: ignore[operator]
+
+
+def test_without_a_text_or_a_vocabulary() -> None:
+    assert count(None)["tokens"] is None
+    table = batch(rewritten=["sofa", None, ""], findings=[[], [], []], details=[[], [], []])
+    rows = Count(None, 225, 150)(table).to_pylist()
+    assert [row["tokens"] for row in rows] == [None, None, None]
+    assert [row["findings"] for row in rows] == [["tokens-not-counted"], [], []]
+
+
+def found(row: dict[str, object]) -> dict[str, str]:
+    return dict(zip(row["findings"], row["details"], strict=True))  # type: ignore[call-overload]

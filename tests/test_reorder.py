@@ -1,0 +1,192 @@
+"""Reorder: the ontology's order, the author's order within, nothing lost, nothing crossed, nothing twice."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import groupby
+
+import pytest
+from hostile import CAPTIONS, ONTOLOGY, PLAIN, SENTENCES, TAGS, folder, reordered
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagflow.caption import FIXED, parse
+from tagflow.groups import verdict_of
+from tagflow.stages.reorder import Pins
+
+PINS = st.builds(
+    Pins,
+    keep_first=st.integers(0, 3),
+    triggers=st.lists(st.sampled_from(["zkv house", "sofa"]), max_size=2, unique=True).map(tuple),
+    detected=st.sampled_from([None, "zkv house"]),
+)
+
+
+def done(text: str, **pins: object) -> str:
+    return str(reordered(text, Pins(**pins))["rewritten"])  # type: ignore[arg-type]
+
+
+def rank(tag: str) -> int:
+    return ONTOLOGY.rank(verdict_of(ONTOLOGY, tag).category)
+
+
+def test_the_worked_example() -> None:
+    before = (
+        "modern bedroom, photograph, elegant, white walls, wooden floor, natural light, daytime, abstract art"
+    )
+    after = (
+        "photograph, elegant, modern bedroom, natural light, daytime, white walls, wooden floor, abstract art"
+    )
+    assert done(before) == after
+    assert reordered(before)["moved"] == 7
+
+
+@given(CAPTIONS, PINS)
+def test_every_tag_is_kept_and_a_second_run_changes_nothing(text: str, pins: Pins) -> None:
+    row = reordered(text, pins)
+    after = row["rewritten"]
+    assert Counter(parse(after).texts()) == Counter(parse(text).texts())
+    assert parse(after).texts() == row["tags"]
+    again = reordered(after, pins)
+    assert (again["rewritten"], again["moved"]) == (after, 0)
+    assert (after == text) == (row["moved"] == 0)
+
+
+@given(CAPTIONS, PINS)
+def test_nothing_crosses_a_boundary(text: str, pins: Pins) -> None:
+    def stretches(caption: str) -> list[tuple[int, int, list[str]]]:
+        found = parse(caption)
+        pairs = zip(found.tags, found.texts(), strict=True)
+        groups = groupby(pairs, key=lambda pair: (pair[0].line, pair[0].segment))
+        return [
+            (line, segment, texts if segment == FIXED else sorted(texts))
+            for (line, segment), texts in ((key, [one for _, one in group]) for key, group in groups)
+        ]
+
+    after = reordered(text, pins)["rewritten"]
+    assert stretches(after) == stretches(text)
+    for mark in ("\n", "\r", "|||", "BREAK", ",", "\ufeff"):
+        assert after.count(mark) == text.count(mark)
+
+
+@given(CAPTIONS)
+def test_categories_are_in_order_and_stable_in_every_stretch(text: str) -> None:
+    row = reordered(text)
+    if "order-ambiguous" in row["findings"]:
+        assert row["rewritten"] == text
+        return
+    tags = [(tag.segment, one) for tag, one in zip(parse(text).tags, row["tags"], strict=True)]
+    for segment, group in groupby(tags, key=lambda pair: pair[0]):
+        now = [one for _, one in group if one != "[trigger]"]
+        if segment != FIXED:
+            old = [
+                one for tag, one in zip(parse(text).tags, parse(text).texts(), strict=True)
+                if tag.segment == segment and one != "[trigger]"
+            ]  # fmt: skip
+            assert now == sorted(old, key=rank)
+
+
+@given(PLAIN, st.sampled_from(["", "\n", "\r\n", "\r", "\n\n", ",", ", \n"]), st.sampled_from(["", "\ufeff"]))
+def test_ends_and_the_byte_order_mark_survive(text: str, end: str, bom: str) -> None:
+    after = done(bom + text + end)
+    assert after.startswith(bom) and after.endswith(end)
+    assert after[len(bom) : len(after) - len(end)] == done(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "photograph ,sofa,  lamp\t, books",
+        "photograph,living room,sofa",
+        "",
+        " \n",
+        "sofa",
+        ", ,",
+        "The room is bright, and the sofa, which is grey, stands by the window.",
+    ],
+)
+def test_a_caption_in_order_keeps_its_bytes(text: str) -> None:
+    in_order = text.replace("sofa,  lamp\t", "lamp,  sofa\t")
+    row = reordered(in_order)
+    assert (row["rewritten"], row["moved"]) == (in_order, 0)
+
+
+def test_only_the_stretch_that_changes_is_joined_anew() -> None:
+    assert done("sofa,photograph\nphotograph,sofa\n") == "photograph, sofa\nphotograph,sofa\n"
+    assert done("zkv  ,  x|||sofa,photograph|||b,a") == "zkv  ,  x|||photograph, sofa|||b,a"
+    assert done("sofa ,photograph,BREAK,lamp,image") == "photograph, sofa,BREAK,image, lamp"
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("books, (zzz, photograph:1.2), sofa", "(zzz, photograph:1.2), sofa, books"),
+        ("books, [photograph], ((sofa))", "[photograph], ((sofa)), books"),
+        ("books, zzz;;;photograph;;;sofa", "zzz;;;photograph;;;sofa, books"),
+        ("books, {photograph|sofa}", "{photograph|sofa}, books"),
+        ("books, {red|blue} sofa", "{red|blue} sofa, books"),
+        ("<lora:a:1>, books, sofa", "sofa, books, <lora:a:1>"),
+        (":), books, |_|, sofa", "sofa, books, :), |_|"),
+    ],
+)
+def test_groups_move_as_one_by_their_first_known_tag(text: str, after: str) -> None:
+    assert done(text) == after
+
+
+def test_the_first_tags_are_pinned_on_each_line() -> None:
+    assert done("books, sofa, photograph", keep_first=1) == "books, photograph, sofa"
+    assert done("books, sofa, photograph", keep_first=2) == "books, sofa, photograph"
+    assert done("books, sofa, photograph", keep_first=99) == "books, sofa, photograph"
+    assert done("books, image\nsofa, lamp, image", keep_first=1) == "books, image\nsofa, image, lamp"
+
+
+def test_named_triggers_go_in_front_in_the_order_given() -> None:
+    text = "sofa, zkv_house, photograph, Ohwx, books"
+    assert done(text, triggers=("ohwx", "zkv house")) == "Ohwx, zkv_house, photograph, sofa, books"
+    assert done(text, triggers=("zkv house", "ohwx")) == "zkv_house, Ohwx, photograph, sofa, books"
+    assert done("sofa, (ohwx:1.2), image", triggers=("ohwx",)) == "(ohwx:1.2), image, sofa"
+    assert done("sofa, ohwx, image", triggers=("ohwx",), keep_first=1) == "sofa, ohwx, image"
+
+
+def test_a_named_trigger_that_is_missing_is_said() -> None:
+    row = reordered("sofa, image", Pins(triggers=("ohwx",)))
+    assert (row["findings"], row["details"]) == (["trigger-missing"], ["ohwx"])
+
+
+def test_the_placeholder_is_a_trigger() -> None:
+    assert done("sofa, [trigger], image") == "[trigger], image, sofa"
+    assert done("sofa, [trigger], ohwx, image", triggers=("ohwx",)) == "ohwx, [trigger], image, sofa"
+
+
+def test_a_detected_trigger_stays_first_and_is_not_fetched_from_the_middle() -> None:
+    assert done("zkv_house, books, image", detected="zkv house") == "zkv_house, image, books"
+    row = reordered("image, books, zkv house, sofa", Pins(detected="zkv house"))
+    assert row["findings"] == ["trigger-not-first"]
+    assert row["tags"] != ["zkv house", "image", "sofa", "books"]
+
+
+def test_an_order_that_would_be_read_differently_is_not_used() -> None:
+    row = reordered("lamp), sofa, (image, books")
+    assert row["rewritten"] == "lamp), sofa, (image, books"
+    assert "order-ambiguous" in row["findings"]
+
+
+def test_ambiguity_is_rare_in_captions_as_people_write_them() -> None:
+    dice = random.Random(7)  # noqa: S311
+    pool = [
+        *TAGS,
+        "white walls with art",
+        "view of the city from the balcony",
+        "a cup of tea",
+        "sofa (furniture)",
+    ]
+    texts = [", ".join(dice.sample(pool, 9)) for _ in range(300)]
+    texts += [f"{text}, {dice.choice(SENTENCES)}" for text in texts]
+    found = [code for row in folder(texts).to_pylist() for code in row["findings"]]
+    assert found.count("order-ambiguous") <= len(texts) // 50
+
+
+def test_rows_without_text_and_rows_not_selected() -> None:
+    table = folder(["sofa, image"])
+    assert table.num_rows == 1
