@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tagflow.errors import AuditError
 from tagflow.schema import AUDIT, AUDIT_VERSION, rows
-from tagflow.sources.folder import sha256
+from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
 
 Verdict = Literal["pass", "fail", "uncertified"]
 
@@ -99,13 +99,36 @@ def read_audit(file: Path) -> Audit | None:
         table = pq.read_table(io.BytesIO(file.read_bytes()))
         meta = _meta(table.schema.metadata or {})
         table = table.cast(AUDIT)
+        table.validate(full=True)
+        if any(table.column(field.name).null_count for field in AUDIT if not field.nullable):
+            raise ValueError("a value is missing that every row must have")
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AuditError(
             f"{file}: not an audit of this tagflow ({reason})", "move it away, then `tagflow run` again"
         ) from error
-    _check_digests(file, table)
+    _check_digests(file, table, meta)
     return Audit(table, meta)
+
+
+def current_audit(root: Path) -> Audit | None:
+    """The audit of a folder; None where there is none.
+
+    Raises AuditError where it is damaged, or differs from the copy that its run left in the state folder:
+    texts and digests that were both rewritten agree with each other.
+    """
+    file = root / AUDIT_NAME
+    audit = read_audit(file)
+    if audit is None:
+        return None
+    run = audit.meta.run
+    copy = root / STATE_FOLDER / "runs" / run / "audit.parquet"
+    if run == Path(run).name and copy.is_file() and copy.read_bytes() != file.read_bytes():
+        raise AuditError(
+            f"{file}: was altered after its run wrote it",
+            f"put back {copy}, or move the audit away; then `tagflow run` again",
+        )
+    return audit
 
 
 def _meta(facts: dict[bytes, bytes]) -> Meta:
@@ -118,12 +141,19 @@ def _meta(facts: dict[bytes, bytes]) -> Meta:
         given[field.name] = value if field.type in ("str", "Verdict") else json.loads(value)
     if given["verdict"] not in ("pass", "fail", "uncertified"):
         raise ValueError(f"its verdict is {given['verdict']!r}")
+    if not isinstance(given["options"], dict):
+        raise ValueError("its options are no object")
     given["limits"] = Limits(**given["limits"])
     return Meta(**given)
 
 
-def _check_digests(file: Path, table: pa.Table) -> None:
+def _check_digests(file: Path, table: pa.Table, meta: Meta) -> None:
     """Texts must be those of their digests: an edited audit must not lend its originals to a proof."""
+    if dataset_digest(table) != meta.dataset_digest:
+        raise AuditError(
+            f"{file}: its rows do not match its dataset digest",
+            "the audit was altered; move it away, then `tagflow run` again",
+        )
     for text, digest in (("original", "sha256_original"), ("rewritten", "sha256_rewritten")):
         for path, value, sha in zip(*(rows(table, name) for name in ("path", text, digest)), strict=True):
             if value is not None and sha256(value.encode()) != sha:

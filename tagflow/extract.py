@@ -2,7 +2,7 @@
 
 The original is the text last certified or, before any certification, the text first seen. So a reorder
 followed by a run is measured against what stood there before the reorder. A file that was edited since the
-last audit is a new text, and its own original.
+last audit is a new text, and its own original, unless the text is one that an earlier run wrote.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyarrow as pa
 from tagflow.audit import Audit
 from tagflow.engines.local import Progress
 from tagflow.findings import Finding
+from tagflow.originals import Earlier
 from tagflow.schema import batch
 from tagflow.sources.folder import Reading, Survey, read, sha256
 
@@ -40,14 +41,16 @@ def extract(
             "path", "text", "original", "sha256_original", "sha256_read", "selected", "findings", "details",
         )
     }  # fmt: skip
-    gone = sorted(known.keys() - set(found.captions)) if against_audit else []
-    paths = [*found.captions, *gone]
+    gone = known.keys() - set(found.captions) if against_audit else set()
+    paths = [*found.captions, *sorted(gone)]
+    earlier = Earlier(found)
     for at, path in enumerate(paths):
         progress(at, len(paths))
-        reading = (
-            Reading(path, findings=(Finding("caption-missing"),)) if path in gone else read(found.root, path)
-        )
-        note, original = (_held if against_audit else _first_seen)(reading, known.get(path), certified)
+        reading = _missing(path, found, gone) or read(found.root, path)
+        if against_audit:
+            note, original = _held(reading, known.get(path))
+        else:
+            note, original = _first_seen(reading, known.get(path), certified, earlier)
         row = _row(reading, note, original)
         row["selected"] = selected is None or path in selected
         for name, values in columns.items():
@@ -59,16 +62,29 @@ def extract(
 Known = Mapping[str, Any] | None
 
 
-def _first_seen(reading: Reading, known: Known, certified: bool) -> tuple[str | None, str | None]:
+def _missing(path: str, found: Survey, gone: Collection[str]) -> Reading | None:
+    """What stands for a caption that cannot be asked for by its path."""
+    if path in gone:
+        return Reading(path, findings=(Finding("caption-missing"),))
+    return Reading(path, findings=(Finding("caption-name-not-utf8"),)) if path in found.misnamed else None
+
+
+def _first_seen(
+    reading: Reading, known: Known, certified: bool, earlier: Earlier
+) -> tuple[str | None, str | None]:
     """A finding's code, if any, and the original: see the top of this module."""
-    if known is None or reading.text is None or known["original"] is None:
-        return None, reading.text
-    if reading.sha256 != known["sha256_file"]:
-        return "caption-edited", reading.text
-    return None, reading.text if certified else known["original"]
+    if reading.text is None or reading.sha256 is None:
+        return None, None
+    if known is not None and known["original"] is not None and reading.sha256 == known["sha256_file"]:
+        return None, reading.text if certified else known["original"]
+    original = earlier.original(reading.path, reading.sha256)
+    if original is not None:
+        return None, original
+    edited = known is not None and known["sha256_file"] is not None and reading.sha256 != known["sha256_file"]
+    return "caption-edited" if edited else None, reading.text
 
 
-def _held(reading: Reading, known: Known, certified: bool) -> tuple[str | None, str | None]:
+def _held(reading: Reading, known: Known) -> tuple[str | None, str | None]:
     """The same where the audit's word holds, whatever it certified."""
     if known is None:
         return "caption-new", reading.text

@@ -56,6 +56,12 @@ _KINDS = (
         "put a copy of the file in its place",
     ),
     Kind(
+        "caption-name-not-utf8",
+        "error",
+        "the file's name is not UTF-8, so no audit can hold it; the file was left alone",
+        "rename the file",
+    ),
+    Kind(
         "caption-empty",
         "error",
         "the caption file has 0 bytes; the trainer stops at it",

@@ -57,6 +57,8 @@ class Outcome:
     table: pa.Table
     judgement: Judgement
     trigger: str | None
+    tidied: bool = False
+    """Copies of a tag may have gone, by this run's `--clean` or by that of an uncertified run before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,11 @@ class Pipeline:
         table = through(table, [Parse(self.options.clean)], self.listener.progress("parsing"))
         trigger = self._trigger(table)
         table = through(table, self._order(trigger), self.listener.progress("reordering"))
-        table = self.measured(prove(table, tidied=self.options.clean))
+        tidied = self.options.clean or _was_tidied(previous)
+        table = self.measured(prove(table, tidied=tidied), tidied=tidied)
         trained = self.pair is not None and self.pair.trained
         table, judgement = judge(table, self.options.limits, measured=self.pair is not None, trained=trained)
-        return Outcome(table, judgement, trigger)
+        return Outcome(table, judgement, trigger, tidied)
 
     def _trigger(self, table: pa.Table) -> str | None:
         if self.options.triggers or not self.options.detect:
@@ -98,7 +101,7 @@ class Pipeline:
             Count(self.tokenizer, limits.max_tokens, limits.warn_tokens),
         ]
 
-    def measured(self, table: pa.Table) -> pa.Table:
+    def measured(self, table: pa.Table, *, tidied: bool) -> pa.Table:
         """The batch with its similarity columns, where there are encoders."""
         if self.pair is None or self.tokenizer is None:
             return table
@@ -106,10 +109,17 @@ class Pipeline:
             self.pair,
             self.tokenizer,
             self.options.limits.max_tokens,
-            self.options.clean,
+            tidied,
             self.listener.progress("encoding"),
         )
         return stage(table)
+
+
+def _was_tidied(previous: Audit | None) -> bool:
+    """Whether originals may still hold what `--clean` took out; after a pass the tidied text is one."""
+    if previous is None or previous.meta.verdict == "pass":
+        return False
+    return bool(previous.meta.options.get("tidied"))
 
 
 def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:

@@ -23,17 +23,18 @@ from tagflow.stages.prove import prove
 
 
 def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
-    """Hold a folder against its audit. The pipeline's `clean` must be the audit's."""
+    """Hold a folder against its audit."""
     listener, limits = pipeline.listener, pipeline.options.limits
     table = extract(found, audit, None, listener.progress("reading"), against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     count = Count(pipeline.tokenizer, limits.max_tokens, limits.warn_tokens)
     table = through(table, [Parse(), Classify(pipeline.ontology), count], listener.progress("checking"))
-    table = pipeline.measured(prove(table, tidied=pipeline.options.clean))
+    tidied = bool(audit.meta.options.get("tidied"))
+    table = pipeline.measured(prove(table, tidied=tidied), tidied=tidied)
     trained = pipeline.pair is not None and pipeline.pair.trained
     table, judged = judge(table, limits, measured=pipeline.pair is not None, trained=trained)
     table, judged = _standing(table, audit, judged)
-    return Outcome(table, judged, audit.meta.options.get("detected_trigger"))
+    return Outcome(table, judged, audit.meta.options.get("detected_trigger"), tidied)
 
 
 def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Table, Judgement]:

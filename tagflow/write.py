@@ -15,11 +15,11 @@ import pyarrow as pa
 from tagflow import __version__
 from tagflow.audit import Meta, dataset_digest, to_bytes
 from tagflow.engines.local import Progress
-from tagflow.errors import SourceError, UsageProblem
 from tagflow.pipeline import Outcome, Pipeline, with_notes
 from tagflow.schema import add, rows
-from tagflow.sources.folder import Survey, sha256, stale_caches
-from tagflow.sources.store import Change, Record, Store, new_run_id
+from tagflow.sources.folder import sha256, stale_caches
+from tagflow.sources.record import Change, Record, new_run_id
+from tagflow.sources.store import Store
 from tagflow.stages.judge import error_codes
 
 
@@ -71,6 +71,7 @@ def make_meta(
             "triggers": list(options.triggers),
             "detected_trigger": outcome.trigger,
             "clean": options.clean,
+            "tidied": outcome.tidied,
         },
         dataset_digest=dataset_digest(table),
         verdict=judged.verdict,
@@ -85,7 +86,7 @@ def make_meta(
 def preview(pipeline: Pipeline, outcome: Outcome, command: str, started: str) -> Written:
     """What a run would leave behind; nothing is written (`--dry-run`)."""
     new = targets(outcome)
-    table = _as_left(outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
+    table = as_left(outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
     meta = make_meta(pipeline, outcome, table, run=new_run_id(), command=command, started=started)
     return Written(table, meta, None)
 
@@ -94,16 +95,21 @@ def write(
     pipeline: Pipeline, outcome: Outcome, store: Store, command: str, started: str, progress: Progress
 ) -> Written:
     """Replace the files that change, then the audit. Call it under the store's lock."""
-    new = targets(outcome)
-    changes, changed_since = _recorded(store, outcome.table, new)
+    new, table = targets(outcome), outcome.table
+    changes, changed_since = _recorded(store, table, new)
     record = Record(new_run_id(), command, "writing", changes)
-    table = outcome.table
     with store.rewriting(record):
+        written: dict[Path, str] = {}
         for at, change in enumerate(changes):
             progress(at, len(changes))
-            store.replace(store.place(change.path), new[change.path].encode())
+            target = store.place(change.path)
+            if sha256(bytes_now(target)) == change.before:  # it may be long since all were looked at
+                store.replace(target, new[change.path].encode())
+                written[target] = change.after
+            else:
+                changed_since.append(change.path)
         progress(len(changes), len(changes))
-        table = _as_left(table, {change.path: change.after for change in changes})
+        table = as_left(table, _by_name(store, table, written))
         table, outcome = _judged_again(table, outcome, changed_since)
         table = with_notes(table, _cache_findings(store.root, table))
         meta = make_meta(pipeline, outcome, table, run=record.run, command=command, started=started)
@@ -113,7 +119,7 @@ def write(
 
 def write_audit(pipeline: Pipeline, outcome: Outcome, store: Store, command: str, started: str) -> Written:
     """Write the audit of a run that replaces no caption. Call it under the store's lock."""
-    table = _as_left(outcome.table, {})
+    table = as_left(outcome.table, {})
     table = with_notes(table, _cache_findings(store.root, table))
     record = Record(new_run_id(), command, "written")
     meta = make_meta(pipeline, outcome, table, run=record.run, command=command, started=started)
@@ -123,22 +129,38 @@ def write_audit(pipeline: Pipeline, outcome: Outcome, store: Store, command: str
 
 def _recorded(store: Store, table: pa.Table, new: dict[str, str]) -> tuple[list[Change], list[str]]:
     """Keep the originals; which files will change, and which are not what was read any more."""
-    read = dict(zip(rows(table, "path"), rows(table, "sha256_read"), strict=True))
+    read = dict(zip(*paths_and(table, "sha256_read"), strict=True))
     changes: dict[Path, Change] = {}
     changed_since: list[str] = []
     for path, text in new.items():
         target = store.place(path)
         if target in changes:  # a second name (a link) for a file that is written already
             continue
-        try:
-            data = target.read_bytes()
-        except OSError:
-            data = b""
+        data = bytes_now(target)
         if sha256(data) != read[path]:
             changed_since.append(path)
         else:
             changes[target] = Change(path, store.keep(data), sha256(text.encode()))
     return list(changes.values()), changed_since
+
+
+def bytes_now(file: Path) -> bytes:
+    """What a file holds now; nothing where it cannot be read any more (an empty caption is never written)."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def _by_name(store: Store, table: pa.Table, written: dict[Path, str]) -> dict[str, str]:
+    """What was written, under every name it has in the folder: a link's file may have been written, too."""
+    named = {}
+    for path, sha in zip(*paths_and(table, "sha256_read"), strict=True):
+        file = store.real / path
+        place = file.resolve() if sha is not None and file.is_symlink() else file
+        if place in written:
+            named[path] = written[place]
+    return named
 
 
 def _judged_again(table: pa.Table, outcome: Outcome, changed: list[str]) -> tuple[pa.Table, Outcome]:
@@ -147,7 +169,7 @@ def _judged_again(table: pa.Table, outcome: Outcome, changed: list[str]) -> tupl
         return table, outcome
     left = set(changed)
     status = [
-        "failed" if path in left else old for path, old in zip(*_paths_and(table, "status"), strict=True)
+        "failed" if path in left else old for path, old in zip(*paths_and(table, "status"), strict=True)
     ]
     table = with_notes(add(table, status=status), {path: [("caption-changed", "")] for path in changed})
     judged = outcome.judgement
@@ -157,13 +179,14 @@ def _judged_again(table: pa.Table, outcome: Outcome, changed: list[str]) -> tupl
     return table, Outcome(table, judged, outcome.trigger)
 
 
-def _paths_and(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
+def paths_and(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
+    """Every caption's path, and its value in another column."""
     return rows(table, "path"), rows(table, name)
 
 
-def _as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
+def as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
     """The batch with `sha256_file`, and the audit's columns that this run did not fill."""
-    files = [written.get(path, sha) for path, sha in zip(*_paths_and(table, "sha256_read"), strict=True)]
+    files = [written.get(path, sha) for path, sha in zip(*paths_and(table, "sha256_read"), strict=True)]
     table = add(table, sha256_file=files)
     missing = [name for name in ("sim_te1", "sim_te2", "sim_unet") if name not in table.column_names]
     return add(table, **{name: [None] * table.num_rows for name in missing})
@@ -172,43 +195,3 @@ def _as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
 def _cache_findings(root: Path, table: pa.Table) -> dict[str, list[tuple[str, str]]]:
     stale = {path: stale_caches(root, path) for path in rows(table, "path")}
     return {path: [("cache-stale", cache) for cache in caches] for path, caches in stale.items() if caches}
-
-
-def write_out(
-    pipeline: Pipeline, outcome: Outcome, found: Survey, out: Path, command: str, started: str
-) -> Written:
-    """Leave the source as it is and write every caption and the audit to another folder (`--out`).
-
-    Captions that were not rewritten are copied as they are. Where the gate fails only the audit is written.
-    """
-    new = targets(outcome)
-    table = _as_left(outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
-    run = new_run_id()
-    meta = make_meta(pipeline, outcome, table, run=run, command=command, started=started)
-    store = Store(out)
-    if outcome.judgement.verdict != "fail":
-        for path, sha in zip(*_paths_and(table, "sha256_read"), strict=True):
-            if sha is not None:  # what could not be read cannot be copied; the audit names it
-                data = new[path].encode() if path in new else (found.root / path).read_bytes()
-                (out / path).parent.mkdir(parents=True, exist_ok=True)
-                store.replace(out / path, data)
-    record = Record(run, command, "written")
-    store.keep_audit(record, to_bytes(table, meta))
-    return Written(table, meta, store.publish(record))
-
-
-def check_out(root: Path, out: Path) -> None:
-    """Refuse an output folder that would mix with the source or overwrite something."""
-    if out.resolve().is_relative_to(root.resolve()) or root.resolve().is_relative_to(out.resolve()):
-        raise UsageProblem(
-            f"--out {out}: lies inside the captions' folder or holds it", "give another folder"
-        )
-    if out.exists() and not out.is_dir():
-        raise UsageProblem(f"--out {out} is a file", "give a folder")
-    try:
-        if out.exists() and any(out.iterdir()):
-            raise UsageProblem(
-                f"--out {out} is not empty", "give a new folder, so that nothing is overwritten"
-            )
-    except OSError as error:
-        raise SourceError(f"{out}: {error.strerror}", "mend its permissions") from error

@@ -17,7 +17,7 @@ from tagflow.tokenizer import Tokenizer
 from tagflow.vocabulary import find_vocabulary, keep_copy
 
 
-def options(config: Config, given: dict[str, Any], *, clean: bool | None = None) -> Options:
+def options(config: Config, given: dict[str, Any]) -> Options:
     """What the command line and the configuration say about a reorder."""
     standard = Limits()
     limits = Limits(
@@ -32,7 +32,7 @@ def options(config: Config, given: dict[str, Any], *, clean: bool | None = None)
         keep_first=int(config.get("keep_first", given.get("keep_first"), 0)),
         triggers=() if none else words,
         detect=not none and bool(config.get("detect", None, True)),
-        clean=bool(config.get("clean", given.get("clean"), False)) if clean is None else clean,
+        clean=bool(config.get("clean", given.get("clean"), False)),
         limits=limits,
     )
 
@@ -42,28 +42,28 @@ def ontology(config: Config, given: dict[str, Any]) -> Ontology:
     return Ontology.load(given.get("ontology_name") or config.path("ontology") or "architecture")
 
 
-def tokenizer(folder: Path | None = None, *, writing: bool) -> Tokenizer | None:
-    """CLIP's tokenizer; None where no vocabulary is to be had. `writing` commands may ask the hub, and leave
-    a copy for installs without one."""
+def tokenizer(folder: Path | None = None, *, hub: bool, keep: bool) -> Tokenizer | None:
+    """CLIP's tokenizer; None where no vocabulary is to be had. `hub`: it may be downloaded; `keep`: leave a
+    copy in the user's cache directory for installs without one."""
     try:
-        vocabulary = find_vocabulary(folder, hub=writing)
+        vocabulary = find_vocabulary(folder, hub=hub)
     except VocabularyMissing:
         return None
-    if writing:
+    if keep:
         keep_copy(vocabulary)
     return Tokenizer(vocabulary)
 
 
 def pipeline(
-    config: Config, given: dict[str, Any], choice: EncoderChoice | None, show: Progress, **more: Any
+    config: Config, given: dict[str, Any], choice: EncoderChoice | None, show: Progress, *, keep: bool
 ) -> Pipeline:
     """Build what a run needs. Raises VocabularyMissing where encoders would have nothing to read."""
-    chosen = options(config, given, **more)
+    chosen, names = options(config, given), ontology(config, given)
     pair = _encoders(choice, show)
-    words = tokenizer(pair.tokenizer_folder if pair else None, writing=True)
+    words = tokenizer(pair.tokenizer_folder if pair else None, hub=True, keep=keep)
     if pair is not None and words is None:
         find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing
-    return Pipeline(ontology(config, given), words, pair, chosen, show)
+    return Pipeline(names, words, pair, chosen, show)
 
 
 def _encoders(choice: EncoderChoice | None, show: Progress) -> EncoderPair | None:

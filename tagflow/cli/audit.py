@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from tagflow.audit import Audit, read_audit
+from tagflow.audit import Audit, current_audit, read_audit
 from tagflow.cli import show
 from tagflow.cli.options import FOLDER
 from tagflow.errors import AuditError
-from tagflow.sources.store import AUDIT_NAME
+from tagflow.sources.folder import AUDIT_NAME
 
 
 @click.command()
@@ -22,27 +22,28 @@ from tagflow.sources.store import AUDIT_NAME
 def audit(folder: Path, *, worst: int, as_json: bool) -> int:
     """Show the audit of DIR (or an audit file): summary, and the captions that changed most in meaning."""
     file = folder if folder.is_file() else folder / AUDIT_NAME
-    found = read_audit(file)
+    found = read_audit(file) if folder.is_file() else current_audit(folder)
     if found is None:
         raise AuditError(f"{file}: there is no audit", "run `tagflow run` first")
     if as_json:
         show.as_json({"schema": "tagflow.audit/1", **asdict(found.meta), "captions": found.table.to_pylist()})
         return 0
-    click.echo(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
-    click.echo(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
+    show.out(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
+    show.out(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
     for line in show.summary(found.table, found.meta):
-        click.echo(line)
+        show.out(line)
     _tell_worst(found, worst)
     return 0
 
 
 def _tell_worst(found: Audit, worst: int) -> None:
     changed = [row for row in found.table.to_pylist() if row["sim_te1"] is not None and row["sim_te1"] < 1]
-    changed.sort(key=lambda row: min(row["sim_te1"], row["sim_te2"]))
+    changed.sort(key=lambda row: min(one for one in (row["sim_te1"], row["sim_te2"]) if one is not None))
     if changed and worst:
-        click.echo("worst        te1     te2     unet    tokens  caption")
+        show.out("worst        te1     te2     unet    tokens  caption")
     for row in changed[:worst]:
-        click.echo(f"            {_numbers(row)}  {row['tokens'] or '-':>6}  {row['path']} ({row['status']})")
+        where = show.visible(f"{row['path']} ({row['status']})")
+        show.out(f"            {_numbers(row)}  {row['tokens'] or '-':>6}  {where}")
 
 
 def _numbers(row: dict[str, Any]) -> str:

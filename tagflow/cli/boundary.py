@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
 from tagflow.cli import cli
-from tagflow.errors import BUG, DONE, INTERRUPTED, USAGE, TagflowError
+from tagflow.errors import BUG, DONE, FAILURE, INTERRUPTED, USAGE, TagflowError
 
 
 def run(args: list[str] | None = None) -> int:
@@ -17,17 +18,13 @@ def run(args: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be printable here
             stream.reconfigure(errors="backslashreplace")
-    try:
-        return _run(args)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    return _run(args)
 
 
 def _run(args: list[str] | None) -> int:
     try:
         code = cli.main(args, prog_name="tagflow", standalone_mode=False)
-        sys.stdout.flush()
+        _flush()
         return code if isinstance(code, int) else DONE
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -38,18 +35,40 @@ def _run(args: list[str] | None) -> int:
         say_error(problem)
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
-        print("tagflow: interrupted; no caption was left half written", file=sys.stderr)
+        _say("interrupted; no caption was left half written")
         return INTERRUPTED
-    except BrokenPipeError:
-        raise
+    except (OSError, MemoryError) as problem:  # the machine's doing; every expected one has its own message
+        say_error(_of_the_machine(problem))
+        return FAILURE
     except Exception:  # the last boundary: a bug must not look like a finding
         traceback.print_exc()
-        print("tagflow: this is a bug in tagflow; please report it with the lines above", file=sys.stderr)
+        _say("this is a bug in tagflow; please report it with the lines above")
         return BUG
+
+
+def _of_the_machine(problem: OSError | MemoryError) -> TagflowError:
+    if isinstance(problem, MemoryError):
+        return TagflowError("not enough memory", "close other programs, or take fewer captions at once")
+    where = f"{os.fsdecode(problem.filename)}: " if problem.filename is not None else ""
+    return TagflowError(f"{where}{problem.strerror or problem}", "check the permissions and the disk")
 
 
 def say_error(problem: TagflowError) -> None:
     """Print an error and its cure to stderr."""
-    print(f"tagflow: error: {problem.message}", file=sys.stderr)
+    _say(f"error: {problem.message}")
     if problem.cure:
-        print(f"tagflow: cure: {problem.cure}", file=sys.stderr)
+        _say(f"cure: {problem.cure}")
+
+
+def _say(text: str) -> None:
+    with suppress(BrokenPipeError):
+        click.echo(f"tagflow: {text}", err=True)
+
+
+def _flush() -> None:
+    """Let an error of stdout (a full disk behind it, say) come up here, and not when Python ends."""
+    try:
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,13 @@ from tagflow.sources.folder import Survey, survey
 @result_options
 def check(paths: tuple[Path, ...], **given: Any) -> int:
     """Look for faults in caption files, or in all captions of folders. Default: the current folder."""
-    config = load_config(given["config_file"], paths[0] if len(paths) == 1 and paths[0].is_dir() else None)
-    roots = by_root(paths or (Path(config.path("dir") or "."),))
-    words, chosen = tokenizer(writing=False), options(config, given)
-    strict = bool(config.get("strict", given["strict"], False))
+    roots = by_root(paths or (Path(load_config(given["config_file"], None).path("dir") or "."),))
+    words = tokenizer(hub=False, keep=False)
     code, captions, findings, others = 0, 0, list[dict[str, Any]](), list[str]()
     for root, selected in roots.items():
-        found = survey(root)
-        table = structure(_chosen(found, selected), words, chosen)
+        config, found = load_config(given["config_file"], root), _chosen(survey(root), selected)
+        strict = bool(config.get("strict", given["strict"], False))
+        table = structure(found, words, options(config, given))
         code = max(code, show.exit_code(table, failed=False, strict=strict))
         captions += table.num_rows
         prefix = "" if root == Path() else f"{root.as_posix()}/"
@@ -40,10 +39,11 @@ def check(paths: tuple[Path, ...], **given: Any) -> int:
     return code
 
 
-def _chosen(found: Survey, selected: Collection[str] | None) -> Survey:
+def _chosen(found: Survey, selected: set[str] | None) -> Survey:
     if selected is None:
         return found
-    return Survey(found.root, tuple(path for path in found.captions if path in selected))
+    captions = tuple(path for path in found.captions if path in selected)
+    return replace(found, captions=captions, others=tuple(sorted(selected.difference(captions))))
 
 
 def _tell(captions: int, findings: list[dict[str, Any]], others: list[str], *, as_json: bool) -> None:
@@ -53,11 +53,10 @@ def _tell(captions: int, findings: list[dict[str, Any]], others: list[str], *, a
         )
         return
     for one in findings:
-        click.echo(show.finding_line(one["path"], one["code"], one["detail"]))
+        show.out(show.finding_line(one["path"], one["code"], one["detail"]))
     for path in others:
-        show.note(f"{path}: no caption (no image of its name); not looked at")
+        show.note(f"{path}: no caption (no .txt, or no image of its name); not looked at")
     errors = sum(one["severity"] == "error" for one in findings)
     warnings = sum(one["severity"] == "warning" for one in findings)
-    click.echo(
-        f"{captions} captions: {errors} errors, {warnings} warnings, {len(findings) - errors - warnings} notes"
-    )
+    notes = len(findings) - errors - warnings
+    show.out(f"{captions} captions: {errors} errors, {warnings} warnings, {notes} notes")

@@ -34,7 +34,7 @@ def explain(
         if as_json:
             show.as_json(explained(ontology, tag, verdict))
         else:
-            click.echo(f"{tag}: {verdict.category} ({verdict.rule})")
+            show.out(show.visible(f"{tag}: {verdict.category} ({verdict.rule})"))
     return 0
 
 
@@ -54,6 +54,8 @@ def _all(tags: tuple[str, ...]) -> Iterator[str]:
         if tag != "-":
             yield tag
             continue
+        if sys.stdin is None:  # closed by whoever started us
+            raise UsageProblem("there is no stdin to read tags from", "name the tags")
         for line in sys.stdin.buffer:
             text = line.decode("utf-8", errors="replace").strip()
             if text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,20 @@ THREE_WAYS = (
     "without any, and certifies nothing"
 )
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, readable=False)  # a file that cannot be read is a finding
+
+
+class _Cosine(click.FloatRange):
+    """A limit from 0 to 1. `nan` lies within every range for click, and holds for nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not in the range 0 to 1.", param, ctx)
+        return number
+
+
+COSINE = _Cosine(0, 1)
 
 
 def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -58,9 +72,9 @@ encoder_options = _stack(
                  help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
     click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto."),
     click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Default: auto."),
-    click.option("--min-sim", type=click.FloatRange(0, 1), metavar="X",
+    click.option("--min-sim", type=COSINE, metavar="X",
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),
-    click.option("--min-sim-each", type=click.FloatRange(0, 1), metavar="X",
+    click.option("--min-sim-each", type=COSINE, metavar="X",
                  help="A caption below this keeps its original. Default: off."),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tagflow.audit import read_audit
+from tagflow.audit import current_audit
 from tagflow.cli import show
 from tagflow.cli.assemble import pipeline as build
 from tagflow.cli.options import (
@@ -26,8 +26,9 @@ from tagflow.errors import UsageProblem
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.roots import by_root
 from tagflow.sources.folder import Survey, survey
-from tagflow.sources.store import AUDIT_NAME, Store
-from tagflow.write import Written, check_out, now, preview, write, write_out
+from tagflow.sources.store import Store
+from tagflow.write import Written, now, preview, targets, write
+from tagflow.write_out import check_out, write_out
 
 RUN_SCHEMA = "tagflow.run/1"
 
@@ -59,12 +60,11 @@ def reorder(paths: tuple[Path, ...], **given: Any) -> int:
 
     Triggers are looked for in the whole folder, also where single files are given.
     """
-    config = load_config(given["config_file"], paths[0] if len(paths) == 1 and paths[0].is_dir() else None)
-    roots = by_root(paths or (_folder(config),))
+    roots = by_root(paths or (_folder(load_config(given["config_file"], None)),))
     if len(roots) > 1 and (given["out"] or given["as_json"]):
         raise UsageProblem("--out and --json go with one folder", "give one folder at a time")
-    job = _Job("reorder", config, given)
-    return max(job.go(survey(root), selected, None) for root, selected in roots.items())
+    jobs = {root: _Job("reorder", load_config(given["config_file"], root), given) for root in roots}
+    return max(job.go(survey(root), roots[root], None) for root, job in jobs.items())
 
 
 def _folder(config: Config) -> Path:
@@ -92,17 +92,19 @@ class _Job:
         progress, started = show.Progress(), now()
         store = Store(found.root)
         writes = not (out or self.given["dry_run"])
-        with progress.shown(), store.locked() if writes else nullcontext():
-            if writes:
-                self._recover(store)
-            pipeline = build(self.config, self.given, choice, progress)
-            outcome = pipeline(found, read_audit(found.root / AUDIT_NAME), selected)
-            written = self._leave(pipeline, outcome, found, store, started, progress)
+        with progress.shown():
+            # What may be refused (a wrong checkpoint) is built before the folder is touched.
+            pipeline = build(self.config, self.given, choice, progress, keep=not self.given["dry_run"])
+            with store.locked() if writes else nullcontext():
+                (show.recovered if writes else show.cut_off)(store)
+                outcome = pipeline(found, current_audit(found.root), selected)
+                written = self._leave(pipeline, outcome, found, store, started, progress)
+        self._not_captions(found, selected)
         return self._tell(found, outcome, written)
 
-    def _recover(self, store: Store) -> None:
-        for record in store.recover():
-            show.note(f"run {record.run} had been cut off; its files are as they were before it")
+    def _not_captions(self, found: Survey, selected: Collection[str] | None) -> None:
+        for path in sorted(set(selected or ()).difference(found.captions)):
+            show.note(f"{path}: no caption in {found.root}; not touched")
 
     def _leave(
         self,
@@ -124,16 +126,16 @@ class _Job:
         self._notes(found, outcome, written)
         show.show_findings(written.table, ("error", "warning") if self.strict else ("error",))
         if self.given["diff"]:
-            show.show_diff(outcome.table)
+            show.show_diff(outcome.table, targets(outcome))
         if self.given["as_json"]:
             show.as_json(result(written))
         else:
             for line in show.summary(written.table, written.meta):
-                click.echo(line)
+                show.out(line)
             where = written.audit or "none (dry run: nothing was written)"
-            click.echo(f"audit       {where}")
+            show.out(f"audit       {where}")
             if written.audit:
-                click.echo(f"run         {written.meta.run}  (`tagflow undo {found.root}` takes it back)")
+                show.out(f"run         {written.meta.run}  (`tagflow undo {found.root}` takes it back)")
         return show.exit_code(written.table, failed=failed, strict=self.strict)
 
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,13 +23,48 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from tagflow.audit import Meta
+    from tagflow.sources.store import Store
 
 _SHOWN = 20  # findings named one by one before the rest is only counted
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_TICK = 0.05  # seconds between two updates of a bar
+
+
+def out(text: str) -> None:
+    """One line on stdout. A reader that has seen enough (`| head`) changes no exit code."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)
 
 
 def note(text: str) -> None:
-    """One line on stderr."""
-    click.echo(f"tagflow: {text}", err=True)
+    """One line on stderr that says who speaks."""
+    warn(f"tagflow: {visible(text)}")
+
+
+def recovered(store: Store) -> None:
+    """Put right what an earlier run that was cut off left behind, and say so."""
+    for record in store.recover():
+        note(f"run {record.run} had been cut off; its files are as they were before it")
+
+
+def cut_off(store: Store) -> None:
+    """Say that a run was cut off; a command that does not write leaves it at that."""
+    for record in store.runs():
+        if record.state == "writing":
+            note(f"run {record.run} was cut off; the next command that writes puts its files back")
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out: a file name may hold a line end, or steer a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class Progress:
@@ -38,7 +76,7 @@ class Progress:
     @contextmanager
     def shown(self) -> Iterator[Progress]:
         """Show bars while the work goes on."""
-        if not sys.stderr.isatty():
+        if sys.stderr is None or not sys.stderr.isatty():
             yield self
             return
         with _bars() as self._bar:
@@ -47,22 +85,28 @@ class Progress:
 
     def progress(self, stage: str) -> Callable[[int, int], None]:
         """What a stage tells how far it has come."""
-        task = None if self._bar is None else self._bar.add_task(stage, rate="")
+        bar = self._bar
+        if bar is None:
+            return lambda done, total: None
+        task, last = bar.add_task(stage), 0.0
 
         def tell(done: int, total: int) -> None:
-            if self._bar is not None and task is not None:
-                speed = self._bar.tasks[task].speed
-                self._bar.update(task, completed=done, total=total, rate=f"{speed:,.1f}/s" if speed else "")
+            nonlocal last
+            if done >= total or monotonic() - last > _TICK:  # the screen is not worth a lock for each caption
+                last = monotonic()
+                bar.update(task, completed=done, total=total)
 
         return tell
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Something that takes a while and has no measure."""
-        task = None if self._bar is None else self._bar.add_task(what, total=None, rate="")
-        yield
-        if self._bar is not None and task is not None:
-            self._bar.remove_task(task)
+        task = None if self._bar is None else self._bar.add_task(what, total=None)
+        try:
+            yield
+        finally:
+            if self._bar is not None and task is not None:
+                self._bar.remove_task(task)
 
 
 def _bars() -> RichProgress:
@@ -71,16 +115,26 @@ def _bars() -> RichProgress:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """How many a second; a finished stage keeps its mean."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.1f}/s" if speed else "", justify="right")
 
     return Progress(
         TextColumn("{task.description:<12}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:>12}"),
+        Rate(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
         TimeElapsedColumn(),
@@ -91,17 +145,16 @@ def _bars() -> RichProgress:
 
 def as_json(value: object) -> None:
     """One JSON object on one line of stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    out(json.dumps(value, ensure_ascii=False))
 
 
-def show_diff(table: pa.Table) -> None:
-    """Every caption whose text is to change, before and after."""
-    columns = (rows(table, name) for name in ("path", "status", "text", "rewritten"))
-    for path, status, text, rewritten in zip(*columns, strict=True):
-        if status == "rewritten":
-            lines = difflib.unified_diff(text.splitlines(), rewritten.splitlines(), path, path, lineterm="")
-            for line in lines:
-                click.echo(line)
+def show_diff(table: pa.Table, new: dict[str, str]) -> None:
+    """Every caption whose text changes, before and after. `new`: the new texts, by path."""
+    for path, text in zip(rows(table, "path"), rows(table, "text"), strict=True):
+        if path in new:
+            before, after = text.splitlines(), new[path].splitlines()
+            for line in difflib.unified_diff(before, after, visible(path), visible(path), lineterm=""):
+                out(visible(line))
 
 
 def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
@@ -137,7 +190,7 @@ def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:
         if CATALOGUE[code].severity in severities
     ]
     for path, code, detail in found[:_SHOWN]:
-        click.echo(finding_line(path, code, detail), err=True)
+        warn(finding_line(path, code, detail))
     if len(found) > _SHOWN:
         note(f"and {len(found) - _SHOWN} more; `tagflow audit DIR --json` has them all")
 
@@ -147,7 +200,7 @@ def finding_line(path: str, code: str, detail: str) -> str:
     kind = CATALOGUE[code]
     seen = f" ({detail})" if detail else ""
     cure = f"; cure: {kind.cure}" if kind.cure else ""
-    return f"{path}: {kind.severity}: {code}: {kind.title}{seen}{cure}"
+    return visible(f"{path}: {kind.severity}: {code}: {kind.title}{seen}{cure}")
 
 
 def finding_objects(table: pa.Table) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ import click
 from tagflow.cli import show
 from tagflow.cli.options import FOLDER
 from tagflow.errors import AuditError, UsageProblem
-from tagflow.sources.store import Record, Store, standing_runs
+from tagflow.sources.record import Record, standing_runs
+from tagflow.sources.store import Store
 
 
 @click.command()
@@ -29,33 +30,31 @@ def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: 
     if not store.folder.is_dir():
         raise AuditError(f"{folder}: no tagflow run has written here", "check the path")
     if dry_run:
+        show.cut_off(store)
         _tell_plan(_chosen(store, run))
         return 0
     with store.locked():
-        for record in store.recover():
-            show.note(f"run {record.run} had been cut off; its files are as they were before it")
+        show.recovered(store)
         records = _chosen(store, run)
         restored, left = store.undo(records, force=force)
     for path in left:
-        click.echo(
-            f"{path}: error: caption-changed: edited since the run, left alone; cure: --force brings it back",
-            err=True,
-        )
+        why = "edited or removed since the run, left alone; cure: --force brings it back"
+        show.warn(show.visible(f"{path}: error: caption-changed: {why}"))
     if as_json:
         show.as_json({
             "schema": "tagflow.undo/1", "runs": [record.run for record in records], "restored": restored,
             "left": left,
         })  # fmt: skip
     else:
-        click.echo(f"{restored} captions brought back, {len(left)} left alone, {len(records)} runs undone")
+        show.out(f"{restored} captions brought back, {len(left)} left alone, {len(records)} runs undone")
     return int(bool(left))
 
 
 def _tell_plan(records: list[Record]) -> None:
     for record in records:
-        click.echo(f"{record.run} ({record.command}): {len(record.changes)} captions")
+        show.out(f"{record.run} ({record.command}): {len(record.changes)} captions")
         for change in record.changes:
-            click.echo(f"  {change.path}")
+            show.out(f"  {show.visible(change.path)}")
 
 
 def _chosen(store: Store, run: str | None) -> list[Record]:

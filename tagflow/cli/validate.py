@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from tagflow.audit import read_audit
+from tagflow.audit import Audit, current_audit
 from tagflow.cli import show
 from tagflow.cli.assemble import pipeline as build
 from tagflow.cli.options import FOLDER, encoder_choice, encoder_options, result_options, token_options
 from tagflow.cli.run import result
 from tagflow.config import load_config
 from tagflow.errors import AuditError
-from tagflow.sources.folder import survey
-from tagflow.sources.store import AUDIT_NAME, Store
+from tagflow.sources.folder import AUDIT_NAME, survey
+from tagflow.sources.store import Store
 from tagflow.validate import validate as hold
 from tagflow.write import now, write_audit
 
@@ -33,20 +33,15 @@ def validate(folder: Path | None, **given: Any) -> int:
     config = load_config(given["config_file"], folder)
     folder = folder or Path(config.path("dir") or ".")
     found, store, started = survey(folder), Store(folder), now()
-    if not (folder / AUDIT_NAME).exists():
-        raise AuditError(
-            f"{folder / AUDIT_NAME}: there is no audit", "run `tagflow run` or `tagflow reorder` first"
-        )
     choice = encoder_choice(config, given)
+    _audit(folder)
     progress = show.Progress()
-    with progress.shown(), store.locked():
-        store.recover()
-        audit = read_audit(folder / AUDIT_NAME)
-        if audit is None:
-            raise AuditError(f"{folder / AUDIT_NAME}: there is no audit any more", "run `tagflow run` again")
-        pipeline = build(config, given, choice, progress, clean=bool(audit.meta.options.get("clean")))
-        outcome = hold(pipeline, found, audit)
-        written = write_audit(pipeline, outcome, store, "validate", started)
+    with progress.shown():
+        pipeline = build(config, given, choice, progress, keep=True)
+        with store.locked():
+            show.recovered(store)
+            outcome = hold(pipeline, found, _audit(folder))
+            written = write_audit(pipeline, outcome, store, "validate", started)
     strict = bool(config.get("strict", given["strict"], False))
     show.show_findings(written.table, ("error", "warning") if strict else ("error",))
     if written.meta.verdict != "pass":
@@ -55,6 +50,15 @@ def validate(folder: Path | None, **given: Any) -> int:
         show.as_json({**result(written), "schema": "tagflow.validate/1"})
     else:
         for line in show.summary(written.table, written.meta):
-            click.echo(line)
-        click.echo(f"audit       {written.audit}")
+            show.out(line)
+        show.out(f"audit       {written.audit}")
     return show.exit_code(written.table, failed=written.meta.verdict == "fail", strict=strict)
+
+
+def _audit(folder: Path) -> Audit:
+    audit = current_audit(folder)
+    if audit is None:
+        raise AuditError(
+            f"{folder / AUDIT_NAME}: there is no audit", "run `tagflow run` or `tagflow reorder` first"
+        )
+    return audit

@@ -16,7 +16,7 @@ BATCH = 2048
 def through(table: pa.Table, stages: Sequence[Stage], progress: Progress) -> pa.Table:
     """The table after all stages, batch by batch. `progress` is told captions done and captions in all."""
     done = []
-    for start in range(0, table.num_rows, BATCH):
+    for start in range(0, max(1, table.num_rows), BATCH):  # an empty batch gains the columns, too
         progress(start, table.num_rows)
         batch = table.slice(start, BATCH)
         for stage in stages:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.findings import Finding
@@ -20,6 +19,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", "
 """What sd-scripts opens as an image (the last two with plugins)."""
 
 CAPTION_SUFFIX = ".txt"
+STATE_FOLDER = ".tagflow"
+AUDIT_NAME = "tagflow-audit.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Survey:
     captions: tuple[str, ...]
     others: tuple[str, ...] = ()  # .txt files that are no captions
     uncaptioned: tuple[str, ...] = ()  # images without a caption
+    misnamed: frozenset[str] = frozenset()  # captions whose names are not UTF-8, as `captions` spells them
+    stores: tuple[str, ...] = ()  # folders below `root` that tagflow has worked in by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,17 @@ class Reading:
 class _Found:
     texts: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
+    misnamed: set[str] = field(default_factory=set)
+    stores: list[str] = field(default_factory=list)
+
+    def spelled(self, text: str) -> str:
+        """A path as it can be written down: Arrow and JSON hold no bytes that are not UTF-8."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = os.fsencode(text).decode("utf-8", "backslashreplace")
+            self.misnamed.add(text)
+        return text
 
 
 def survey(root: Path) -> Survey:
@@ -58,8 +72,8 @@ def survey(root: Path) -> Survey:
     if not root.is_dir():
         raise UsageProblem(f"{root} is a file, not a folder", "give the folder that holds the captions")
     found = _walk(root)
-    images = {_stem(path) for path in found.images}
-    captions = [path for path in found.texts if not images or _stem(path) in images]
+    stems = {_stem(path) for path in found.images}
+    captions = [path for path in found.texts if not stems or _stem(path) in stems]
     if not captions:
         raise SourceError(f"{root}: no captions found", _no_captions(found))
     named = {_stem(path) for path in captions}
@@ -68,6 +82,8 @@ def survey(root: Path) -> Survey:
         tuple(sorted(captions)),
         tuple(sorted(set(found.texts) - set(captions))),
         tuple(sorted(path for path in found.images if _stem(path) not in named)),
+        frozenset(found.misnamed.intersection(captions)),
+        tuple(found.stores),
     )
 
 
@@ -78,7 +94,7 @@ def _no_captions(found: _Found) -> str:
 
 
 def _stem(path: str) -> str:
-    return str(PurePosixPath(path).with_suffix(""))
+    return path[: path.rindex(".")]
 
 
 def _walk(root: Path) -> _Found:
@@ -90,14 +106,17 @@ def _walk(root: Path) -> _Found:
         )
 
     for folder, below, files in os.walk(root, onerror=refuse):
-        here = Path(folder).relative_to(root)
+        here = Path(folder).relative_to(root).as_posix()
+        prefix = "" if here == "." else f"{here}/"
         for name in [*files, *(name for name in below if name.endswith(CAPTION_SUFFIX))]:
             if name.startswith("."):
                 continue
             if name.endswith(CAPTION_SUFFIX):
-                found.texts.append((here / name).as_posix())
-            elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                found.images.append((here / name).as_posix())
+                found.texts.append(found.spelled(prefix + name))
+            elif name[name.rfind(".") :].lower() in IMAGE_SUFFIXES:
+                found.images.append(found.spelled(prefix + name))
+        if STATE_FOLDER in below and prefix:
+            found.stores.append(here)
         below[:] = sorted(name for name in below if not name.startswith("."))
     return found
 
@@ -110,8 +129,9 @@ def read(root: Path, path: str) -> Reading:
         if problem:
             return Reading(path, findings=(problem,))
         data = file.read_bytes()
-    except OSError as error:
-        return Reading(path, findings=(Finding("caption-unreadable", error.strerror or str(error)),))
+    except (OSError, RuntimeError) as error:  # Python 3.11 and 3.12 raise RuntimeError for a link to itself
+        seen = getattr(error, "strerror", None) or str(error)
+        return Reading(path, findings=(Finding("caption-unreadable", seen),))
     digest = sha256(data)
     try:
         return Reading(path, data.decode("utf-8"), digest)
@@ -135,12 +155,6 @@ def inside(root: Path, file: Path) -> bool:
     return file.resolve().is_relative_to(root.resolve())
 
 
-def read_all(found: Survey) -> Iterator[Reading]:
-    """Read every caption of a survey, in order."""
-    for path in found.captions:
-        yield read(found.root, path)
-
-
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
@@ -160,14 +174,3 @@ def stale_caches(root: Path, path: str) -> list[str]:
     except OSError:
         return []
     return [cache.relative_to(root).as_posix() for cache in stale]
-
-
-def as_row(reading: Reading) -> dict[str, object]:
-    """A reading as the first columns of the batch."""
-    return {
-        "path": reading.path,
-        "text": reading.text,
-        "sha256_read": reading.sha256,
-        "findings": [finding.code for finding in reading.findings],
-        "details": [finding.detail for finding in reading.findings],
-    }

@@ -14,49 +14,18 @@ is known, and the next command that writes puts its files back or publishes its 
 from __future__ import annotations
 
 import errno
-import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from tagflow.errors import AuditError, SourceError
-from tagflow.sources.folder import inside, sha256
-
-AUDIT_NAME = "tagflow-audit.parquet"
-RECORD = "tagflow.record/1"
-State = Literal["writing", "written", "done", "undone", "rolled-back"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One file of a run: the digests of its bytes before and after."""
-
-    path: str
-    before: str
-    after: str
-
-
-@dataclass(slots=True)
-class Record:
-    """What one run did. `changes` names every caption it was going to replace."""
-
-    run: str
-    command: str
-    state: State
-    changes: list[Change] = field(default_factory=list)
-
-
-def new_run_id() -> str:
-    """A name for a run that sorts by time."""
-    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f-") + secrets.token_hex(2)
+from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
+from tagflow.sources.record import Change, Record, read_record, standing_runs, to_bytes
+from tagflow.sources.replace import write_and_move
 
 
 class Store:
@@ -64,11 +33,16 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.folder = root / ".tagflow"
+        self.real = root.resolve()
+        self.folder = root / STATE_FOLDER
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one command that writes. Raises SourceError where another holds it."""
+        """Hold the folder for one command that writes. Raises SourceError where another holds it.
+
+        A command that fails before it has written anything leaves no state folder behind.
+        """
+        fresh = not self.folder.exists()
         self._make()
         lock = FileLock(self.folder / "lock", timeout=0)
         try:
@@ -83,6 +57,8 @@ class Store:
             yield
         finally:
             lock.release()
+            if fresh and not (self.folder / "runs").exists():
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self) -> None:
         try:
@@ -106,15 +82,20 @@ class Store:
 
     def kept(self, digest: str) -> bytes:
         """The bytes of a digest. Raises AuditError where they are gone or damaged."""
-        try:
-            data = self._object(digest).read_bytes()
-        except OSError as error:
-            raise AuditError(f"{self._object(digest)}: {error.strerror}", "the original is lost") from error
+        data = self._bytes_of(self._object(digest))
         if sha256(data) != digest:
             raise AuditError(
                 f"{self._object(digest)}: the bytes do not match their digest", "restore a backup"
             )
         return data
+
+    def _bytes_of(self, file: Path) -> bytes:
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise AuditError(
+                f"{file}: {error.strerror}; tagflow needs it to bring things back", "restore it from a backup"
+            ) from error
 
     def _object(self, digest: str) -> Path:
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
@@ -135,33 +116,33 @@ class Store:
             raise SourceError(f"{target}: cannot be written ({error.strerror or error})", cure) from error
 
     def _replace(self, target: Path, data: bytes) -> None:
-        self._make()
-        handle = self.folder / "tmp" / secrets.token_hex(8)
+        if not (self.folder / "tmp").is_dir():
+            self._make()
         try:
-            _write(handle, data, target)
-            try:
-                handle.replace(target)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                handle = _beside(handle, target)
-                handle.replace(target)
-        finally:
-            handle.unlink(missing_ok=True)
+            write_and_move(self.folder / "tmp" / secrets.token_hex(8), data, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The file's folder is a file system of its own: only from within it can a file be moved there.
+            write_and_move(target.with_name(f".tagflow-{secrets.token_hex(8)}.tmp"), data, target)
 
     def place(self, path: str) -> Path:
         """Where a recorded path lies, links followed. Raises AuditError where that is outside the folder."""
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts or not inside(self.root, self.root / path):
-            raise AuditError(f"{self.folder}: {path!r} leaves the folder", "the run record is damaged")
-        return (self.root / path).resolve()
+        pure, target = PurePosixPath(path), (self.real / path).resolve()
+        hidden = any(part.startswith(".") for part in pure.parts)  # `..` too; no caption lies there
+        if pure.is_absolute() or hidden or not target.is_relative_to(self.real):
+            raise AuditError(
+                f"{self.folder}: {path!r} leaves the captions' folder",
+                "the run record was altered; move its folder away",
+            )
+        return target
 
     # -- records -------------------------------------------------------------------------------------
 
     def runs(self) -> list[Record]:
         """All runs, oldest first. Raises AuditError for a damaged record."""
         folders = sorted((self.folder / "runs").glob("*/record.json"))
-        return [_read_record(file) for file in folders]
+        return [read_record(file) for file in folders]
 
     def run_folder(self, run: str) -> Path:
         """The folder of one run, made if need be."""
@@ -171,8 +152,7 @@ class Store:
 
     def save(self, record: Record) -> None:
         """Write a record down, durably."""
-        text = json.dumps({"schema": RECORD, **asdict(record)}, ensure_ascii=False, indent=1)
-        self.replace(self.run_folder(record.run) / "record.json", text.encode())
+        self.replace(self.run_folder(record.run) / "record.json", to_bytes(record))
 
     def put_back(self, change: Change, *, force: bool = False) -> bool:
         """Bring one file back to its bytes before; whether it is there now.
@@ -212,20 +192,20 @@ class Store:
     @contextmanager
     def rewriting(self, record: Record) -> Iterator[None]:
         """Around the replacing of a run's captions: any error, Ctrl-C included, puts them all back."""
-        self.save(record)
         try:
+            self.save(record)
             yield
+            record.state = "written"
+            self.save(record)
         except BaseException:
             self._roll_back(record)
             raise
-        record.state = "written"
-        self.save(record)
 
     # -- audits --------------------------------------------------------------------------------------
 
     def publish(self, record: Record) -> Path:
         """Put a run's audit where users look for it, and mark the run as done."""
-        audit = self._audit_of(record).read_bytes()
+        audit = self._bytes_of(self.audit_of(record))
         self.replace(self.root / AUDIT_NAME, audit)
         record.state = "done"
         self.save(record)
@@ -234,9 +214,10 @@ class Store:
     def keep_audit(self, record: Record, data: bytes) -> None:
         """Store a run's audit in the run's own folder, where it stays."""
         self.run_folder(record.run)
-        self.replace(self._audit_of(record), data)
+        self.replace(self.audit_of(record), data)
 
-    def _audit_of(self, record: Record) -> Path:
+    def audit_of(self, record: Record) -> Path:
+        """Where a run's own copy of its audit lies."""
         return self.folder / "runs" / record.run / "audit.parquet"
 
     def undo(self, records: Sequence[Record], *, force: bool) -> tuple[int, list[str]]:
@@ -261,38 +242,5 @@ class Store:
         return restored, sorted(set(left))
 
 
-def _write(handle: Path, data: bytes, target: Path) -> None:
-    with handle.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileNotFoundError):
-        shutil.copymode(target, handle)
-
-
-def _beside(handle: Path, target: Path) -> Path:
-    """Move a temporary file next to its target, for a folder that is a file system of its own."""
-    near = target.with_name(f".tagflow-{handle.name}.tmp")
-    shutil.copy(handle, near)
-    handle.unlink()
-    return near
-
-
 def _failed(where: Path, error: OSError) -> SourceError:
     return SourceError(f"{where}: {error.strerror or error}", "make the folder writable, or use --out DIR")
-
-
-def _read_record(file: Path) -> Record:
-    try:
-        data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        changes = [Change(str(one["path"]), str(one["before"]), str(one["after"])) for one in data["changes"]]
-        if data["schema"] != RECORD or data["run"] != file.parent.name:
-            raise KeyError("schema")
-        return Record(data["run"], str(data["command"]), data["state"], changes)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AuditError(f"{file}: not a run record ({error})", "move this run's folder away") from error
-
-
-def standing_runs(records: Sequence[Record]) -> list[Record]:
-    """The runs that were not undone, newest first."""
-    return [record for record in reversed(records) if record.state == "done"]

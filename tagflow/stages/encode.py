@@ -127,7 +127,8 @@ def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple
 
 
 def _lines(text: str) -> list[str]:
-    return [text[begin:end].strip() for begin, end in line_spans(text.removeprefix("\ufeff"))]
+    text = text.removeprefix("\ufeff")  # the trainer's tokenizer drops it
+    return [text[begin:end].strip() for begin, end in line_spans(text)]
 
 
 def _filled(lines: list[str], size: int) -> list[str]:

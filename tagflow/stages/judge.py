@@ -6,6 +6,7 @@ fails nothing is written. `--min-sim-each` holds for single captions; one below 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +64,11 @@ def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
     te1, te2, unet, tokens, original, rewritten = row
     if limits.min_sim_each is None or original == rewritten:
         return
-    for name, value in (("te1", te1), ("te2", te2), ("unet", unet if (tokens or 0) > WINDOW else None)):
-        if value is not None and not value >= limits.min_sim_each:
+    judged = [("te1", te1), ("te2", te2), *([("unet", unet)] if (tokens or 0) > WINDOW else [])]
+    for name, value in judged:
+        if value is None:  # not to be had, so not proven
+            yield f"sim_{name} unknown"
+        elif not value >= limits.min_sim_each:
             yield f"sim_{name} {value:.4f} < {limits.min_sim_each:g}"
 
 
@@ -78,12 +82,15 @@ def _status(row: tuple[Any, ...], low: bool) -> str:
 
 
 def _mean(table: pa.Table, name: str) -> float | None:
-    """The mean over the captions that differ from their original and are to stand that way."""
+    """The mean over the captions that differ from their original and are to stand that way.
+
+    One of them without a similarity makes it NaN, which passes no limit.
+    """
     if name not in table.column_names:
         return None
     columns = (rows(table, column) for column in (name, "status", "original", "rewritten"))
     return mean(
-        value
+        math.nan if value is None else value
         for value, status, original, rewritten in zip(*columns, strict=True)
         if status in ("rewritten", "unchanged") and original != rewritten
     )

@@ -1,0 +1,190 @@
+"""`tagflow undo`: the exact bytes, edited files left alone, records not trusted, cut-off runs put right."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
+BYTES = {
+    "crlf.txt": b"sofa, photograph\r\nlamp, bedroom\r\n",
+    "bom.txt": b"\xef\xbb\xbfsofa, photograph",
+    "plain.txt": MIXED.encode(),
+    "5_x/deep.txt": b"lamp,photograph ,bedroom\n\n",
+}
+
+
+def record_of(root):
+    (file,) = (root / ".tagflow" / "runs").glob("*/record.json")
+    return file
+
+
+def test_the_exact_bytes_come_back(tagflow, folder, texts):
+    root = folder(BYTES)
+    tagflow("reorder", root, "--clean")
+    assert all(texts(root)[path] != held for path, held in BYTES.items())
+    result = tagflow("undo", root, "--json")
+    assert result.code == 0 and result.json["restored"] == len(BYTES)
+    assert texts(root) == BYTES and not (root / "tagflow-audit.parquet").exists()
+
+
+def test_runs_on_top_of_each_other(tagflow, folder, texts, meta):
+    root = folder({"a.txt": MIXED, "b.txt": "lamp, photograph"})
+    states, runs = [texts(root)], []
+    for options in ([], ["--trigger", "sofa"], ["--trigger", "wooden floor"]):
+        runs.append(tagflow("reorder", root, *options, "--json").json["run"])
+        states.append(texts(root))
+    assert tagflow("undo", root).code == 0
+    assert texts(root) == states[2] and meta(root).run == runs[1]
+    assert tagflow("undo", root, runs[0]).code == 0
+    assert texts(root) == states[0] and not (root / "tagflow-audit.parquet").exists()
+    assert tagflow("undo", root).out.startswith("0 captions")
+    assert tagflow("undo", root, "none").code == 2
+
+
+def test_an_edited_file_is_left_alone_and_named(tagflow, folder, texts):
+    root = folder({"a.txt": MIXED, "b.txt": MIXED, "c.txt": MIXED})
+    tagflow("reorder", root)
+    (root / "a.txt").write_text("edited")
+    (root / "c.txt").unlink()
+    result = tagflow("undo", root)
+    assert result.code == 1 and "a.txt" in result.err and "c.txt" in result.err and "--force" in result.err
+    assert texts(root) == {"a.txt": b"edited", "b.txt": MIXED.encode()}
+    assert tagflow("undo", root, "--force").code == 0
+    assert texts(root) == dict.fromkeys(("a.txt", "b.txt", "c.txt"), MIXED.encode())
+
+
+def test_a_dry_run_names_files_and_writes_nothing(tagflow, folder, tree):
+    root = folder({"a.txt": MIXED})
+    tagflow("reorder", root)
+    before = tree(root)
+    assert "  a.txt" in tagflow("undo", root, "--dry-run").out
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("path", ["../x.txt", "/etc/x.txt", "5_x/../../x.txt", ".tagflow/lock", "link.txt"])
+def test_a_record_that_leads_elsewhere_is_refused(tagflow, folder, tmp_path, path):
+    root = folder({"a.txt": MIXED})
+    tagflow("reorder", root)
+    (tmp_path / "x.txt").write_text("not ours")
+    (root / "link.txt").symlink_to("../x.txt")
+    record = json.loads(record_of(root).read_text())
+    record["changes"][0]["path"] = path
+    record_of(root).write_text(json.dumps(record))
+    result = tagflow("undo", root, "--force")
+    assert result.code == 3 and path in result.err and "cure" in result.err
+    assert (tmp_path / "x.txt").read_text() == "not ours" and (root / "a.txt").read_text() != MIXED
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "other/1"}', "\x00"])
+def test_a_damaged_record_is_refused(tagflow, folder, text):
+    root = folder({"a.txt": MIXED})
+    tagflow("reorder", root)
+    record_of(root).write_text(text)
+    result = tagflow("undo", root)
+    assert result.code == 3 and str(record_of(root)) in result.err
+
+
+def test_lost_and_damaged_originals_are_refused(tagflow, folder):
+    root = folder({"a.txt": MIXED})
+    tagflow("reorder", root)
+    written = (root / "a.txt").read_text()
+    (held,) = [path for path in (root / ".tagflow" / "objects").rglob("*") if path.is_file()]
+    held.write_text("another")
+    assert tagflow("undo", root).code == 3
+    held.unlink()
+    result = tagflow("undo", root)
+    assert result.code == 3 and str(held) in result.err
+    assert (root / "a.txt").read_text() == written
+
+
+def test_no_folder_and_one_without_runs(tagflow, folder, tree):
+    root = folder({"a.txt": MIXED})
+    assert tagflow("undo", root / "none").code == 2
+    result = tagflow("undo", root)
+    assert result.code == 3 and str(root) in result.err
+    assert tree(root).keys() == {"a.txt"}
+
+
+def test_a_run_that_was_cut_off_is_put_back_by_the_next_command(tagflow, folder, texts, meta):
+    """A power cut between two files, played: the record says `writing`, half of the files are old."""
+    root = folder({"a.txt": MIXED, "b.txt": MIXED + ", lamp"})
+    tagflow("reorder", root)
+    record = json.loads(record_of(root).read_text())
+    record["state"] = "writing"
+    record_of(root).write_text(json.dumps(record))
+    (root / "b.txt").write_text(MIXED + ", lamp")
+    (root / "tagflow-audit.parquet").unlink()
+    assert "was cut off" in tagflow("reorder", root, "--dry-run").err
+    result = tagflow("undo", root)
+    assert result.code == 0 and "had been cut off" in result.err
+    assert texts(root) == {"a.txt": MIXED.encode(), "b.txt": (MIXED + ", lamp").encode()}
+    assert tagflow("reorder", root, "--json").json["rewritten"] == 2
+
+
+def test_a_run_cut_off_before_its_audit_was_published_is_finished(tagflow, folder, meta):
+    root = folder({"a.txt": MIXED})
+    run = tagflow("reorder", root, "--json").json["run"]
+    record = json.loads(record_of(root).read_text())
+    record_of(root).write_text(json.dumps({**record, "state": "written"}))
+    (root / "tagflow-audit.parquet").unlink()
+    tagflow("reorder", root)
+    assert {path.parent.name for path in (root / ".tagflow" / "runs").glob("*/record.json")} > {run}
+    assert tagflow("undo", root, run).code == 0
+    assert (root / "a.txt").read_text() == MIXED
+
+
+SLOW = """
+import sys, time
+from tagflow.sources import store
+replace = store.Store.replace
+def slowly(self, target, data):
+    time.sleep(0.02)
+    replace(self, target, data)
+store.Store.replace = slowly
+from tagflow.cli.boundary import run
+print("ready", flush=True)
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.7, 1.4, 2.2])
+def test_ctrl_c_leaves_every_file_old_or_new(tagflow, cluster, texts, moment):
+    """The interrupt comes while files are read, kept, replaced; writing is slowed down so that it is hit."""
+    before = texts(cluster)
+    command = [sys.executable, "-c", SLOW, "reorder", str(cluster)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        assert job.stdout.readline() == b"ready\n"
+        time.sleep(moment)
+        job.send_signal(signal.SIGINT)
+        _, err = job.communicate(timeout=60)
+    assert job.returncode == 130 and b"interrupted" in err and b"Traceback" not in err
+    assert texts(cluster) == before
+    assert tagflow("reorder", cluster, "--json").json["rewritten"] > 50
+    assert tagflow("undo", cluster).code == 0
+    assert texts(cluster) == before
+
+
+def test_a_kill_leaves_every_file_old_or_new_and_the_next_command_puts_it_right(tagflow, cluster, texts):
+    before = texts(cluster)
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, "reorder", str(cluster)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as job:
+        job.stdout.readline()
+        while texts(cluster) == before and job.poll() is None:
+            time.sleep(0.005)
+        job.kill()
+        job.communicate(timeout=60)
+    cut = texts(cluster)
+    assert cut != before
+    result = tagflow("undo", cluster)
+    assert "had been cut off" in result.err and texts(cluster) == before
+    tagflow("reorder", cluster)
+    after = texts(cluster)
+    assert all(held in (before[path], after[path]) for path, held in cut.items())
+    assert not list((cluster / ".tagflow" / "tmp").glob("*"))

@@ -1,0 +1,184 @@
+"""Fixtures of the whole: tagflow in this process, folders of captions, a tiny checkpoint."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tagflow.audit import read_audit
+from tagflow.cli.boundary import run as run_tagflow
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tagflow"
+# Takes root's right to read what it may not, so that `chmod 000` bites here, too.
+UNPRIVILEGED = [
+    "setpriv",
+    "--bounding-set=-dac_override,-dac_read_search",
+    "--inh-caps=-dac_override,-dac_read_search",
+]
+
+if importlib.util.find_spec("torch") is None:  # the `encoders` extra is not installed
+    collect_ignore = [
+        "test_encode_stage.py",
+        *(f"cli/test_{name}.py" for name in ("run", "validate", "bad_input")),
+    ]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        lines = self.out.splitlines()
+        assert len(lines) == 1, self.out
+        return json.loads(lines[0])
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch, tmp_path_factory):
+    """No test reads or writes the user's own settings, cache or network."""
+    monkeypatch.delenv("TAGFLOW_ENCODERS", raising=False)
+    monkeypatch.setenv("TAGFLOW_CACHE", str(tmp_path_factory.getbasetemp() / "tagflow-cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+
+
+@pytest.fixture
+def tagflow(capsys):
+    """`tagflow("run", folder, ...)`: the command in this process."""
+
+    def call(*args):
+        capsys.readouterr()
+        code = run_tagflow([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def process():
+    """`process("run", folder, ...)`: the command in a process of its own."""
+
+    def call(*args, prefix=(), **more):
+        done = subprocess.run(
+            [*prefix, sys.executable, "-m", "tagflow", *map(str, args)],
+            capture_output=True,
+            check=False,
+            **more,
+        )
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return call
+
+
+@pytest.fixture
+def unprivileged():
+    """What to put before a command so that permissions hold for it."""
+    return UNPRIVILEGED if os.geteuid() == 0 else []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """`folder({"a.txt": "text", ...})`: a folder of files, text or bytes."""
+
+    def make(files, name="data"):
+        root = tmp_path / name
+        root.mkdir(exist_ok=True)
+        for path, content in files.items():
+            file = root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A copy of the sample captions."""
+    return Path(shutil.copytree(ROOT / "data_samples" / "cluster_4", tmp_path / "cluster_4"))
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint():
+    spec = importlib.util.spec_from_file_location("maker", ROOT / "benchmarks" / "make_checkpoint.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def checkpoint(make_checkpoint, tmp_path_factory):
+    """A tiny SDXL checkpoint in the real single-file layout; its weights are random, so cosines are low."""
+    return make_checkpoint.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors")
+
+
+@pytest.fixture
+def lenient(checkpoint):
+    """Options that let a random checkpoint certify."""
+    return ("--encoders", checkpoint, "--device", "cpu", "--min-sim", "0")
+
+
+@pytest.fixture
+def tree():
+    """`tree(folder)`: every file with its bytes, its time of change and its mode, hidden ones too."""
+
+    def look(root):
+        return {
+            str(path.relative_to(root)): (
+                path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None,
+                path.lstat().st_mtime_ns if path.is_file() else None,
+                path.lstat().st_mode,
+            )
+            for path in sorted(Path(root).rglob("*"))
+        }
+
+    return look
+
+
+@pytest.fixture
+def texts():
+    """`texts(folder)`: every visible .txt with its bytes."""
+
+    def look(root):
+        return {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted(Path(root).rglob("*.txt"))
+            if ".tagflow" not in path.parts
+        }
+
+    return look
+
+
+@pytest.fixture
+def audited():
+    """`audited(folder)`: the audit's rows by path."""
+
+    def look(root):
+        return read_audit(Path(root) / "tagflow-audit.parquet").by_path()
+
+    return look
+
+
+@pytest.fixture
+def meta():
+    """`meta(folder)`: what the audit says of its run."""
+
+    def look(root):
+        return read_audit(Path(root) / "tagflow-audit.parquet").meta
+
+    return look

@@ -1,0 +1,142 @@
+"""Encode: similarities as defined, measured with both encoders of a checkpoint of the real layout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tagflow.encoders import load_encoders
+from tagflow.encoders.pair import TextEncoder
+from tagflow.errors import EncoderError
+from tagflow.schema import batch, rows
+from tagflow.stages.encode import Encode, cosine
+from tagflow.tokenizer import Tokenizer
+from tagflow.vocabulary import find_vocabulary
+
+BOS, EOS = 49406, 49407
+
+
+@pytest.fixture(scope="module")
+def pair(checkpoint):
+    return load_encoders(str(checkpoint), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def words():
+    return Tokenizer(find_vocabulary())
+
+
+@pytest.fixture
+def sims(pair, words):
+    """`sims((original, rewritten), ...)`: each pair's three similarities."""
+
+    def measure(*texts, max_tokens=225):
+        table = batch(original=[one for one, _ in texts], rewritten=[two for _, two in texts])
+        done = Encode(pair, words, max_tokens)(table)
+        return list(zip(*(rows(done, f"sim_{name}") for name in ("te1", "te2", "unet")), strict=True))
+
+    return measure
+
+
+def close(one, two):
+    return float(np.dot(one, two) / np.linalg.norm(one) / np.linalg.norm(two))
+
+
+def states(encoder, words, text):
+    """One short line's vectors, and the mean hidden state of each of its tags, straight from the encoder."""
+    encoded = words.encode(text)
+    (made,) = encoder.encode([[BOS, *encoded.ids, EOS]])
+    found, start = {}, 0
+    for tag in text.split(", "):
+        at = [
+            i for i, (first, last) in enumerate(encoded.spans) if first >= start and last <= start + len(tag)
+        ]
+        found[tag] = made.hidden[[1 + i for i in at]].mean(axis=0)
+        start += len(tag) + 2
+    return made.pooled, found
+
+
+def test_the_three_are_as_defined(sims, pair, words):
+    before, after = "wooden floor, sofa, photograph", "photograph, sofa, wooden floor"
+    pooled, unet = [], []
+    for encoder in (pair.te1, pair.te2):
+        (one, tags), (two, moved) = states(encoder, words, before), states(encoder, words, after)
+        pooled.append(close(one, two))
+        unet.append(np.mean([close(tags[tag], moved[tag]) for tag in tags]))
+    ((te1, te2, both),) = sims((before, after))
+    assert (te1, te2) == pytest.approx(pooled, abs=1e-5) and both == pytest.approx(np.mean(unet), abs=1e-5)
+    assert te1 < 0.9999 and te2 < 0.9999
+
+
+def test_equal_texts_are_exactly_1_and_not_encoded(sims, monkeypatch):
+    def never(*args):
+        raise AssertionError("encoded")
+
+    monkeypatch.setattr(TextEncoder, "encode", never)
+    assert sims(("a, b", "a, b"), ("", "")) == [(1.0, 1.0, 1.0)] * 2
+
+
+def test_what_failed_has_no_similarity(sims):
+    assert sims((None, None), ("a", None)) == [(None, None, None)] * 2
+
+
+def test_the_file_has_the_figures_of_its_worst_line(sims):
+    one, two = (
+        ("sofa, photograph", "photograph, sofa"),
+        ("lamp, red wall, bedroom", "bedroom, red wall, lamp"),
+    )
+    first, second = sims(one), sims(two)
+    ((te1, te2, unet),) = sims((f"{one[0]}\nsame\n{two[0]}", f"{one[1]}\nsame\n{two[1]}"))
+    for found, lines in zip((te1, te2, unet), zip(first[0], second[0], strict=True), strict=True):
+        assert found == pytest.approx(min(lines), abs=1e-6)
+
+
+def test_a_mark_and_line_ends_are_not_seen(sims):
+    assert sims(("\ufeffsofa, photograph\r\n", "sofa, photograph\n")) == [(1.0, 1.0, 1.0)]
+
+
+def test_duplicates_are_compared_one_by_one(sims, pair, words):
+    """The second `sofa` with the second, not with the first."""
+    ((_, _, unet),) = sims(("sofa, sofa, lamp", "lamp, sofa, sofa"))
+    scores = []
+    for encoder in (pair.te1, pair.te2):
+        found = []
+        for text in ("sofa, sofa, lamp", "lamp, sofa, sofa"):
+            encoded = words.encode(text)
+            (made,) = encoder.encode([[BOS, *encoded.ids, EOS]])
+            content = [1 + i for i, (a, b) in enumerate(encoded.spans) if text[a:b] != ","]
+            found.append([made.hidden[at] for at in content])
+        (first, second, lamp), (moved, one, two) = found
+        scores.append([close(first, one), close(second, two), close(lamp, moved)])
+    assert unet == pytest.approx(np.mean(scores), abs=1e-5)
+
+
+def test_a_tag_that_one_order_cuts_off_counts_nothing(sims):
+    filler = [f"wall number {number}" for number in range(30)]
+    kept = ["photograph", *filler]
+    cut = [*filler, "photograph"]
+    ((_, _, whole),) = sims((", ".join(kept), ", ".join(cut)), max_tokens=225)
+    ((_, _, some),) = sims((", ".join(kept), ", ".join(cut)), max_tokens=75)
+    assert some < whole
+    long = "sofa" + " sofa" * 80
+    ((_, _, none),) = sims((f"photograph, {long}", f"{long}, photograph"), max_tokens=75)
+    assert none < 0.75  # of two tags one is cut off
+
+
+def test_pooled_vectors_see_the_first_window_only(sims):
+    head = ", ".join(f"wall number {number}" for number in range(25))
+    ((te1, te2, unet),) = sims((f"{head}, lamp, sofa", f"{head}, sofa, lamp"))
+    assert te1 == te2 == pytest.approx(1.0, abs=1e-6) and unet < 1
+
+
+def test_progress_counts_pairs_of_lines(pair, words):
+    told = []
+    table = batch(original=["a, b", "a, b", "c"], rewritten=["b, a", "b, a", "c"])
+    Encode(pair, words, 225, progress=lambda done, total: told.append((done, total)))(table)
+    assert told == [(0, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("vector", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_no_number_is_made_of_what_is_none(vector):
+    with np.errstate(all="ignore"), pytest.raises(EncoderError):
+        cosine(np.array(vector, np.float32), np.array([1.0, 0.0], np.float32))

@@ -1,0 +1,94 @@
+"""Which files are captions, and what is read of them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tagflow.errors import SourceError, UsageProblem
+from tagflow.sources.folder import read, stale_caches, survey
+
+
+def test_without_images_every_txt_is_a_caption(folder):
+    found = survey(folder({"b.txt": "x", "a.txt": "x", "10_house/c.txt": "x", "readme.md": "x"}))
+    assert found.captions == ("10_house/c.txt", "a.txt", "b.txt")
+    assert found.others == found.uncaptioned == ()
+
+
+def test_with_images_a_caption_stands_beside_an_image_of_its_stem(folder):
+    found = survey(
+        folder({
+            "5_house/a.txt": "x", "5_house/a.PNG": "", "5_house/b.c.txt": "x", "5_house/b.c.webp": "",
+            "5_house/prompts.txt": "x", "a.txt": "no image of its name here", "5_house/lone.jpg": "",
+        })
+    )  # fmt: skip
+    assert found.captions == ("5_house/a.txt", "5_house/b.c.txt")
+    assert found.others == ("5_house/prompts.txt", "a.txt")
+    assert found.uncaptioned == ("5_house/lone.jpg",)
+
+
+def test_two_images_of_one_stem_share_a_caption(folder):
+    found = survey(folder({"a.txt": "x", "a.png": "", "a.jpg": ""}))
+    assert found.captions == ("a.txt",) and found.uncaptioned == ()
+
+
+def test_what_begins_with_a_dot_is_left_out(folder):
+    found = survey(folder({"a.txt": "x", ".b.txt": "x", ".hidden/c.txt": "x", ".hidden/d.png": ""}))
+    assert found.captions == ("a.txt",) and found.others == ()
+
+
+def test_names_that_differ_in_case_are_two_captions(folder):
+    assert survey(folder({"a.txt": "x", "A.txt": "y"})).captions == ("A.txt", "a.txt")
+
+
+def test_a_name_that_is_not_utf8_is_a_caption_that_cannot_be_written_down(folder):
+    root = folder({"a.txt": "x"})
+    with open(os.fsencode(root) + b"/caf\xe9.txt", "wb") as file:  # noqa: PTH123 - pathlib knows no bytes
+        file.write(b"x")
+    found = survey(root)
+    assert found.captions == ("a.txt", "caf\\xe9.txt")
+    assert found.misnamed == {"caf\\xe9.txt"}
+
+
+def test_no_folder_an_empty_one_and_one_with_images_only(folder):
+    root = folder({})
+    with pytest.raises(UsageProblem, match="no such folder"):
+        survey(root / "none")
+    with pytest.raises(SourceError, match="no captions"):
+        survey(root)
+    root = folder({"a.png": ""})
+    with pytest.raises(SourceError) as caught:
+        survey(root)
+    assert "beside each image" in caught.value.cure
+
+
+def codes(reading):
+    return [finding.code for finding in reading.findings]
+
+
+def test_what_is_no_text_becomes_a_finding(folder):
+    root = folder({"latin.txt": "café".encode("latin-1"), "ok.txt": "a\r\nb", "dir.txt/x": ""})
+    os.mkfifo(root / "pipe.txt")
+    assert read(root, "ok.txt").text == "a\r\nb"
+    assert codes(read(root, "latin.txt")) == ["caption-not-utf8"] and read(root, "latin.txt").sha256
+    assert codes(read(root, "dir.txt")) == codes(read(root, "pipe.txt")) == ["caption-not-a-file"]
+    assert codes(read(root, "none.txt")) == ["caption-unreadable"]
+
+
+def test_links(folder, tmp_path):
+    root = folder({"a.txt": "inside"})
+    (tmp_path / "out.txt").write_text("outside")
+    for name, target in (("in", "a.txt"), ("out", "../out.txt"), ("loop", "loop.txt"), ("gone", "none.txt")):
+        (root / f"{name}.txt").symlink_to(target)
+    assert read(root, "in.txt").text == "inside"
+    assert codes(read(root, "out.txt")) == ["caption-outside"]
+    assert codes(read(root, "loop.txt")) == codes(read(root, "gone.txt")) == ["caption-unreadable"]
+
+
+def test_a_cache_older_than_its_caption_is_stale(folder):
+    root = folder({"a.txt": "x", "a_te_outputs.npz": b"", "b.txt": "x", "metadata_cache.json": b""})
+    os.utime(root / "a.txt", ns=(2 * 10**9, 2 * 10**9))
+    os.utime(root / "a_te_outputs.npz", ns=(10**9, 10**9))
+    assert stale_caches(root, "a.txt") == ["a_te_outputs.npz"]
+    assert stale_caches(root, "b.txt") == []

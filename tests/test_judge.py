@@ -1,0 +1,104 @@
+"""Judge: the gate over the mean, the limit for single captions, and what is never certified."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tagflow.audit import Limits
+from tagflow.schema import batch, rows
+from tagflow.stages.judge import judge
+
+
+def table(*captions):
+    """Captions as (text, original, rewritten, te1, te2, unet, tokens, findings)."""
+    names = ("text", "original", "rewritten", "sim_te1", "sim_te2", "sim_unet", "tokens", "findings")
+    columns = dict(zip(names, map(list, zip(*captions, strict=True)), strict=True))
+    return batch(
+        path=[f"{at}.txt" for at in range(len(captions))],
+        details=[[""] * len(found) for found in columns["findings"]],
+        **columns,
+    )
+
+
+def changed(te1, te2, unet=1.0, tokens=10, findings=()):
+    return "b, a", "b, a", "a, b", te1, te2, unet, tokens, list(findings)
+
+
+EQUAL = ("a", "a", "a", 1.0, 1.0, 1.0, 5, [])
+STANDING = ("a, b", "b, a", "a, b", 0.5, 0.5, 0.5, 5, [])  # an uncertified reorder, nothing new to write
+FAILED = (None, None, None, None, None, None, None, ["caption-not-utf8"])
+
+
+def verdict(given, limits=None, *, measured=True, trained=True):
+    return judge(given, limits or Limits(), measured=measured, trained=trained)
+
+
+def test_the_mean_of_each_encoder_over_the_changed_captions():
+    done, judged = verdict(table(changed(0.94, 0.97), changed(0.97, 0.95), EQUAL, EQUAL))
+    assert judged.verdict == "pass" and judged.reasons == ()
+    assert (judged.sim_te1_mean, judged.sim_te2_mean) == pytest.approx((0.955, 0.96))
+    assert rows(done, "status") == ["rewritten", "rewritten", "unchanged", "unchanged"]
+
+
+@pytest.mark.parametrize("low", [(0.9499, 1.0), (1.0, 0.9499), (math.nan, 1.0), (None, 1.0), (1.0, None)])
+def test_one_encoder_that_misses_the_limit_or_is_unknown_fails(low):
+    done, judged = verdict(table(changed(*low), EQUAL))
+    assert judged.verdict == "fail" and len(judged.reasons) == 1
+    assert rows(done, "status") == ["kept", "unchanged"]
+
+
+def test_the_limit_itself_passes():
+    assert verdict(table(changed(0.95, 0.95)))[1].verdict == "pass"
+
+
+def test_where_nothing_differs_there_is_nothing_to_fail():
+    judged = verdict(table(EQUAL, EQUAL))[1]
+    assert judged.verdict == "pass" and judged.sim_te1_mean is judged.sim_te2_mean is None
+
+
+def test_an_uncertified_reorder_that_stands_is_judged_too():
+    done, judged = verdict(table(STANDING))
+    assert judged.verdict == "fail" and rows(done, "status") == ["unchanged"]
+
+
+def test_one_caption_below_its_limit_is_kept_and_not_in_the_mean():
+    done, judged = verdict(table(changed(0.5, 1.0), changed(0.99, 0.98)), Limits(min_sim_each=0.9))
+    assert judged.verdict == "pass" and judged.sim_te1_mean == pytest.approx(0.99)
+    assert rows(done, "status") == ["kept", "rewritten"]
+    assert rows(done, "findings") == [["similarity-low"], []]
+    assert "sim_te1 0.5000 < 0.9" in rows(done, "details")[0][0]
+
+
+def test_over_75_tokens_what_the_unet_is_given_counts_too():
+    given = table(
+        changed(1, 1, 0.5, 76), changed(1, 1, 0.5, 75), changed(1, 1, None, 76), changed(1, 1, None, 9)
+    )
+    done, judged = verdict(given, Limits(min_sim_each=0.9))
+    assert rows(done, "status") == ["kept", "rewritten", "kept", "rewritten"] and judged.verdict == "pass"
+
+
+@pytest.mark.parametrize("value", [math.nan, None])
+def test_what_is_unknown_is_kept(value):
+    done, _ = verdict(table(changed(value, 1.0)), Limits(min_sim_each=0.0))
+    assert rows(done, "status") == ["kept"]
+
+
+def test_errors_in_the_data_never_pass():
+    done, judged = verdict(table(changed(1.0, 1.0), FAILED, changed(1.0, 1.0, findings=["tag-lost"])))
+    assert judged.verdict == "uncertified" and "caption-not-utf8, tag-lost" in judged.reasons[0]
+    assert rows(done, "status") == ["rewritten", "failed", "rewritten"]
+
+
+def test_the_stand_in_keeps_nothing_back_and_certifies_nothing():
+    done, judged = verdict(table(changed(0.1, 0.1)), Limits(min_sim_each=0.9), trained=False)
+    assert judged.verdict == "uncertified" and judged.sim_te1_mean == pytest.approx(0.1)
+    assert rows(done, "status") == ["rewritten"] and rows(done, "findings") == [[]]
+
+
+def test_structure_alone_is_uncertified():
+    given = table(changed(None, None)).drop_columns(["sim_te1", "sim_te2", "sim_unet"])
+    done, judged = verdict(given, measured=False, trained=False)
+    assert judged.verdict == "uncertified" and "structure" in judged.reasons[0]
+    assert judged.sim_te1_mean is None and rows(done, "status") == ["rewritten"]
