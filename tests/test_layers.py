@@ -19,9 +19,11 @@ LAYERS = (
     "sources",
     "audit encoders engines",
     "stages trigger",
+    "originals",
     "extract",
     "pipeline",
     "validate write roots",
+    "write_out",
     "cli",
     "__main__",
 )

@@ -105,7 +105,7 @@ def test_the_stand_in_sees_order_and_content(kit):
 
 
 def test_a_window_without_eos_is_pooled_at_its_first_token(pair):
-    """As the trainer does: a full te2 window whose 75th id is 0 is given no EOS (semantics of its padding)."""
+    """As the trainer does: it gives no EOS to a full te2 window whose 75th id is its padding, 0."""
     one, two = pair.te2.encode([(49406, 5, 0), (49406, 7, 0)])
     (with_eos,) = pair.te2.encode([(49406, 49407)])
     np.testing.assert_allclose(one.pooled, two.pooled, rtol=0, atol=1e-6)
