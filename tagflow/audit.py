@@ -57,6 +57,17 @@ class Meta:
     finished: str
 
 
+def certifies(meta: Meta, limits: Limits, encoder_fingerprint: str | None) -> bool:
+    """Whether a run's pass is proof under these limits and for these encoders (None: no matter which).
+
+    A pass at a lower limit, or in other encoders, proves nothing here: the text before it is still the
+    original.
+    """
+    each = limits.min_sim_each is None or (meta.limits.min_sim_each or 0.0) >= limits.min_sim_each
+    same = encoder_fingerprint is None or meta.encoder_fingerprint == encoder_fingerprint
+    return meta.verdict == "pass" and same and each and meta.limits.min_sim >= limits.min_sim
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """An audit that was read and found whole."""

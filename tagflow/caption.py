@@ -211,3 +211,23 @@ def members(tag: str) -> list[str]:
 
 def _first_alternative(found: re.Match[str]) -> str:
     return next((part.strip() for part in found.group(1).split("|") if part.strip()), "")
+
+
+def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple[str, str]]:
+    """The lines that differ, stripped: original and rewritten; a line that one side lacks is empty there."""
+    if original is None or rewritten is None or original == rewritten:
+        return
+    before, after = _stripped_lines(original), _stripped_lines(rewritten)
+    size = max(len(before), len(after))
+    for one, two in zip(_filled(before, size), _filled(after, size), strict=True):
+        if one != two:
+            yield one, two
+
+
+def _stripped_lines(text: str) -> list[str]:
+    text = text.removeprefix("\ufeff")  # the trainer's tokenizer drops it
+    return [text[begin:end].strip() for begin, end in line_spans(text)]
+
+
+def _filled(lines: list[str], size: int) -> list[str]:
+    return lines + [""] * (size - len(lines))

@@ -7,12 +7,12 @@ last audit is a new text, and its own original, unless the text is one that an e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from tagflow.audit import Audit
+from tagflow.audit import Audit, Meta
 from tagflow.engines.local import Progress
 from tagflow.findings import Finding
 from tagflow.originals import Earlier
@@ -26,15 +26,17 @@ def extract(
     selected: Collection[str] | None,
     progress: Progress,
     *,
+    certifies: Callable[[Meta], bool] = lambda meta: meta.verdict == "pass",
     against_audit: bool = False,
 ) -> pa.Table:
     """Read a survey's captions. `selected`: the paths to be reordered, None for all.
 
+    `certifies` says whether an earlier run's pass is proof enough for its text to be the original now.
     `against_audit` holds the files to what the previous audit says: originals are the audit's, and a file
     that differs from it is a finding (`caption-changed`, `caption-new`, `caption-missing`).
     """
     known = previous.by_path() if previous else {}
-    certified = previous is not None and previous.meta.verdict == "pass"
+    certified = previous is not None and certifies(previous.meta)
     columns: dict[str, list[Any]] = {
         name: []
         for name in (
@@ -43,7 +45,7 @@ def extract(
     }  # fmt: skip
     gone = known.keys() - set(found.captions) if against_audit else set()
     paths = [*found.captions, *sorted(gone)]
-    earlier = Earlier(found)
+    earlier = Earlier(found, certifies)
     for at, path in enumerate(paths):
         progress(at, len(paths))
         reading = _missing(path, found, gone) or read(found.root, path)

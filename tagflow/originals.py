@@ -7,12 +7,12 @@ a text that tagflow itself once wrote must not pass for one that was first seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tagflow.audit import Audit, read_audit
+from tagflow.audit import Audit, Meta, read_audit
 from tagflow.sources.folder import STATE_FOLDER, Survey
 from tagflow.sources.record import Record, standing_runs
 from tagflow.sources.store import Store
@@ -22,9 +22,13 @@ _Written = dict[tuple[Path, str], tuple[Store, Record, str]]
 
 @dataclass
 class Earlier:
-    """The earlier runs in a folder, in those above it and in those below it. Read only when asked."""
+    """The earlier runs in a folder, in those above it and in those below it. Read only when asked.
+
+    `certifies` says whether a run's word counts as certification here.
+    """
 
     found: Survey
+    certifies: Callable[[Meta], bool]
     _audits: dict[Path, Audit | None] = field(default_factory=dict)
 
     def original(self, path: str, sha256: str) -> str | None:
@@ -39,7 +43,7 @@ class Earlier:
             return None
         store, record, known_as = hit
         audit = self._audit(store.audit_of(record))
-        if audit is None or audit.meta.verdict == "pass":
+        if audit is None or self.certifies(audit.meta):
             return None
         original: str | None = audit.by_path().get(known_as, {}).get("original")
         return original

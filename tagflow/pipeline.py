@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from tagflow.audit import Audit, Limits
+from tagflow.audit import Audit, Limits, Meta, certifies
 from tagflow.caption import same_tag
 from tagflow.engines.local import Progress, through
 from tagflow.extract import extract
@@ -75,15 +75,27 @@ class Pipeline:
         self, found: Survey, previous: Audit | None, selected: Collection[str] | None = None
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
-        table = extract(found, previous, selected, self.listener.progress("reading"))
+        table = extract(
+            found, previous, selected, self.listener.progress("reading"), certifies=self.certifies
+        )
         table = through(table, [Parse(self.options.clean)], self.listener.progress("parsing"))
         trigger = self._trigger(table)
         table = through(table, self._order(trigger), self.listener.progress("reordering"))
-        tidied = self.options.clean or _was_tidied(previous)
+        tidied = self.options.clean or self._was_tidied(previous)
         table = self.measured(prove(table, tidied=tidied), tidied=tidied)
         trained = self.pair is not None and self.pair.trained
         table, judgement = judge(table, self.options.limits, measured=self.pair is not None, trained=trained)
         return Outcome(table, judgement, trigger, tidied)
+
+    def certifies(self, meta: Meta) -> bool:
+        """Whether an earlier run's pass makes its texts the originals of this one."""
+        return certifies(meta, self.options.limits, None if self.pair is None else self.pair.fingerprint)
+
+    def _was_tidied(self, previous: Audit | None) -> bool:
+        """Whether originals may still hold what `--clean` took out; after a pass the tidied text is one."""
+        if previous is None or self.certifies(previous.meta):
+            return False
+        return bool(previous.meta.options.get("tidied"))
 
     def _trigger(self, table: pa.Table) -> str | None:
         if self.options.triggers or not self.options.detect:
@@ -113,13 +125,6 @@ class Pipeline:
             self.listener.progress("encoding"),
         )
         return stage(table)
-
-
-def _was_tidied(previous: Audit | None) -> bool:
-    """Whether originals may still hold what `--clean` took out; after a pass the tidied text is one."""
-    if previous is None or previous.meta.verdict == "pass":
-        return False
-    return bool(previous.meta.options.get("tidied"))
 
 
 def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:

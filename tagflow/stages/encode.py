@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tagflow.caption import line_spans, parse, same_tag
+from tagflow.caption import changed_lines, parse, same_tag
 from tagflow.errors import EncoderError
 from tagflow.schema import add, rows
 from tagflow.tokenizer import WINDOW, Tokenizer, te2_windows, windows
@@ -29,8 +29,8 @@ Array = npt.NDArray[np.float32]
 TagKey = tuple[str, int]
 Sims = tuple[float, float, float | None]
 
-CHUNK = 64
-"""Line pairs encoded together: bounds the memory that hidden states take."""
+CHUNK = 32
+"""Line pairs encoded together: bounds the memory of hidden states, and a slow CPU still shows progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class Encode:
         )
 
     def _all(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Sims]:
-        """Every pair's similarities, longest lines first so that a batch holds lines of like length."""
+        """Every pair's similarities; in the order of the texts, for the encoders share equal beginnings."""
         sims: dict[tuple[str, str], Sims] = {}
-        ordered = sorted(pairs, key=lambda pair: -len(pair[0]))
+        ordered = sorted(pairs)
         self.progress(0, len(ordered))
         for start in range(0, len(ordered), CHUNK):
             chunk = ordered[start : start + CHUNK]
@@ -113,26 +113,6 @@ class Encode:
             tuple(te2_windows(encoded.ids, self.max_tokens)),
             tags,
         )
-
-
-def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple[str, str]]:
-    """The lines that differ, stripped: original and rewritten; a line that one side lacks is empty there."""
-    if original is None or rewritten is None or original == rewritten:
-        return
-    before, after = _lines(original), _lines(rewritten)
-    size = max(len(before), len(after))
-    for one, two in zip(_filled(before, size), _filled(after, size), strict=True):
-        if one != two:
-            yield one, two
-
-
-def _lines(text: str) -> list[str]:
-    text = text.removeprefix("\ufeff")  # the trainer's tokenizer drops it
-    return [text[begin:end].strip() for begin, end in line_spans(text)]
-
-
-def _filled(lines: list[str], size: int) -> list[str]:
-    return lines + [""] * (size - len(lines))
 
 
 def _worst(

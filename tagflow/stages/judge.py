@@ -14,9 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from tagflow.audit import Limits, Verdict, mean
+from tagflow.caption import changed_lines
 from tagflow.findings import CATALOGUE
 from tagflow.schema import add, add_findings, rows
 from tagflow.tokenizer import WINDOW
+
+_DIFFERENT = frozenset({"tag-lost", "tag-added"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,14 @@ def judge(table: pa.Table, limits: Limits, *, measured: bool, trained: bool) -> 
     te1, te2 = _mean(table, "sim_te1"), _mean(table, "sim_te2")
     if gated and (failed := list(_failed(te1, te2, limits))):
         table = add(table, status=["kept" if one == "rewritten" else one for one in rows(table, "status")])
-        return table, Judgement("fail", tuple(failed), te1, te2)
+        means = (None if value is None or math.isnan(value) else value for value in (te1, te2))
+        return table, Judgement("fail", tuple(failed), *means)
     reasons = tuple(_uncertified(table, measured=measured, trained=trained))
     return table, Judgement("uncertified" if reasons else "pass", reasons, te1, te2)
 
 
 def _texts(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows(table, name) for name in ("text", "rewritten")), strict=True)
+    return zip(*(rows(table, name) for name in ("text", "rewritten", "findings")), strict=True)
 
 
 def _sims(table: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -73,8 +77,8 @@ def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
 
 
 def _status(row: tuple[Any, ...], low: bool) -> str:
-    text, rewritten = row
-    if text is None:
+    text, rewritten, findings = row
+    if text is None or not _DIFFERENT.isdisjoint(findings):
         return "failed"
     if low:
         return "kept"
@@ -84,6 +88,7 @@ def _status(row: tuple[Any, ...], low: bool) -> str:
 def _mean(table: pa.Table, name: str) -> float | None:
     """The mean over the captions that differ from their original and are to stand that way.
 
+    What differs in a BOM, line ends or white space at them is exactly 1 and would only thin the mean out.
     One of them without a similarity makes it NaN, which passes no limit.
     """
     if name not in table.column_names:
@@ -92,7 +97,7 @@ def _mean(table: pa.Table, name: str) -> float | None:
     return mean(
         math.nan if value is None else value
         for value, status, original, rewritten in zip(*columns, strict=True)
-        if status in ("rewritten", "unchanged") and original != rewritten
+        if status in ("rewritten", "unchanged") and any(changed_lines(original, rewritten))
     )
 
 
