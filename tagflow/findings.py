@@ -144,7 +144,7 @@ _KINDS = (
         "tokens-not-counted",
         "info",
         "no copy of CLIP's vocabulary was found, so tokens were not counted",
-        "`pip install open_clip_torch`, or name a diffusers folder with --encoders",
+        "`pip install open_clip_torch`, or name a diffusers folder in TAGFLOW_ENCODERS or tagflow.toml",
     ),
     Kind(
         "tokens-over-limit",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.config import load_config
+from tagflow.cli.options import tokenizer_folder
+from tagflow.config import Config, load_config
 from tagflow.errors import ConfigError
 
 
@@ -63,3 +64,13 @@ def test_what_is_no_toml(tmp_path, data):
 def test_a_file_that_was_named_and_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_config(tmp_path / "none.toml", None)
+
+
+def test_light_commands_take_the_tokenizer_of_a_diffusers_folder_that_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    named = Config(tmp_path / "tagflow.toml", {"encoders": "model"})
+    assert tokenizer_folder(named) == folder
+    assert tokenizer_folder(Config(None, {"encoders": "owner/name"})) is None
+    monkeypatch.setenv("TAGFLOW_ENCODERS", str(folder))
+    assert tokenizer_folder(Config(None, {})) == folder

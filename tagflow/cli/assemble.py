@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.audit import Limits
-from tagflow.cli.options import EncoderChoice
+from tagflow.cli.options import EncoderChoice, tokenizer_folder
 from tagflow.cli.show import Progress
 from tagflow.config import Config
 from tagflow.encoders import EncoderPair, load_encoders
@@ -60,7 +60,8 @@ def pipeline(
     """Build what a run needs. Raises VocabularyMissing where encoders would have nothing to read."""
     chosen, names = options(config, given), ontology(config, given)
     pair = _encoders(choice, show)
-    words = tokenizer(pair.tokenizer_folder if pair else None, hub=True, keep=keep)
+    folder = pair.tokenizer_folder if pair else tokenizer_folder(config)
+    words = tokenizer(folder, hub=True, keep=keep)
     if pair is not None and words is None:
         find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing
     return Pipeline(names, words, pair, chosen, show)

@@ -10,7 +10,7 @@ import click
 
 from tagflow.cli import show
 from tagflow.cli.assemble import options, tokenizer
-from tagflow.cli.options import FOLDER, result_options, token_options
+from tagflow.cli.options import FOLDER, result_options, token_options, tokenizer_folder
 from tagflow.config import load_config
 from tagflow.pipeline import structure
 from tagflow.roots import by_root
@@ -23,8 +23,9 @@ from tagflow.sources.folder import Survey, survey
 @result_options
 def check(paths: tuple[Path, ...], **given: Any) -> int:
     """Look for faults in caption files, or in all captions of folders. Default: the current folder."""
-    roots = by_root(paths or (Path(load_config(given["config_file"], None).path("dir") or "."),))
-    words = tokenizer(hub=False, keep=False)
+    here = load_config(given["config_file"], None)
+    roots = by_root(paths or (Path(here.path("dir") or "."),))
+    words = tokenizer(tokenizer_folder(here), hub=False, keep=False)
     code, captions, findings, others = 0, 0, list[dict[str, Any]](), list[str]()
     for root, selected in roots.items():
         config, found = load_config(given["config_file"], root), _chosen(survey(root), selected)
@@ -52,8 +53,12 @@ def _tell(captions: int, findings: list[dict[str, Any]], others: list[str], *, a
             {"schema": "tagflow.check/1", "captions": captions, "findings": findings, "others": others}
         )
         return
+    uncounted = [one for one in findings if one["code"] == "tokens-not-counted"]
     for one in findings:
-        show.out(show.finding_line(one["path"], one["code"], one["detail"]))
+        if one["code"] != "tokens-not-counted":
+            show.out(show.finding_line(one["path"], one["code"], one["detail"]))
+    if uncounted:  # the same of every caption, so said once
+        show.out(show.finding_line(f"{len(uncounted)} captions", "tokens-not-counted", ""))
     for path in others:
         show.note(f"{path}: no caption (no .txt, or no image of its name); not looked at")
     errors = sum(one["severity"] == "error" for one in findings)

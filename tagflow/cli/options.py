@@ -96,9 +96,19 @@ class EncoderChoice:
 
 def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
     """Which encoders were named: option, environment, file. Raises EncoderError where none was."""
-    spec = given["encoders"] or os.environ.get("TAGFLOW_ENCODERS") or config.path("encoders")
+    spec = given["encoders"] or _standing_choice(config)
     if not spec:
         raise EncoderError("no text encoders were given", THREE_WAYS)
     return EncoderChoice(
         spec, config.get("device", given["device"], "auto"), config.get("dtype", given["dtype"], "auto")
     )
+
+
+def tokenizer_folder(config: Config) -> Path | None:
+    """The diffusers folder that environment or file name as encoders; light commands use its tokenizer."""
+    spec = _standing_choice(config)
+    return Path(spec) if spec and Path(spec).is_dir() else None
+
+
+def _standing_choice(config: Config) -> str | None:
+    return os.environ.get("TAGFLOW_ENCODERS") or config.path("encoders")

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tagflow.caption import parse
 from tagflow.schema import AUDIT
 
 KEYS = [
@@ -35,7 +36,8 @@ def test_the_samples_are_rewritten_and_certified(done, cluster, audited):
     assert found["rewritten"] + found["unchanged"] == found["captions"]
     for path, row in audited(cluster).items():
         assert (cluster / path).read_bytes() == row["rewritten"].encode()
-        assert sorted(row["tags"]) is not None and len(row["tags"]) == len(row["categories"])
+        assert sorted(row["tags"]) == sorted(parse(row["original"]).texts())
+        assert len(row["tags"]) == len(row["categories"])
 
 
 def test_the_means_are_those_of_the_changed_captions(done, cluster, audited):
