@@ -135,13 +135,18 @@ class _Job:
             where = written.audit or "none (dry run: nothing was written)"
             show.out(f"audit       {where}")
             if written.audit:
-                show.out(f"run         {written.meta.run}  (`tagflow undo {found.root}` takes it back)")
+                back = (
+                    f"{found.root} is as it was"
+                    if self.given["out"]
+                    else f"`tagflow undo {found.root}` takes it back"
+                )
+                show.out(f"run         {written.meta.run}  ({back})")
         return show.exit_code(written.table, failed=failed, strict=self.strict)
 
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
         if outcome.trigger:
             show.note(
-                f"{outcome.trigger!r} stands first in most captions and no category knows it: taken for the "
+                f"{outcome.trigger!r} stands first in most captions and the ontology does not know it: taken for the "
                 "trigger, it stays first (`--trigger none` turns this off)"
             )
         if found.others:
