@@ -146,8 +146,8 @@ class _Job:
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
         if outcome.trigger:
             show.note(
-                f"{outcome.trigger!r} stands first in most captions and the ontology does not know it: taken for the "
-                "trigger, it stays first (`--trigger none` turns this off)"
+                f"{outcome.trigger!r} stands first in most captions and the ontology does not know it: taken "
+                "for the trigger, it stays first (`--trigger none` turns this off)"
             )
         if found.others:
             show.note(f"{len(found.others)} .txt files are no captions, not touched: {_some(found.others)}")
