@@ -7,12 +7,12 @@ last audit is a new text, and its own original, unless the text is one that an e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from tagflow.audit import Audit, Meta
+from tagflow.audit import Audit
 from tagflow.engines.local import Progress
 from tagflow.findings import Finding
 from tagflow.originals import Earlier
@@ -25,18 +25,17 @@ def extract(
     previous: Audit | None,
     selected: Collection[str] | None,
     progress: Progress,
+    earlier: Earlier | None = None,
     *,
-    certifies: Callable[[Meta], bool] = lambda meta: meta.verdict == "pass",
     against_audit: bool = False,
 ) -> pa.Table:
     """Read a survey's captions. `selected`: the paths to be reordered, None for all.
 
-    `certifies` says whether an earlier run's pass is proof enough for its text to be the original now.
+    `earlier` knows the originals; without it every text is its own.
     `against_audit` holds the files to what the previous audit says: originals are the audit's, and a file
     that differs from it is a finding (`caption-changed`, `caption-new`, `caption-missing`).
     """
     known = previous.by_path() if previous else {}
-    certified = previous is not None and certifies(previous.meta)
     columns: dict[str, list[Any]] = {
         name: []
         for name in (
@@ -45,14 +44,10 @@ def extract(
     }  # fmt: skip
     gone = known.keys() - set(found.captions) if against_audit else set()
     paths = [*found.captions, *sorted(gone)]
-    earlier = Earlier(found, certifies)
     for at, path in enumerate(paths):
         progress(at, len(paths))
         reading = _missing(path, found, gone) or read(found.root, path)
-        if against_audit:
-            note, original = _held(reading, known.get(path))
-        else:
-            note, original = _first_seen(reading, known.get(path), certified, earlier)
+        note, original = (_held if against_audit else _first_seen)(reading, known.get(path), earlier)
         row = _row(reading, note, original)
         row["selected"] = selected is None or path in selected
         for name, values in columns.items():
@@ -71,28 +66,24 @@ def _missing(path: str, found: Survey, gone: Collection[str]) -> Reading | None:
     return Reading(path, findings=(Finding("caption-name-not-utf8"),)) if path in found.misnamed else None
 
 
-def _first_seen(
-    reading: Reading, known: Known, certified: bool, earlier: Earlier
-) -> tuple[str | None, str | None]:
+def _first_seen(reading: Reading, known: Known, earlier: Earlier | None) -> tuple[str | None, str | None]:
     """A finding's code, if any, and the original: see the top of this module."""
-    if reading.text is None or reading.sha256 is None:
-        return None, None
-    if known is not None and known["original"] is not None and reading.sha256 == known["sha256_file"]:
-        return None, reading.text if certified else known["original"]
-    original = earlier.original(reading.path, reading.sha256)
-    if original is not None:
-        return None, original
+    if reading.text is None or earlier is None:
+        return None, reading.text
+    original = earlier.original(reading.path, reading.text)
     edited = known is not None and known["sha256_file"] is not None and reading.sha256 != known["sha256_file"]
-    return "caption-edited" if edited else None, reading.text
+    return "caption-edited" if edited and original == reading.text else None, original
 
 
-def _held(reading: Reading, known: Known) -> tuple[str | None, str | None]:
-    """The same where the audit's word holds, whatever it certified."""
-    if known is None:
-        return "caption-new", reading.text
+def _held(reading: Reading, known: Known, earlier: Earlier | None) -> tuple[str | None, str | None]:
+    """The same where the audit's word on the file holds, and its own pass does not count."""
+    if known is None or known["sha256_file"] is None:
+        return "caption-new" if reading.sha256 else None, reading.text
     if reading.sha256 is not None and reading.sha256 != known["sha256_file"]:
         return "caption-changed", known["original"]
-    return None, known["original"]
+    if reading.text is None or earlier is None:
+        return None, known["original"]
+    return None, earlier.original(reading.path, reading.text, trust_newest=False)
 
 
 def _row(reading: Reading, note: str | None, original: str | None) -> dict[str, Any]:

@@ -134,7 +134,7 @@ _KINDS = (
     Kind(
         "trigger-not-first",
         "info",
-        "the detected trigger does not stand first here (not moved)",
+        "the detected trigger does not stand first here and was not put in front",
         "`--trigger WORD` puts it in front",
     ),
     Kind("trigger-missing", "warning", "a trigger that was named is not in this caption", "add it"),

@@ -1,8 +1,9 @@
 """What a caption is measured against: the text last certified or, before any certification, first seen.
 
-The folder's audit knows it for nearly every caption. What it does not know (a caption that was away for a
-while, a subfolder that was reordered by itself, an audit that was removed) the records of earlier runs may:
-a text that tagflow itself once wrote must not pass for one that was first seen.
+Every run leaves its audit in a state folder, so the way of a text can be followed back: which run left it,
+from which original, and whether that run's pass is proof enough for the limits and encoders of now. A text
+that tagflow itself once wrote must not pass for one that was first seen, whatever happened to it since: a
+subfolder reordered by itself, an audit that was removed, a caption that was renamed, a run that was undone.
 """
 
 from __future__ import annotations
@@ -13,60 +14,94 @@ from functools import cached_property
 from pathlib import Path
 
 from tagflow.audit import Audit, Meta, read_audit
-from tagflow.sources.folder import STATE_FOLDER, Survey
-from tagflow.sources.record import Record, standing_runs
+from tagflow.schema import rows
+from tagflow.sources.folder import STATE_FOLDER, Survey, sha256
 from tagflow.sources.store import Store
 
-_Written = dict[tuple[Path, str], tuple[Store, Record, str]]
+_Left = dict[str, tuple[str | None, str | None]]
+
+
+@dataclass
+class _Run:
+    """One run as its audit tells it: for each file the digest that it left there, and the original."""
+
+    root: Path
+    audit: Audit
+
+    @cached_property
+    def left(self) -> _Left:
+        columns = (rows(self.audit.table, name) for name in ("path", "sha256_file", "original"))
+        return {f"{self.root}/{path}": (sha, original) for path, sha, original in zip(*columns, strict=True)}
+
+    @cached_property
+    def strays(self) -> dict[str | None, str | None]:
+        """Originals by the digest left, of files that are not there any more: they may have been renamed."""
+        return {sha: original for path, (sha, original) in self.left.items() if not Path(path).exists()}
+
+    def before(self, path: str, digest: str) -> str | None:
+        """The original of a text that this run left; None where it left no such text."""
+        sha, original = self.left.get(path, (None, None))
+        return original if sha == digest else self.strays.get(digest)
 
 
 @dataclass
 class Earlier:
-    """The earlier runs in a folder, in those above it and in those below it. Read only when asked.
+    """The earlier runs in a folder, in those above it and in those below it, newest first.
 
-    `certifies` says whether a run's word counts as certification here.
+    `previous` is the folder's audit as it lies there; `certifies` says whether a run's pass counts here.
+    `tidied` becomes true once an original was found from which `--clean` took something out.
     """
 
     found: Survey
+    previous: Audit | None
     certifies: Callable[[Meta], bool]
-    _audits: dict[Path, Audit | None] = field(default_factory=dict)
+    tidied: bool = False
+    _runs: list[_Run] = field(default_factory=list)
 
-    def original(self, path: str, sha256: str) -> str | None:
-        """The original of the text with this digest; None where no run has written it, or one certified it.
+    def original(self, path: str, text: str, *, trust_newest: bool = True) -> str:
+        """Follow a caption's text back to its original; the text itself where no run knows it.
 
-        Raises AuditError where the record of the run, or its audit, is damaged.
+        `trust_newest` false: the newest run's own pass does not count (it is what is being validated).
+        Raises AuditError where a run's audit is damaged.
         """
-        if not self._written:
-            return None
-        hit = self._written.get(((self.found.root / path).absolute(), sha256))
-        if hit is None:
-            return None
-        store, record, known_as = hit
-        audit = self._audit(store.audit_of(record))
-        if audit is None or self.certifies(audit.meta):
-            return None
-        original: str | None = audit.by_path().get(known_as, {}).get("original")
-        return original
-
-    def _audit(self, file: Path) -> Audit | None:
-        if file not in self._audits:
-            self._audits[file] = read_audit(file)
-        return self._audits[file]
+        place, digest = f"{self._root}/{path}", sha256(text.encode())
+        for number, run in enumerate(self._newest_first()):
+            before = run.before(place, digest)
+            if before is None:
+                continue
+            if self.certifies(run.audit.meta) and (number or trust_newest):
+                break
+            if before != text:
+                self.tidied = self.tidied or bool(run.audit.meta.options.get("tidied"))
+                text, digest = before, sha256(before.encode())
+        return text
 
     @cached_property
-    def _written(self) -> _Written:
-        """Each file that a run has written, with the digest of what it wrote; the newest run wins."""
-        written: _Written = {}
-        for store in self._stores():
-            for record in standing_runs(store.runs()):
-                for change in record.changes:
-                    key = ((store.root / change.path).absolute(), change.after)
-                    if key not in written or written[key][1].run < record.run:
-                        written[key] = (store, record, change.path)
-        return written
+    def _root(self) -> Path:
+        return self.found.root.resolve()
+
+    def _newest_first(self) -> Iterator[_Run]:
+        """The runs, read when they are asked for: nearly always the newest one knows."""
+        yield from self._runs
+        while (run := next(self._unread, None)) is not None:
+            self._runs.append(run)
+            yield run
+
+    @cached_property
+    def _unread(self) -> Iterator[_Run]:
+        return self._read()
+
+    def _read(self) -> Iterator[_Run]:
+        if self.previous is not None:
+            yield _Run(self._root, self.previous)
+        known = self.previous.meta.run if self.previous else None
+        files = [(file, store.root) for store in self._stores() for file in store.kept_audits()]
+        for file, root in sorted(files, key=lambda one: one[0].parent.name, reverse=True):
+            audit = None if file.parent.name == known else read_audit(file)
+            if audit is not None:
+                yield _Run(root, audit)
 
     def _stores(self) -> Iterator[Store]:
-        root = self.found.root.absolute()
-        for folder in (*reversed(root.parents), root, *(root / below for below in self.found.stores)):
+        for folder in (*self._root.parents, self._root, *(self._root / below for below in self.found.stores)):
             if (folder / STATE_FOLDER).is_dir():
                 yield Store(folder)

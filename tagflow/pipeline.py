@@ -16,6 +16,7 @@ from tagflow.caption import same_tag
 from tagflow.engines.local import Progress, through
 from tagflow.extract import extract
 from tagflow.ontology import Ontology
+from tagflow.originals import Earlier
 from tagflow.schema import add, add_findings, rows
 from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
@@ -75,13 +76,12 @@ class Pipeline:
         self, found: Survey, previous: Audit | None, selected: Collection[str] | None = None
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
-        table = extract(
-            found, previous, selected, self.listener.progress("reading"), certifies=self.certifies
-        )
+        earlier = Earlier(found, previous, self.certifies)
+        table = extract(found, previous, selected, self.listener.progress("reading"), earlier)
         table = through(table, [Parse(self.options.clean)], self.listener.progress("parsing"))
         trigger = self._trigger(table)
         table = through(table, self._order(trigger), self.listener.progress("reordering"))
-        tidied = self.options.clean or self._was_tidied(previous)
+        tidied = self.options.clean or earlier.tidied
         table = self.measured(prove(table, tidied=tidied), tidied=tidied)
         trained = self.pair is not None and self.pair.trained
         table, judgement = judge(table, self.options.limits, measured=self.pair is not None, trained=trained)
@@ -90,12 +90,6 @@ class Pipeline:
     def certifies(self, meta: Meta) -> bool:
         """Whether an earlier run's pass makes its texts the originals of this one."""
         return certifies(meta, self.options.limits, None if self.pair is None else self.pair.fingerprint)
-
-    def _was_tidied(self, previous: Audit | None) -> bool:
-        """Whether originals may still hold what `--clean` took out; after a pass the tidied text is one."""
-        if previous is None or self.certifies(previous.meta):
-            return False
-        return bool(previous.meta.options.get("tidied"))
 
     def _trigger(self, table: pa.Table) -> str | None:
         if self.options.triggers or not self.options.detect:

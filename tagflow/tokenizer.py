@@ -135,11 +135,11 @@ class Tokenizer:
 
 
 def windows(ids: Sequence[int], max_tokens: int) -> list[tuple[int, ...]]:
-    """Return te1's windows that hold content (at least one), each from BOS to its first EOS, without padding.
+    """Return te1's windows that hold content (at least one): BOS, up to 75 ids, EOS; no padding.
 
     `max_tokens` is sd-scripts' `max_token_length`: 75, 150 or 225; the rest is cut silently, as there. A
-    `<|endoftext|>` in the caption is an EOS too and ends its window. Raises ValueError for another limit.
-    Source: sd-scripts `library/strategy_sdxl.py`, `_get_input_ids`.
+    `<|endoftext|>` in the caption is an EOS too, and its window is pooled there.
+    Raises ValueError for another limit. Source: sd-scripts `library/strategy_sdxl.py`, `_get_input_ids`.
     """
     return _content(ids, max_tokens, "te1")
 
@@ -147,9 +147,9 @@ def windows(ids: Sequence[int], max_tokens: int) -> list[tuple[int, ...]]:
 def te2_windows(ids: Sequence[int], max_tokens: int) -> list[tuple[int, ...]]:
     """Return te2's windows as `windows` does te1's.
 
-    te2 pads with 0, also the token of a `!` inside a word, and the trainer takes that for padding. At 150 and
-    225 a window that begins with it is (BOS, EOS): its pooled vector is taken there. A full window that ends
-    with it gets no EOS unless the limit is reached, and is returned with all of its 77 ids.
+    te2 pads with 0, also the token of a `!` inside a word, and the trainer takes that for padding. At 150
+    and 225 a window that begins with it has EOS in that place, and is pooled there. A full window that ends
+    with it gets no EOS unless the limit is reached. What stands behind is encoded all the same.
     """
     return _content(ids, max_tokens, "te2")
 
@@ -182,7 +182,9 @@ def _te2_row(row: list[int]) -> list[int]:
 def _content(ids: Sequence[int], max_tokens: int, encoder: Encoder) -> list[tuple[int, ...]]:
     rows = padded(ids, max_tokens, encoder)
     filled = max(1, -(-len(ids) // WINDOW))
-    return [row[: row.index(EOS) + 1] if EOS in row else row for row in rows[:filled]]
+    sizes = [min(WINDOW, len(ids) - WINDOW * at) for at in range(filled)]
+    # One place behind the content: EOS, or in te2 what the trainer leaves there (0, if that was the last id).
+    return [row[: 1 + size + 1] for row, size in zip(rows, sizes, strict=False)]
 
 
 def _pattern() -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from tagflow.audit import Audit
 from tagflow.engines.local import through
 from tagflow.extract import extract
+from tagflow.originals import Earlier
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import add, rows
 from tagflow.sources.folder import Survey
@@ -25,11 +26,12 @@ from tagflow.stages.prove import prove
 def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     """Hold a folder against its audit."""
     listener, limits = pipeline.listener, pipeline.options.limits
-    table = extract(found, audit, None, listener.progress("reading"), against_audit=True)
+    earlier = Earlier(found, audit, pipeline.certifies)
+    table = extract(found, audit, None, listener.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     count = Count(pipeline.tokenizer, limits.max_tokens, limits.warn_tokens)
     table = through(table, [Parse(), Classify(pipeline.ontology), count], listener.progress("checking"))
-    tidied = bool(audit.meta.options.get("tidied"))
+    tidied = earlier.tidied or bool(audit.meta.options.get("tidied"))
     table = pipeline.measured(prove(table, tidied=tidied), tidied=tidied)
     trained = pipeline.pair is not None and pipeline.pair.trained
     table, judged = judge(table, limits, measured=pipeline.pair is not None, trained=trained)
@@ -49,6 +51,8 @@ def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Tabl
             for path, status in zip(paths, rows(table, "status"), strict=True)
         ],
         moved=[known[path]["moved"] if path in known else 0 for path in paths],
+        # What the audit did not vouch for, it must not vouch for the next time either.
+        sha256_file=[known[path]["sha256_file"] if path in known else None for path in paths],
     )
     if low and judged.verdict != "fail":
         reason = (

@@ -176,7 +176,7 @@ def _judged_again(table: pa.Table, outcome: Outcome, changed: list[str]) -> tupl
     codes = ", ".join(error_codes(rows(table, "findings")))
     reasons = (*judged.reasons, f"captions with errors: {codes}")
     judged = type(judged)("uncertified", reasons, judged.sim_te1_mean, judged.sim_te2_mean)
-    return table, Outcome(table, judged, outcome.trigger)
+    return table, Outcome(table, judged, outcome.trigger, outcome.tidied)
 
 
 def paths_and(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
@@ -186,8 +186,9 @@ def paths_and(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
 
 def as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
     """The batch with `sha256_file`, and the audit's columns that this run did not fill."""
-    files = [written.get(path, sha) for path, sha in zip(*paths_and(table, "sha256_read"), strict=True)]
-    table = add(table, sha256_file=files)
+    if "sha256_file" not in table.column_names:
+        files = [written.get(path, sha) for path, sha in zip(*paths_and(table, "sha256_read"), strict=True)]
+        table = add(table, sha256_file=files)
     missing = [name for name in ("sim_te1", "sim_te2", "sim_unet") if name not in table.column_names]
     return add(table, **{name: [None] * table.num_rows for name in missing})
 

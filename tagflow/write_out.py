@@ -48,7 +48,8 @@ def _copy(root: Path, out: Path, store: Store, table: pa.Table, new: dict[str, s
             store.replace(out / path, new[path].encode() if path in new else data)
     except BaseException:  # Ctrl-C, too: half a folder would pass for a whole one
         for left in out.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            if left.name not in (AUDIT_NAME, STATE_FOLDER):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         raise
 
 

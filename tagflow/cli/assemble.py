@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.audit import Limits
+from tagflow.caption import parse
 from tagflow.cli.options import EncoderChoice, tokenizer_folder
 from tagflow.cli.show import Progress
 from tagflow.config import Config
 from tagflow.encoders import EncoderPair, load_encoders
-from tagflow.errors import VocabularyMissing
+from tagflow.errors import UsageProblem, VocabularyMissing
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
 from tagflow.tokenizer import Tokenizer
@@ -28,6 +29,11 @@ def options(config: Config, given: dict[str, Any]) -> Options:
     )
     words = tuple(given.get("triggers") or config.get("words", None, ()))
     none = any(word.lower() == "none" for word in words)
+    for word in words:
+        if parse(word).texts() != [word]:
+            raise UsageProblem(
+                f"{word!r} is not one tag", "give each trigger as it stands between two commas"
+            )
     return Options(
         keep_first=int(config.get("keep_first", given.get("keep_first"), 0)),
         triggers=() if none else words,

@@ -57,6 +57,6 @@ def _all(tags: tuple[str, ...]) -> Iterator[str]:
         if sys.stdin is None:  # closed by whoever started us
             raise UsageProblem("there is no stdin to read tags from", "name the tags")
         for line in sys.stdin.buffer:
-            text = line.decode("utf-8", errors="replace").strip()
+            text = line.decode("utf-8", errors="replace").strip().strip("\ufeff")
             if text:
                 yield text

@@ -135,13 +135,13 @@ class _Job:
             where = written.audit or "none (dry run: nothing was written)"
             show.out(f"audit       {where}")
             if written.audit:
-                back = (
-                    f"{found.root} is as it was"
-                    if self.given["out"]
-                    else f"`tagflow undo {found.root}` takes it back"
-                )
-                show.out(f"run         {written.meta.run}  ({back})")
+                show.out(f"run         {written.meta.run}{self._way_back(found, outcome)}")
         return show.exit_code(written.table, failed=failed, strict=self.strict)
+
+    def _way_back(self, found: Survey, outcome: Outcome) -> str:
+        if self.given["out"]:
+            return f"  ({found.root} is as it was)"
+        return f"  (`tagflow undo {found.root}` takes it back)" if targets(outcome) else ""
 
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
         if outcome.trigger:

@@ -12,6 +12,8 @@ from tagflow.errors import AuditError, UsageProblem
 from tagflow.sources.record import Record, standing_runs
 from tagflow.sources.store import Store
 
+UNDO_SCHEMA = "tagflow.undo/1"
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
@@ -22,7 +24,8 @@ from tagflow.sources.store import Store
 def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: bool) -> int:
     """Bring back what the newest run replaced, or everything back to RUN and with it.
 
-    A file that was edited since the run is left alone and named, unless --force is given.
+    A file that was edited since the run is left alone and named, unless --force is given; what it held is
+    then kept in .tagflow/objects.
     """
     if not folder.is_dir():
         raise UsageProblem(f"{folder}: there is no such folder", "check the path")
@@ -31,7 +34,7 @@ def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: 
         raise AuditError(f"{folder}: no tagflow run has written here", "check the path")
     if dry_run:
         show.cut_off(store)
-        _tell_plan(_chosen(store, run))
+        _tell_plan(_chosen(store, run), as_json=as_json)
         return 0
     with store.locked():
         show.recovered(store)
@@ -40,27 +43,30 @@ def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: 
     for path in left:
         why = "edited or removed since the run, left alone; cure: --force brings it back"
         show.warn(show.visible(f"{path}: error: caption-changed: {why}"))
+    undone = [record.run for record in records if record.state == "undone"]
     if as_json:
-        show.as_json({
-            "schema": "tagflow.undo/1", "runs": [record.run for record in records], "restored": restored,
-            "left": left,
-        })  # fmt: skip
+        show.as_json({"schema": UNDO_SCHEMA, "runs": undone, "restored": len(restored), "left": left})
     else:
-        show.out(f"{restored} captions brought back, {len(left)} left alone, {len(records)} runs undone")
+        show.out(f"{len(restored)} captions brought back, {len(left)} left alone, {len(undone)} runs undone")
     return int(bool(left))
 
 
-def _tell_plan(records: list[Record]) -> None:
+def _tell_plan(records: list[Record], *, as_json: bool) -> None:
+    if as_json:
+        paths = sorted({change.path for record in records for change in record.to_undo()})
+        runs = [record.run for record in records]
+        show.as_json({"schema": UNDO_SCHEMA, "runs": runs, "restored": len(paths), "left": []})
+        return
     for record in records:
-        show.out(f"{record.run} ({record.command}): {len(record.changes)} captions")
-        for change in record.changes:
+        show.out(f"{record.run} ({record.command}): {len(record.to_undo())} captions")
+        for change in record.to_undo():
             show.out(f"  {show.visible(change.path)}")
 
 
 def _chosen(store: Store, run: str | None) -> list[Record]:
     """The runs to undo, newest first. Without a name: back to the newest that replaced a caption."""
     standing = standing_runs(store.runs())
-    wanted = run or next((record.run for record in standing if record.changes), None)
+    wanted = run or next((record.run for record in standing if record.to_undo()), None)
     if wanted is None:
         return []
     names = [record.run for record in standing]

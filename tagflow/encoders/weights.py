@@ -23,6 +23,7 @@ from tagflow.errors import EncoderError
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Small, and worth their digits: these stay float32 whatever the dtype.
 PRECISE = ("norm", "norm1", "norm2", "projection", "position")
+MOST_EMPTY_ROWS = 0.01  # a share; trained matrices have none
 Slots = Mapping[str, tuple[Entry, ...]]
 
 
@@ -79,6 +80,7 @@ class Reader:
         for entry, part in zip(entries, stacked.chunk(len(entries)), strict=True):
             source: Tensor = files[entry.path].get_tensor(entry.key)
             _refuse_unless_finite(source, entry, "holds NaN or Inf", CURE_AGAIN)
+            _refuse_holes(source, entry)
             self._digests.append(_digest(tower, entry, source))
             part.copy_(source)
         if dtype == torch.float16:
@@ -89,6 +91,12 @@ class Reader:
 def _refuse_unless_finite(tensor: Tensor, entry: Entry, problem: str, cure: str) -> None:
     if not all(torch.isfinite(end) for end in torch.aminmax(tensor)):
         raise EncoderError(f"{entry.path}: {entry.key} {problem}", cure)
+
+
+def _refuse_holes(tensor: Tensor, entry: Entry) -> None:
+    """Refuse a matrix with many rows of zeros: a file that was preallocated and never wholly downloaded."""
+    if tensor.dim() == 2 and (~tensor.any(dim=1)).float().mean() > MOST_EMPTY_ROWS:
+        raise EncoderError(f"{entry.path}: {entry.key} has holes, rows that are all zero", CURE_AGAIN)
 
 
 def _digest(tower: str, entry: Entry, source: Tensor) -> str:

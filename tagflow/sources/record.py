@@ -27,12 +27,18 @@ class Change:
 
 @dataclass(slots=True)
 class Record:
-    """What one run did. `changes` names every caption it was going to replace."""
+    """What one run did. `changes` names every caption it was going to replace, `undone` those given back."""
 
     run: str
     command: str
     state: State
     changes: list[Change] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
+
+    def to_undo(self) -> list[Change]:
+        """The changes that still stand."""
+        given_back = set(self.undone)
+        return [change for change in self.changes if change.path not in given_back]
 
 
 def new_run_id() -> str:
@@ -54,7 +60,8 @@ def read_record(file: Path) -> Record:
             raise ValueError("its schema or its run's name is not what it should be")
         if data["state"] not in get_args(State):
             raise ValueError(f"its state is {data['state']!r}")
-        return Record(data["run"], str(data["command"]), data["state"], changes)
+        undone = [str(path) for path in data["undone"]]
+        return Record(data["run"], str(data["command"]), data["state"], changes, undone)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AuditError(f"{file}: not a run record ({error})", "move this run's folder away") from error
 

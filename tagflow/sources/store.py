@@ -157,14 +157,18 @@ class Store:
     def put_back(self, change: Change, *, force: bool = False) -> bool:
         """Bring one file back to its bytes before; whether it is there now.
 
-        A file that is neither as before nor as the run left it was edited: it is left alone unless forced.
+        A file that is neither as before nor as the run left it was edited: it is left alone unless forced,
+        and then what it held is kept among the originals.
         """
         target = self.place(change.path)
-        now = sha256(target.read_bytes()) if target.is_file() else None
+        data = target.read_bytes() if target.is_file() else None
+        now = None if data is None else sha256(data)
         if now == change.before:
             return True
         if now != change.after and not force:
             return False
+        if data is not None and now != change.after:
+            self.keep(data)
         target.parent.mkdir(parents=True, exist_ok=True)
         self.replace(target, self.kept(change.before))
         return True
@@ -220,26 +224,33 @@ class Store:
         """Where a run's own copy of its audit lies."""
         return self.folder / "runs" / record.run / "audit.parquet"
 
-    def undo(self, records: Sequence[Record], *, force: bool) -> tuple[int, list[str]]:
-        """Undo runs, newest first; gives how many files came back and the paths that were left alone.
+    def kept_audits(self) -> list[Path]:
+        """The audits of all runs that finished, undone ones too."""
+        return sorted((self.folder / "runs").glob("*/audit.parquet"))
 
-        The audit of the newest run that still stands takes its place again. A run of which files were left
-        alone still stands, so that it can be undone again with `force`.
+    def undo(self, records: Sequence[Record], *, force: bool) -> tuple[list[str], list[str]]:
+        """Undo runs, newest first; gives the paths that came back and those that were left alone.
+
+        A file that a newer run could not give back is not touched for an older one. A run of which files were
+        left alone still stands for them, so that it can be undone again with `force`. The audit of the newest
+        run that still stands takes its place again.
         """
-        restored, left = 0, list[str]()
+        restored, left = set[str](), set[str]()
         for record in records:
-            back = {change.path: self.put_back(change, force=force) for change in record.changes}
-            restored += sum(back.values())
-            left += [path for path, done in back.items() if not done]
-            if all(back.values()):
-                record.state = "undone"
-                self.save(record)
+            for change in record.to_undo():
+                if change.path not in left and self.put_back(change, force=force):
+                    record.undone.append(change.path)
+                    restored.add(change.path)
+                else:
+                    left.add(change.path)
+            record.state = "done" if record.to_undo() else "undone"
+            self.save(record)
         standing = standing_runs(self.runs())
         if standing:
             self.publish(standing[0])
         else:
             (self.root / AUDIT_NAME).unlink(missing_ok=True)
-        return restored, sorted(set(left))
+        return sorted(restored - left), sorted(left)
 
 
 def _failed(where: Path, error: OSError) -> SourceError:

@@ -188,3 +188,27 @@ def test_a_kill_leaves_every_file_old_or_new_and_the_next_command_puts_it_right(
     after = texts(cluster)
     assert all(held in (before[path], after[path]) for path, held in cut.items())
     assert not list((cluster / ".tagflow" / "tmp").glob("*"))
+
+
+def test_a_chain_of_runs_that_was_half_undone_keeps_its_bearings(tagflow, folder):
+    root = folder({"1.txt": b"sofa, wooden floor, photograph", "2.txt": b"sofa, wooden floor, photograph"})
+    first = tagflow("reorder", root, "--json").json["run"]
+    tagflow("reorder", root, "--trigger", "sofa")
+    (root / "2.txt").write_text("my long hand work")
+    result = tagflow("undo", root, first, "--json")
+    assert (result.code, result.json["restored"], result.json["left"]) == (1, 1, ["2.txt"])
+    again = tagflow("undo", root, first, "--json")
+    assert (again.json["restored"], again.json["left"]) == (0, ["2.txt"])
+    assert (root / "1.txt").read_bytes() == b"sofa, wooden floor, photograph"
+    forced = tagflow("undo", root, first, "--force", "--json")
+    assert (forced.code, forced.json["restored"], len(forced.json["runs"])) == (0, 1, 2)
+    assert (root / "1.txt").read_bytes() == (root / "2.txt").read_bytes() == b"sofa, wooden floor, photograph"
+    kept = [file.read_bytes() for file in (root / ".tagflow" / "objects").rglob("*") if file.is_file()]
+    assert b"my long hand work" in kept
+
+
+def test_a_dry_run_is_one_object_too(tagflow, folder):
+    root = folder({"1.txt": b"sofa, wooden floor, photograph"})
+    tagflow("reorder", root)
+    assert tagflow("undo", root, "--dry-run", "--json").json["restored"] == 1
+    assert (root / "1.txt").read_bytes() != b"sofa, wooden floor, photograph"
