@@ -11,6 +11,7 @@ from tagflow.cli.options import FOLDER
 from tagflow.errors import AuditError, UsageProblem
 from tagflow.sources.record import Record, standing_runs
 from tagflow.sources.store import Store
+from tagflow.sources.undo import undo_runs
 
 UNDO_SCHEMA = "tagflow.undo/1"
 
@@ -39,7 +40,7 @@ def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: 
     with store.locked():
         show.recovered(store)
         records = _chosen(store, run)
-        restored, left = store.undo(records, force=force)
+        restored, left = undo_runs(store, records, force=force)
     for path in left:
         why = "edited or removed since the run, left alone; cure: --force brings it back"
         show.warn(show.visible(f"{path}: error: caption-changed: {why}"))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from tagflow.errors import AuditError, SourceError
 from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
-from tagflow.sources.record import Change, Record, read_record, standing_runs, to_bytes
+from tagflow.sources.record import Change, Record, read_record, to_bytes
 from tagflow.sources.replace import write_and_move
 
 
@@ -227,30 +227,6 @@ class Store:
     def kept_audits(self) -> list[Path]:
         """The audits of all runs that finished, undone ones too."""
         return sorted((self.folder / "runs").glob("*/audit.parquet"))
-
-    def undo(self, records: Sequence[Record], *, force: bool) -> tuple[list[str], list[str]]:
-        """Undo runs, newest first; gives the paths that came back and those that were left alone.
-
-        A file that a newer run could not give back is not touched for an older one. A run of which files were
-        left alone still stands for them, so that it can be undone again with `force`. The audit of the newest
-        run that still stands takes its place again.
-        """
-        restored, left = set[str](), set[str]()
-        for record in records:
-            for change in record.to_undo():
-                if change.path not in left and self.put_back(change, force=force):
-                    record.undone.append(change.path)
-                    restored.add(change.path)
-                else:
-                    left.add(change.path)
-            record.state = "done" if record.to_undo() else "undone"
-            self.save(record)
-        standing = standing_runs(self.runs())
-        if standing:
-            self.publish(standing[0])
-        else:
-            (self.root / AUDIT_NAME).unlink(missing_ok=True)
-        return sorted(restored - left), sorted(left)
 
 
 def _failed(where: Path, error: OSError) -> SourceError:
