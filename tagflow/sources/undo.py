@@ -12,9 +12,9 @@ from tagflow.sources.store import Store
 def undo_runs(store: Store, records: Sequence[Record], *, force: bool) -> tuple[list[str], list[str]]:
     """Undo runs, newest first; gives the paths that came back and those that were left alone.
 
-    A file that a newer run could not give back is not touched for an older one. A run of which files were left
-    alone still stands for them, so that it can be undone again with `force`. The audit of the newest run that
-    still stands takes its place again. Call it under the store's lock.
+    A file that a newer run could not give back is not touched for an older one. A run of which files were
+    left alone still stands for them, so that it can be undone again with `force`. The audit of the newest
+    run that still stands takes its place again. Call it under the store's lock.
     """
     restored, left = set[str](), set[str]()
     for record in records:
