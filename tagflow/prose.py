@@ -139,7 +139,8 @@ def _opens(parts: Sequence[Part], first: int, last: int) -> bool:
     if not end.stops or sum(part.function for part in told) < 3:
         return False
     if opener.capital:
-        return 2 * len(told) > last + 1 - first
+        held = any(part.phrase for part in parts[first : last + 1])  # else all are as short as tags
+        return held and 2 * len(told) > last + 1 - first
     # `zkv house, a modern building with a flat roof, stands on a hill.`: all but the name holds together
     return first == 0 and len(told) >= max(2, last - first)
 
