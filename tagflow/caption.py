@@ -58,9 +58,12 @@ class Caption:
 
     def gaps(self) -> list[str]:
         """What stands before, between and after the tags: one more than there are tags."""
-        starts = [tag.start for tag in self.tags] + [len(self.text)]
-        ends = [0] + [tag.end for tag in self.tags]
-        return [self.text[end:start] for end, start in zip(ends, starts, strict=True)]
+        return gaps_between(self.text, [tag.start for tag in self.tags], [tag.end for tag in self.tags])
+
+
+def gaps_between(text: str, starts: Sequence[int], ends: Sequence[int]) -> list[str]:
+    """What stands before, between and after the stretches of a text that start and end there."""
+    return [text[end:start] for end, start in zip([0, *ends], [*starts, len(text)], strict=True)]
 
 
 def join(texts: Sequence[str], gaps: Sequence[str]) -> str:
@@ -217,14 +220,15 @@ def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple
     """The lines that differ, stripped: original and rewritten; a line that one side lacks is empty there."""
     if original is None or rewritten is None or original == rewritten:
         return
-    before, after = _stripped_lines(original), _stripped_lines(rewritten)
+    before, after = stripped_lines(original), stripped_lines(rewritten)
     size = max(len(before), len(after))
     for one, two in zip(_filled(before, size), _filled(after, size), strict=True):
         if one != two:
             yield one, two
 
 
-def _stripped_lines(text: str) -> list[str]:
+def stripped_lines(text: str) -> list[str]:
+    """The lines of a caption as the trainer encodes them, each without the white space around it."""
     text = text.removeprefix("\ufeff")  # the trainer's tokenizer drops it
     return [text[begin:end].strip() for begin, end in line_spans(text)]
 

@@ -43,6 +43,10 @@ class Options:
     clean: bool = False
     limits: Limits = field(default_factory=Limits)
 
+    def count(self, tokenizer: Tokenizer | None) -> Count:
+        """The stage that counts, with the limits chosen."""
+        return Count(tokenizer, self.limits.max_tokens, self.limits.warn_tokens)
+
 
 class Listener(Protocol):
     """Who is told how far the work has come."""
@@ -82,10 +86,14 @@ class Pipeline:
         trigger = self._trigger(table)
         table = through(table, self._order(trigger), self.listener.progress("reordering"))
         tidied = self.options.clean or earlier.tidied
-        table = self.measured(prove(table, tidied=tidied), tidied=tidied)
-        trained = self.pair is not None and self.pair.trained
-        table, judgement = judge(table, self.options.limits, measured=self.pair is not None, trained=trained)
+        table, judgement = self.judged(table, tidied=tidied)
         return Outcome(table, judgement, trigger, tidied)
+
+    def judged(self, table: pa.Table, *, tidied: bool) -> tuple[pa.Table, Judgement]:
+        """The last stages, of a run and of a validation alike: prove, encode, judge."""
+        table = self._measured(prove(table, tidied=tidied), tidied=tidied)
+        trained = self.pair is not None and self.pair.trained
+        return judge(table, self.options.limits, measured=self.pair is not None, trained=trained)
 
     def certifies(self, meta: Meta) -> bool:
         """Whether an earlier run's pass makes its texts the originals of this one."""
@@ -100,14 +108,9 @@ class Pipeline:
         pins = Pins(
             self.options.keep_first, self.options.triggers, None if trigger is None else same_tag(trigger)
         )
-        limits = self.options.limits
-        return [
-            Classify(self.ontology),
-            Reorder(self.ontology, pins),
-            Count(self.tokenizer, limits.max_tokens, limits.warn_tokens),
-        ]
+        return [Classify(self.ontology), Reorder(self.ontology, pins), self.options.count(self.tokenizer)]
 
-    def measured(self, table: pa.Table, *, tidied: bool) -> pa.Table:
+    def _measured(self, table: pa.Table, *, tidied: bool) -> pa.Table:
         """The batch with its similarity columns, where there are encoders."""
         if self.pair is None or self.tokenizer is None:
             return table
@@ -130,8 +133,7 @@ def structure(found: Survey, tokenizer: Tokenizer | None, options: Options) -> p
     """The batch of `tagflow check`: captions as they stand, their tags and tokens; nothing is reordered."""
     table = extract(found, None, None, _silent)
     table = add(table, rewritten=rows(table, "text"))
-    limits = options.limits
-    return through(table, [Parse(), Count(tokenizer, limits.max_tokens, limits.warn_tokens)], _silent)
+    return through(table, [Parse(), options.count(tokenizer)], _silent)
 
 
 def _silent(done: int, total: int) -> None:

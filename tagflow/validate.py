@@ -17,24 +17,20 @@ from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import add, rows
 from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
-from tagflow.stages.count import Count
-from tagflow.stages.judge import Judgement, judge
+from tagflow.stages.judge import Judgement
 from tagflow.stages.parse import Parse
-from tagflow.stages.prove import prove
 
 
 def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     """Hold a folder against its audit."""
-    listener, limits = pipeline.listener, pipeline.options.limits
+    listener = pipeline.listener
     earlier = Earlier(found, audit, pipeline.certifies)
     table = extract(found, audit, None, listener.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
-    count = Count(pipeline.tokenizer, limits.max_tokens, limits.warn_tokens)
-    table = through(table, [Parse(), Classify(pipeline.ontology), count], listener.progress("checking"))
+    stages = (Parse(), Classify(pipeline.ontology), pipeline.options.count(pipeline.tokenizer))
+    table = through(table, stages, listener.progress("checking"))
     tidied = earlier.tidied or bool(audit.meta.options.get("tidied"))
-    table = pipeline.measured(prove(table, tidied=tidied), tidied=tidied)
-    trained = pipeline.pair is not None and pipeline.pair.trained
-    table, judged = judge(table, limits, measured=pipeline.pair is not None, trained=trained)
+    table, judged = pipeline.judged(table, tidied=tidied)
     table, judged = _standing(table, audit, judged)
     return Outcome(table, judged, audit.meta.options.get("detected_trigger"), tidied)
 

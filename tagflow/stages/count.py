@@ -13,7 +13,7 @@ from operator import attrgetter
 
 import pyarrow as pa
 
-from tagflow.caption import line_spans, parse
+from tagflow.caption import line_spans, parse, stripped_lines
 from tagflow.schema import add, add_findings, rows
 from tagflow.tokenizer import WINDOW, Tokenizer
 
@@ -49,9 +49,7 @@ class Count:
         return add_findings(table, found)
 
     def _longest(self, tokenizer: Tokenizer, texts: Sequence[str | None]) -> list[int | None]:
-        lines = [
-            [text[begin:end].strip() for begin, end in line_spans(text)] for text in texts if text is not None
-        ]
+        lines = [stripped_lines(text) for text in texts if text is not None]
         counts = iter(tokenizer.count_many([line for group in lines for line in group]))
         longest = iter([max(next(counts) for _ in group) for group in lines])
         return [None if text is None else next(longest) for text in texts]

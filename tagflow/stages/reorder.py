@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tagflow.caption import FIXED, bare, join, parse, same_tag
+from tagflow.caption import FIXED, bare, gaps_between, join, parse, same_tag
 from tagflow.ontology import Ontology
 from tagflow.schema import add, add_findings, rows
 from tagflow.sources.folder import sha256
@@ -84,7 +84,7 @@ class Reorder:
         findings = self._pin_findings(tags, lines)
         if not moved:
             return _Row(source, tags, categories, 0, findings)
-        gaps = _gaps(source, starts, ends)
+        gaps = gaps_between(source, starts, ends)
         changed = _rejoin(gaps, segments, order)
         placed = [tags[at] for at in order]
         rewritten = join(placed, changed)
@@ -140,11 +140,6 @@ class Reorder:
                 ("trigger-missing", word) for at, word in enumerate(self.pins.triggers) if at not in present
             ]
         return found
-
-
-def _gaps(source: str, starts: Sequence[int], ends: Sequence[int]) -> list[str]:
-    bounds = zip([0, *ends], [*starts, len(source)], strict=True)
-    return [source[begin:end] for begin, end in bounds]
 
 
 def _rejoin(gaps: Sequence[str], segments: Sequence[int], order: Sequence[int]) -> list[str]:

@@ -153,14 +153,14 @@ def test_a_name_that_cannot_be_written_down_is_left_alone(tagflow, folder):
     result = tagflow("reorder", root, "--json")
     assert result.code == 1 and result.json["failed"] == 1 and result.json["rewritten"] == 1
     assert "caf\\xe9.txt: error: caption-name-not-utf8" in result.err
-    with open(odd, "rb") as file:  # noqa: PTH123
+    with open(odd, "rb") as file:  # noqa: PTH123 - as above
         assert file.read() == MIXED.encode()
 
 
 def test_a_folder_whose_name_is_not_utf8(process, tmp_path):
     root = os.fsencode(tmp_path) + b"/caf\xe9"
-    os.mkdir(root)  # noqa: PTH102
-    with open(root + b"/a.txt", "wb") as file:  # noqa: PTH123
+    os.mkdir(root)  # noqa: PTH102 - as above
+    with open(root + b"/a.txt", "wb") as file:  # noqa: PTH123 - as above
         file.write(MIXED.encode())
     result = process("reorder", os.fsdecode(root), "--json")
     assert result.code == 0 and result.json["rewritten"] == 1
