@@ -11,10 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 LAYERS = (
     "errors findings digest",
-    "schema scanner sentence vocabulary config",
-    "prose tokenizer ontology_grammar",
-    "caption ontology_files",
-    "ontology",
+    "schema scanner sentence vocabulary config ontology",
+    "prose tokenizer",
+    "caption",
     "clean groups",
     "sources",
     "audit encoders engines",

@@ -1,0 +1,23 @@
+"""Ontologies: folders of data read, checked and hashed, and the classifier that explains itself.
+
+Only the standard library: the command line starts with this package.
+"""
+
+from tagflow.ontology.classifier import BUILT_IN, LONGEST_TAG, Explanation, Ontology, Verdict, built_in, find
+from tagflow.ontology.files import read_folder
+from tagflow.ontology.folder import Fault, Folder
+from tagflow.ontology.overlay import merged
+
+__all__ = [
+    "BUILT_IN",
+    "LONGEST_TAG",
+    "Explanation",
+    "Fault",
+    "Folder",
+    "Ontology",
+    "Verdict",
+    "built_in",
+    "find",
+    "merged",
+    "read_folder",
+]

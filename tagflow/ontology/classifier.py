@@ -1,0 +1,169 @@
+"""An ontology, read and hashed: it says in which category a tag belongs, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagflow.errors import OntologyError
+from tagflow.ontology.files import Category, Definition, Profile, read_folder
+from tagflow.ontology.folder import Folder
+from tagflow.ontology.grammar import Chunk
+from tagflow.ontology.words import normalise, other_forms
+
+_PACKAGE = Path(__file__).parent.parent
+BUILT_IN = next(
+    (p for p in (_PACKAGE / "_ontology", _PACKAGE.parent / "ontology") if p.is_dir()), _PACKAGE / "_ontology"
+)
+LONGEST_TAG = 1000  # characters; what is longer is a text and names nothing, and reading it would take long
+CURE = "correct the lines named above; `ontology/README.md` explains the files"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a tag is where it is: `path` names the rows and rules that led there, in their order.
+
+    `known` is false when nothing knew the tag.
+    """
+
+    category: str
+    path: tuple[str, ...]
+    known: bool
+
+    @property
+    def rule(self) -> str:
+        """The row or rule that decided."""
+        return self.path[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A verdict with all that led to it.
+
+    words: the tag as the rules saw it, chunk by chunk; empty where a row has the whole tag.
+    path: how its spelling was mended, then the rules, in their order.
+    """
+
+    verdict: Verdict
+    words: tuple[Chunk, ...]
+    path: tuple[str, ...]
+
+
+class Ontology:
+    """The categories of a caption, in their order, and a classifier that explains itself.
+
+    `name` is the ontology's, with its profile where one was asked for (`danbooru:quality-first`). `hash` is
+    the SHA-256 (hex) over the names and bytes of all data files, newlines as `\\n`; another order than the
+    files' own and the rows of an overlay change it.
+    """
+
+    def __init__(self, definition: Definition, root: Path, profile: str = "") -> None:
+        self.name = f"{definition.name}:{profile}" if profile else definition.name
+        self.root = root
+        self.hash = definition.hash
+        self.version = definition.version
+        self.categories = tuple(category.name for category in definition.categories)
+        self.descriptions: tuple[Category, ...] = definition.categories
+        self.profiles: tuple[Profile, ...] = definition.profiles
+        self._definition = definition
+        self._ranks = {category: rank for rank, category in enumerate(self.categories)}
+        self._known: dict[str, Verdict] = {}
+        self._unknown = Verdict(definition.fallback, ("unknown",), False)
+
+    @classmethod
+    def load(cls, source: str | Path = "architecture", overlay: Path | None = None) -> Ontology:
+        """Read an ontology: a built-in name or the path of a folder, each with `:PROFILE` if need be.
+
+        overlay: a CSV file of the user's own tags, which come before all else.
+        Raises OntologyError naming every faulty file and line at once.
+        """
+        root, profile = find(source)
+        folder = Folder(root)
+        definition = read_folder(folder, profile, overlay)
+        if folder.faults:
+            faults = "\n".join(map(str, folder.faults))
+            raise OntologyError(f"the ontology cannot be used:\n{faults}", CURE)
+        names = [one.name for one in definition.profiles]
+        if profile and profile not in names:
+            has = f"it has {', '.join(names)}" if names else "it has none"
+            raise OntologyError(
+                f"{definition.name} has no profile {profile!r}", f"name another profile; {has}"
+            )
+        return cls(definition, root, profile)
+
+    def classify(self, tag: str) -> Verdict:
+        """Return the category of a raw `tag` (any case, underscores, weights), and the rules that say so."""
+        if (verdict := self._known.get(tag)) is None:
+            verdict = self._known[tag] = self._judge(tag) if len(tag) <= LONGEST_TAG else self._unknown
+        return verdict
+
+    def explain(self, tag: str) -> Explanation:
+        """Return the verdict on `tag` with the words and steps that led to it."""
+        verdict = self.classify(tag)
+        if not verdict.known or verdict.path[0].startswith(("overlay", "seed", "lexicon")):
+            return Explanation(verdict, (), verdict.path)
+        words, steps = self._definition.grammar.explain(normalise(tag))
+        return Explanation(verdict, tuple(words), (*steps, *verdict.path))
+
+    def terms(self, category: str) -> list[str]:
+        """Return the rows of a category: the user's own, its seeds, its lexicon. Raises KeyError."""
+        self.rank(category)
+        one = self._definition
+        own = [tag for named in (one.own, one.seeds) for tag, home in named.items() if home == category]
+        return sorted({*own, *(entry.term for entry in one.entries if entry.category == category)})
+
+    def has_strange_word(self, tag: str) -> bool:
+        """Say whether a word of `tag` is in no lexicon, as in a trigger such as `zkv house`.
+
+        Such a tag has a category all the same, by its other words.
+        """
+        return self._definition.grammar.has_strange_word(normalise(tag[:LONGEST_TAG]))
+
+    def rank(self, category: str) -> int:
+        """Return the place of `category` in a caption, from 0. Raises KeyError for a category not here."""
+        return self._ranks[category]
+
+    def _judge(self, tag: str) -> Verdict:
+        text = normalise(tag)
+        for name, rows in (("overlay", self._definition.own), ("seed", self._definition.seeds)):
+            if row := self._row(text, rows):
+                return Verdict(row[0], (name + row[1],), True)
+        if sign := self._definition.grammar.lexicon.sign(tag):
+            return Verdict(sign.category, ("lexicon",), True)
+        if answer := self._definition.grammar.read(text):
+            return Verdict(*answer, True)
+        return self._unknown
+
+    def _row(self, text: str, rows: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return the category of `text` among whole tags, and whether it was inflected."""
+        if category := rows.get(text):
+            return category, ""
+        if rows:
+            *head, last = text.split(" ")
+            for form in other_forms(last, self._definition.irregular):
+                if category := rows.get(" ".join([*head, form])):
+                    return category, " inflection"
+        return None
+
+
+def built_in() -> list[str]:
+    """Return the names of the ontologies that tagflow ships."""
+    return sorted(path.parent.name for path in BUILT_IN.glob("*/ontology.toml"))
+
+
+def find(source: str | Path) -> tuple[Path, str]:
+    """Return the folder of a built-in ontology, or of a path to one, and the profile named after a colon.
+
+    Raises OntologyError where there is none.
+    """
+    path, _, profile = str(source).rpartition(":")
+    for name, chosen in ((str(source), ""), (path, profile)):
+        for root in (BUILT_IN / name, Path(name).expanduser()) if name else ():
+            if (root / "ontology.toml").is_file():
+                return root, chosen
+    names = ", ".join(built_in()) or "none"
+    raise OntologyError(
+        f"{source}: no ontology here (there is no {Path(source) / 'ontology.toml'})",
+        f"name a folder that holds ontology.toml, or a built-in ontology ({names})",
+    )
