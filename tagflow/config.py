@@ -3,6 +3,7 @@
     dir = "dataset"              # for commands that are given no folder
     encoders = "sd_xl_base.safetensors"
     ontology = "architecture"
+    overlay = "my-tags.csv"      # categories of your own tags, over the ontology's
     clean = false
 
     [trigger]
@@ -33,7 +34,8 @@ CONFIG_NAME = "tagflow.toml"
 
 _Kinds = dict[str, type | tuple[type, ...]]
 _TOP: _Kinds = {
-    "dir": str, "encoders": str, "ontology": str, "device": str, "dtype": str, "clean": bool, "strict": bool,
+    "dir": str, "encoders": str, "ontology": str, "overlay": str, "device": str, "dtype": str,
+    "clean": bool, "strict": bool,
 }  # fmt: skip
 _TABLES: dict[str, _Kinds] = {
     "trigger": {"words": list, "keep_first": int, "detect": bool},
@@ -62,6 +64,11 @@ class Config:
             return value
         near = self.file.parent / value
         return str(near) if near.exists() else value
+
+    def beside(self, name: str) -> Path | None:
+        """A setting that names a file, relative to the configuration file; it need not be there yet."""
+        value: str | None = self.values.get(name)
+        return None if value is None or self.file is None else self.file.parent / value
 
 
 def load_config(given: Path | None, folder: Path | None) -> Config:

@@ -110,6 +110,12 @@ _KINDS = (
     ),
     Kind("comma-trailing", "info", "the line ends with a comma", "`--clean` removes it"),
     Kind("tag-duplicate", "warning", "a tag stands more than once", "`--clean` keeps the first"),
+    Kind(
+        "tag-unknown",
+        "info",
+        "the ontology knows no category for these tags; they went to its last one",
+        "`tagflow ontology suggest` proposes categories; a row in an overlay settles it",
+    ),
     Kind("prose", "info", "written as prose; left as it is", ""),
     Kind("sentence", "info", "a sentence among the tags moves as one unit", ""),
     Kind(

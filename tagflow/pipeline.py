@@ -108,7 +108,9 @@ class Pipeline:
         pins = Pins(
             self.options.keep_first, self.options.triggers, None if trigger is None else same_tag(trigger)
         )
-        return [Classify(self.ontology), Reorder(self.ontology, pins), self.options.count(self.tokenizer)]
+        triggers = (*self.options.triggers, *([] if trigger is None else [trigger]))
+        classify = Classify(self.ontology, triggers)
+        return [classify, Reorder(self.ontology, pins), self.options.count(self.tokenizer)]
 
     def _measured(self, table: pa.Table, *, tidied: bool) -> pa.Table:
         """The batch with its similarity columns, where there are encoders."""
@@ -127,6 +129,11 @@ class Pipeline:
 def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:
     """The batch with more findings, by the caption's path."""
     return add_findings(table, [notes.get(path, []) for path in rows(table, "path")])
+
+
+def parsed(found: Survey) -> pa.Table:
+    """The batch of captions as they stand, with their tags; nothing is classified."""
+    return through(extract(found, None, None, _silent), [Parse()], _silent)
 
 
 def structure(found: Survey, tokenizer: Tokenizer | None, options: Options) -> pa.Table:

@@ -27,12 +27,18 @@ def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     earlier = Earlier(found, audit, pipeline.certifies)
     table = extract(found, audit, None, listener.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
-    stages = (Parse(), Classify(pipeline.ontology), pipeline.options.count(pipeline.tokenizer))
+    classify = Classify(pipeline.ontology, (*pipeline.options.triggers, *_triggers(audit.meta.options)))
+    stages = (Parse(), classify, pipeline.options.count(pipeline.tokenizer))
     table = through(table, stages, listener.progress("checking"))
     tidied = earlier.tidied or bool(audit.meta.options.get("tidied"))
     table, judged = pipeline.judged(table, tidied=tidied)
     table, judged = _standing(table, audit, judged)
     return Outcome(table, judged, audit.meta.options.get("detected_trigger"), tidied)
+
+
+def _triggers(options: dict[str, Any]) -> list[str]:
+    """The triggers of the run that wrote an audit."""
+    return [str(word) for word in (*options.get("triggers", ()), options.get("detected_trigger")) if word]
 
 
 def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Table, Judgement]:

@@ -20,7 +20,7 @@ LAYERS = (
     "stages trigger",
     "originals",
     "extract",
-    "pipeline",
+    "pipeline coverage",
     "validate write roots",
     "write_out",
     "cli",

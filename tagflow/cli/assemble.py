@@ -7,12 +7,11 @@ from typing import Any
 
 from tagflow.audit import Limits
 from tagflow.caption import parse
-from tagflow.cli.options import EncoderChoice, tokenizer_folder
+from tagflow.cli.options import EncoderChoice, load_ontology, tokenizer_folder
 from tagflow.cli.show import Progress
 from tagflow.config import Config
 from tagflow.encoders import EncoderPair, load_encoders
 from tagflow.errors import UsageProblem, VocabularyMissing
-from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
 from tagflow.tokenizer import Tokenizer
 from tagflow.vocabulary import find_vocabulary, keep_copy
@@ -43,11 +42,6 @@ def options(config: Config, given: dict[str, Any]) -> Options:
     )
 
 
-def ontology(config: Config, given: dict[str, Any]) -> Ontology:
-    """The ontology that was named."""
-    return Ontology.load(given.get("ontology_name") or config.path("ontology") or "architecture")
-
-
 def tokenizer(folder: Path | None = None, *, hub: bool, keep: bool) -> Tokenizer | None:
     """CLIP's tokenizer; None where no vocabulary is to be had. `hub`: it may be downloaded; `keep`: leave a
     copy in the user's cache directory for installs without one."""
@@ -64,7 +58,7 @@ def pipeline(
     config: Config, given: dict[str, Any], choice: EncoderChoice | None, show: Progress, *, keep: bool
 ) -> Pipeline:
     """Build what a run needs. Raises VocabularyMissing where encoders would have nothing to read."""
-    chosen, names = options(config, given), ontology(config, given)
+    chosen, names = options(config, given), load_ontology(config, given)
     pair = _encoders(choice, show)
     folder = pair.tokenizer_folder if pair else tokenizer_folder(config)
     words = tokenizer(folder, hub=True, keep=keep)

@@ -9,42 +9,52 @@ from typing import Any
 
 import click
 
+from tagflow.caption import members
 from tagflow.cli import show
+from tagflow.cli.options import load_ontology, ontology_options
 from tagflow.config import load_config
 from tagflow.errors import UsageProblem
 from tagflow.groups import verdict_of
-from tagflow.ontology import Ontology, Verdict
+from tagflow.ontology import Explanation, Ontology
 
 
 @click.command()
 @click.argument("tags", metavar="TAG... | -", nargs=-1)
-@click.option("--ontology", "ontology_name", metavar="NAME|PATH", help="Default: architecture.")
+@ontology_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE")
-def explain(
-    tags: tuple[str, ...], *, ontology_name: str | None, as_json: bool, config_file: Path | None
-) -> int:
-    """Say which category each TAG has, and by which rule. `-` reads tags from stdin, one a line."""
+def explain(tags: tuple[str, ...], *, as_json: bool, config_file: Path | None, **given: Any) -> int:
+    """Say which category each TAG has, and by which rules. `-` reads tags from stdin, one a line."""
     if not tags:
         raise UsageProblem("no tag was given", "name tags, or `-` to read them from stdin")
-    config = load_config(config_file, None)
-    ontology = Ontology.load(ontology_name or config.path("ontology") or "architecture")
+    ontology = load_ontology(load_config(config_file, None), given)
     for tag in _all(tags):
-        verdict = verdict_of(ontology, tag)
+        found = _explanation(ontology, tag)
         if as_json:
-            show.as_json(explained(ontology, tag, verdict))
+            show.as_json(_explained(ontology, tag, found))
         else:
-            show.out(show.visible(f"{tag}: {verdict.category} ({verdict.rule})"))
+            show.out(show.visible(f"{tag}: {found.verdict.category} ({', '.join(found.path)})"))
     return 0
 
 
-def explained(ontology: Ontology, tag: str, verdict: Verdict) -> dict[str, Any]:
+def _explanation(ontology: Ontology, tag: str) -> Explanation:
+    """Explain a tag, or the member of a group that decides for it."""
+    deciding = verdict_of(ontology, tag)
+    return next(found for found in map(ontology.explain, members(tag)) if found.verdict == deciding)
+
+
+def _explained(ontology: Ontology, tag: str, found: Explanation) -> dict[str, Any]:
     """One line of `explain --json`."""
     return {
         "schema": "tagflow.explain/1",
         "tag": tag,
-        "category": verdict.category,
-        "rule": verdict.rule,
+        "category": found.verdict.category,
+        "known": found.verdict.known,
+        "rule": found.verdict.rule,
+        "path": list(found.path),
+        "words": [
+            {"text": word.text, "label": word.label, "category": word.category} for word in found.words
+        ],
         "ontology": ontology.name,
     }
 

@@ -13,6 +13,7 @@ import click
 
 from tagflow.config import Config
 from tagflow.errors import EncoderError
+from tagflow.ontology import Ontology
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,8 +48,15 @@ def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return apply
 
 
+ontology_options = _stack(
+    click.option("--ontology", "ontology_name", metavar="NAME|PATH",
+                 help="architecture (the default), danbooru, danbooru:quality-first, or a folder."),
+    click.option("--overlay", type=FOLDER, metavar="FILE",
+                 help="A CSV file `tag,category` of your own tags, over the ontology's."),
+)  # fmt: skip
+
 order_options = _stack(
-    click.option("--ontology", "ontology_name", metavar="NAME|PATH", help="Default: architecture."),
+    ontology_options,
     click.option("--trigger", "triggers", multiple=True, metavar="WORD",
                  help="Goes in front; may be given several times. `none`: look for no trigger."),
     click.option("--keep-first", type=click.IntRange(0), metavar="N",
@@ -102,6 +110,24 @@ def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
     return EncoderChoice(
         spec, config.get("device", given["device"], "auto"), config.get("dtype", given["dtype"], "auto")
     )
+
+
+def load_ontology(config: Config, given: dict[str, Any]) -> Ontology:
+    """The ontology that was named, with the user's own tags over it."""
+    return Ontology.load(ontology_name(config, given), overlay_file(config, given))
+
+
+def ontology_name(config: Config, given: dict[str, Any]) -> str:
+    """Which ontology was named: option, file, or the default."""
+    name: str = given.get("ontology_name") or config.path("ontology") or "architecture"
+    return name
+
+
+def overlay_file(config: Config, given: dict[str, Any]) -> Path | None:
+    """The user's own tags, where a file of them was named. Its path is relative to the configuration."""
+    if given.get("overlay") is not None:
+        return Path(given["overlay"])
+    return config.beside("overlay")
 
 
 def tokenizer_folder(config: Config) -> Path | None:

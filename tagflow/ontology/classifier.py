@@ -58,9 +58,12 @@ class Ontology:
     files' own and the rows of an overlay change it.
     """
 
-    def __init__(self, definition: Definition, root: Path, profile: str = "") -> None:
+    def __init__(
+        self, definition: Definition, root: Path, profile: str = "", overlay: Path | None = None
+    ) -> None:
         self.name = f"{definition.name}:{profile}" if profile else definition.name
         self.root = root
+        self.overlay = overlay
         self.hash = definition.hash
         self.version = definition.version
         self.categories = tuple(category.name for category in definition.categories)
@@ -90,7 +93,7 @@ class Ontology:
             raise OntologyError(
                 f"{definition.name} has no profile {profile!r}", f"name another profile; {has}"
             )
-        return cls(definition, root, profile)
+        return cls(definition, root, profile, overlay)
 
     def classify(self, tag: str) -> Verdict:
         """Return the category of a raw `tag` (any case, underscores, weights), and the rules that say so."""

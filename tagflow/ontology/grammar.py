@@ -101,7 +101,8 @@ class Grammar:
         """Return the chunks of a phrase, and how their spelling was mended, for people who ask why."""
         plain = cut_words(text)
         words = self.lexicon.spell(plain)
-        steps = [f"alias: {' '.join(plain)} = {' '.join(words)}"] if words != plain else []
+        spelled = [(word, " ".join(self.lexicon.spell([word]))) for word in plain]
+        steps = [f"alias: {word} = {spelling}" for word, spelling in spelled if word != spelling]
         chunks = self.cut(words)
         for chunk in chunks:
             if chunk.term not in ("", chunk.text):

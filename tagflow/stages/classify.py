@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from tagflow.caption import FIXED, same_tag
 from tagflow.groups import verdict_of
-from tagflow.ontology import Ontology
-from tagflow.schema import add, rows
+from tagflow.ontology import Ontology, Verdict
+from tagflow.schema import add, add_findings, rows
 
 
 @dataclass(slots=True)
 class Classify:
-    """`tags` -> `categories`. Each distinct tag is looked at once."""
+    """`tags` -> `categories`. Each distinct tag is looked at once.
+
+    A tag that nothing knows is in the fallback category and a finding, but for the `triggers`: it is their
+    nature to be unknown.
+    """
 
     ontology: Ontology
-    _seen: dict[str, str] = field(default_factory=dict)
+    triggers: Collection[str] = ()
+    _seen: dict[str, Verdict] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.triggers = frozenset(map(same_tag, self.triggers))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Add the `categories` column."""
-        return add(
+        tags = rows(table, "tags")
+        table = add(
             table,
-            categories=[
-                None if tags is None else list(map(self.category, tags)) for tags in rows(table, "tags")
-            ],
+            categories=[None if one is None else [self.verdict(tag).category for tag in one] for one in tags],
         )
+        return add_findings(table, list(map(self._unknown, tags, rows(table, "segments"))))
 
-    def category(self, tag: str) -> str:
-        """The category of one tag as it stands in a caption."""
+    def verdict(self, tag: str) -> Verdict:
+        """What the ontology says of one tag as it stands in a caption."""
         found = self._seen.get(tag)
         if found is None:
-            found = self._seen[tag] = verdict_of(self.ontology, tag).category
+            found = self._seen[tag] = verdict_of(self.ontology, tag)
         return found
+
+    def _unknown(self, tags: Sequence[str] | None, segments: Sequence[int] | None) -> list[tuple[str, str]]:
+        unknown = [
+            tag
+            for tag, segment in zip(tags or (), segments or (), strict=True)
+            if segment != FIXED and not self.verdict(tag).known and same_tag(tag) not in self.triggers
+        ]
+        return [("tag-unknown", ", ".join(dict.fromkeys(unknown)))] if unknown else []

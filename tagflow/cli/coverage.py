@@ -1,0 +1,92 @@
+"""`tagflow ontology coverage`: how much of a folder's captions an ontology knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagflow.cli import show
+from tagflow.cli.options import FOLDER, load_ontology, ontology_options
+from tagflow.config import load_config
+from tagflow.coverage import Coverage
+from tagflow.coverage import coverage as measure
+from tagflow.ontology import Ontology
+from tagflow.pipeline import parsed
+from tagflow.sources.folder import survey
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@click.option(
+    "--top", type=click.IntRange(0), default=20, metavar="N", help="Unknown tags shown. Default: 20."
+)
+@ontology_options
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+@click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
+def coverage(folder: Path | None, *, top: int, as_json: bool, config_file: Path | None, **given: Any) -> int:
+    """Count the tags of DIR by category, and name the unknown ones, most frequent first."""
+    config = load_config(config_file, folder)
+    folder = folder or Path(config.path("dir") or ".")
+    ontology = load_ontology(config, given)
+    found = measure(parsed(survey(folder)), ontology)
+    if as_json:
+        show.as_json(_object(found, ontology))
+    else:
+        _tell(found, ontology, top)
+    return 0
+
+
+def _object(found: Coverage, ontology: Ontology) -> dict[str, Any]:
+    tags, occurrences = _totals(found)
+    return {
+        "schema": "tagflow.coverage/1",
+        "ontology": ontology.name,
+        "ontology_hash": ontology.hash,
+        "captions": {"all": found.captions, "untagged": found.untagged, "unread": found.unread},
+        "tags": tags,
+        "occurrences": occurrences,
+        "categories": [
+            {"name": name, "tags": found.tags[name], "occurrences": found.occurrences[name]}
+            for name in ontology.categories
+        ],
+        "unknown": [{"tag": tag, "occurrences": count} for tag, count in _by_count(found.unknown)],
+    }
+
+
+def _totals(found: Coverage) -> tuple[int, int]:
+    """Distinct tags and occurrences, the unknown ones among them."""
+    return found.tags.total() + len(found.unknown), found.occurrences.total() + found.unknown.total()
+
+
+def _by_count(unknown: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(unknown.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _tell(found: Coverage, ontology: Ontology, top: int) -> None:
+    tags, occurrences = _totals(found)
+    show.out(
+        f"{found.captions} captions, {tags:,} tags, {occurrences:,} occurrences; ontology {ontology.name}"
+    )
+    if found.untagged or found.unread:
+        show.out(f"not counted: {found.untagged} captions without tags, {found.unread} that cannot be read")
+    counts = [(name, found.tags[name], found.occurrences[name]) for name in ontology.categories]
+    counts.append(("unknown", len(found.unknown), found.unknown.total()))
+    width = max(len(name) for name, _, _ in counts)
+    show.out(f"{'category':<{width}}  {'tags':>7}  {'share':>6}  {'occurrences':>11}  {'share':>6}")
+    for name, one, many in counts:
+        shares = (f"{part / (whole or 1):6.1%}" for part, whole in ((one, tags), (many, occurrences)))
+        first, second = shares
+        show.out(f"{name:<{width}}  {one:>7,}  {first}  {many:>11,}  {second}")
+    _tell_unknown(_by_count(found.unknown), top)
+
+
+def _tell_unknown(unknown: list[tuple[str, int]], top: int) -> None:
+    if unknown and top:
+        show.out("unknown tags, most frequent first (`tagflow ontology suggest` proposes categories):")
+    for tag, count in unknown[:top]:
+        show.out(show.visible(f"{count:>7,}  {tag}"))
+    if len(unknown) > top:
+        show.out(f"         and {len(unknown) - top:,} more; --top N shows more, --json all")

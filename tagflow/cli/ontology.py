@@ -1,0 +1,164 @@
+"""`tagflow ontology`: which ontologies there are, what is in them, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+
+from tagflow.cli import show
+from tagflow.cli.lazy import LazyCommands
+from tagflow.cli.options import load_ontology, ontology_name, ontology_options, overlay_file
+from tagflow.config import Config, load_config
+from tagflow.errors import UsageProblem
+from tagflow.ontology import Fault, Ontology, built_in
+from tagflow.ontology.lint import lint as find_faults
+
+
+class OntologyCommands(LazyCommands):
+    """The commands on ontologies; what needs captions or encoders is imported when it is asked for."""
+
+    modules: ClassVar = {
+        "list": ("ontology", "list_ontologies", "List the ontologies there are, and their profiles."),
+        "show": ("ontology", "show_ontology", "Show an ontology: its categories in order, or one's rows."),
+        "lint": ("ontology", "lint", "Look for faults in an ontology or an overlay."),
+        "coverage": ("coverage", "coverage", "Count a folder's tags by category; name the unknown ones."),
+        "suggest": ("suggest", "suggest", "Propose categories for unknown tags; write those you accept."),
+    }
+
+
+@click.group(cls=OntologyCommands)
+def ontology() -> None:
+    """Look into ontologies, and make them know your tags."""
+
+
+_config_option = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Default: tagflow.toml."
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+
+
+@click.command("list")
+@_json_option
+@_config_option
+def list_ontologies(*, as_json: bool, config_file: Path | None) -> int:
+    """List the built-in ontologies and the one that tagflow.toml names."""
+    config = load_config(config_file, None)
+    chosen = ontology_name(config, {})
+    names = built_in()
+    if chosen.partition(":")[0] not in names:
+        names.append(chosen)
+    found = [_listed(Ontology.load(name), name, config) for name in names]
+    if as_json:
+        show.as_json({"schema": "tagflow.ontology.list/1", "ontologies": found})
+        return 0
+    for one in found:
+        mark = "*" if one["chosen"] else " "
+        show.out(f"{mark} {one['name']}: {len(one['categories'])} categories, {one['terms']:,} rows")
+        for profile in one["profiles"]:
+            show.out(f"    {one['name']}:{profile['name']}  {profile['description']}")
+    return 0
+
+
+def _listed(found: Ontology, name: str, config: Config) -> dict[str, Any]:
+    return {
+        "name": name,
+        "path": str(found.root),
+        "version": found.version,
+        "hash": found.hash,
+        "chosen": ontology_name(config, {}).partition(":")[0] == name or ontology_name(config, {}) == name,
+        "categories": list(found.categories),
+        "terms": sum(len(found.terms(category)) for category in found.categories),
+        "profiles": [{"name": one.name, "description": one.description} for one in found.profiles],
+    }
+
+
+@click.command("show")
+@click.argument("name", metavar="[NAME|PATH]", required=False)
+@click.option("--category", metavar="NAME", help="The rows of one category.")
+@ontology_options
+@_json_option
+@_config_option
+def show_ontology(
+    name: str | None, *, category: str | None, as_json: bool, config_file: Path | None, **given: Any
+) -> int:
+    """Show the categories of an ontology in their order, or every row of one category."""
+    found = load_ontology(load_config(config_file, None), _named(name, given))
+    if category is not None and category not in found.categories:
+        known = ", ".join(found.categories)
+        raise UsageProblem(f"{found.name} has no category {category!r}", f"name one of: {known}")
+    if as_json:
+        show.as_json(_shown(found, category))
+    elif category is not None:
+        for term in found.terms(category):
+            show.out(show.visible(term))
+    else:
+        _tell(found)
+    return 0
+
+
+def _named(name: str | None, given: dict[str, Any]) -> dict[str, Any]:
+    """An ontology can be named as an argument here, and by the option that every command has."""
+    if name and given["ontology_name"]:
+        raise UsageProblem("two ontologies were named", "name one, as an argument or with --ontology")
+    return {**given, "ontology_name": name or given["ontology_name"]}
+
+
+def _shown(found: Ontology, category: str | None) -> dict[str, Any]:
+    wanted = [one for one in found.descriptions if category in (None, one.name)]
+    return {
+        "schema": "tagflow.ontology/1",
+        "name": found.name,
+        "path": str(found.root),
+        "version": found.version,
+        "hash": found.hash,
+        "profiles": [{"name": one.name, "description": one.description} for one in found.profiles],
+        "categories": [
+            {
+                "name": one.name,
+                "title": one.title,
+                "description": one.description,
+                "terms": found.terms(one.name),
+            }
+            for one in wanted
+        ],
+    }
+
+
+def _tell(found: Ontology) -> None:
+    show.out(f"{found.name} {found.version}  {found.hash[:12]}  {found.root}")
+    width = max(len(name) for name in found.categories)
+    for place, one in enumerate(found.descriptions, 1):
+        rows = len(found.terms(one.name))
+        show.out(f"{place:>3}  {one.name:<{width}}  {rows:>5,}  {one.description}")
+    for profile in found.profiles:
+        show.out(f"     profile {profile.name}: {profile.description}")
+
+
+@click.command()
+@click.argument("names", metavar="[NAME|PATH]...", nargs=-1)
+@click.option("--overlay", type=click.Path(path_type=Path), metavar="FILE", help="Look at this overlay too.")
+@_json_option
+@_config_option
+def lint(names: tuple[str, ...], *, overlay: Path | None, as_json: bool, config_file: Path | None) -> int:
+    """Look for faults in ontologies: built-in ones (all of them by default) or folders; exit 1 if any."""
+    config = load_config(config_file, None)
+    beside = overlay_file(config, {"overlay": overlay})
+    # An overlay's rows are categories of one ontology, so it is read with the one that it is meant for.
+    wanted = names or ((ontology_name(config, {}),) if beside else tuple(built_in()))
+    faults = [fault for name in wanted for fault in find_faults(name, beside)]
+    if as_json:
+        show.as_json({"schema": "tagflow.ontology.lint/1", "faults": [_fault(one) for one in faults]})
+    else:
+        for one in faults:
+            show.out(show.visible(f"{one.file}:{one.line}: {one.code}: {one.what}"))
+        counts = Counter(one.code for one in faults)
+        summary = ", ".join(f"{code} {count}" for code, count in counts.most_common()) or "no fault"
+        show.out(f"{', '.join(wanted)}: {summary}")
+    return int(bool(faults))
+
+
+def _fault(one: Fault) -> dict[str, Any]:
+    return {"file": str(one.file), "line": one.line, "code": one.code, "what": one.what}

@@ -1,0 +1,149 @@
+"""`tagflow ontology list | show | lint | coverage`."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tagflow.ontology import BUILT_IN, Ontology, built_in
+
+
+@pytest.fixture
+def captions(tmp_path):
+    folder = tmp_path / "captions"
+    folder.mkdir()
+    (folder / "a.txt").write_text("sofa, zzqx, White_Walls", encoding="utf-8")
+    (folder / "b.txt").write_text("sofa, ZZQX, qqvz, white walls", encoding="utf-8")
+    (folder / "c.txt").write_text("A sentence about a room with a sofa. It is written as prose.")
+    (folder / "d.txt").write_bytes(b"caf\xe9, sofa")
+    return folder
+
+
+def test_list_names_the_built_in_ones_and_the_chosen_one(tagflow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = tagflow("ontology", "list")
+    assert result.code == 0
+    assert result.out.startswith("* architecture: 14 categories, ")
+    assert "  danbooru: " in result.out and "danbooru:quality-first" in result.out
+    (tmp_path / "tagflow.toml").write_text('ontology = "danbooru"')
+    found = tagflow("ontology", "list", "--json").json
+    assert [one["name"] for one in found["ontologies"]] == built_in()
+    assert [one["name"] for one in found["ontologies"] if one["chosen"]] == ["danbooru"]
+
+
+def test_list_includes_a_folder_of_ones_own(tagflow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(BUILT_IN / "architecture", tmp_path / "mine")
+    (tmp_path / "tagflow.toml").write_text('ontology = "mine"')
+    found = tagflow("ontology", "list", "--json").json["ontologies"]
+    assert [one["name"] for one in found if one["chosen"]] == [str(tmp_path / "mine")]
+
+
+def test_show_has_categories_in_order_and_the_hash(tagflow):
+    result = tagflow("ontology", "show")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert Ontology.load().hash[:12] in lines[0]
+    assert [line.split()[1] for line in lines[1:15]] == list(Ontology.load().categories)
+
+
+def test_show_the_rows_of_one_category(tagflow):
+    result = tagflow("ontology", "show", "architecture", "--category", "lighting")
+    assert {"chandelier", "natural light"} <= set(result.out.splitlines())
+    found = tagflow("ontology", "show", "--category", "lighting", "--json").json
+    assert [one["name"] for one in found["categories"]] == ["lighting"]
+    assert "chandelier" in found["categories"][0]["terms"]
+
+
+def test_show_a_profile_in_its_own_order(tagflow):
+    first = tagflow("ontology", "show", "danbooru:quality-first", "--json").json
+    last = tagflow("ontology", "show", "danbooru:quality-last", "--json").json
+    orders = [[one["name"] for one in found["categories"]] for found in (first, last)]
+    assert sorted(orders[0]) == sorted(orders[1]) and orders[0] != orders[1]
+    assert orders[0].index("quality") < orders[1].index("quality")
+    assert first["hash"] != last["hash"]
+
+
+@pytest.mark.parametrize(
+    "args", [("show", "--category", "nothing"), ("show", "danbooru", "--ontology", "architecture")]
+)
+def test_wrong_usage(tagflow, args):
+    result = tagflow("ontology", *args)
+    assert result.code == 2 and "cure" in result.err
+
+
+def test_no_such_ontology(tagflow):
+    for command in ("show", "lint"):
+        result = tagflow("ontology", command, "nowhere")
+        assert result.code == 3 and "architecture" in result.err
+
+
+def test_lint_is_silent_about_the_built_in_ones(tagflow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = tagflow("ontology", "lint")
+    assert (result.code, result.out) == (0, "architecture, danbooru: no fault\n")
+
+
+def test_lint_names_every_fault_with_its_line(tagflow, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(BUILT_IN / "architecture", mine)
+    (mine / "aliases.csv").write_text("alias,term\ngray,grey\ngrey,gray\n")
+    (mine / "lexicon" / "meta.csv").write_text("term,role\nsofa,\nphotograph,\n")
+    result = tagflow("ontology", "lint", str(mine))
+    assert result.code == 1
+    assert f"{mine / 'aliases.csv'}:2: alias-loop: " in result.out
+    assert f"{mine / 'lexicon' / 'meta.csv'}:3: row-unsorted: " in result.out
+    found = tagflow("ontology", "lint", str(mine), "--json").json["faults"]
+    assert {"alias-loop", "row-unsorted", "tag-in-two-categories"} <= {one["code"] for one in found}
+    assert all(one["line"] >= 1 and one["file"].startswith(str(mine)) for one in found)
+
+
+def test_coverage_counts_tags_and_occurrences(tagflow, captions):
+    found = tagflow("ontology", "coverage", str(captions), "--json").json
+    assert found["captions"] == {"all": 4, "untagged": 1, "unread": 1}
+    assert (found["tags"], found["occurrences"]) == (4, 7)
+    assert found["unknown"] == [{"tag": "zzqx", "occurrences": 2}, {"tag": "qqvz", "occurrences": 1}]
+    by_name = {one["name"]: (one["tags"], one["occurrences"]) for one in found["categories"]}
+    assert (by_name["furniture"], by_name["colors"], by_name["general"]) == ((1, 2), (1, 2), (0, 0))
+    assert found["ontology_hash"] == Ontology.load().hash
+
+
+def test_coverage_for_people(tagflow, captions):
+    result = tagflow("ontology", "coverage", str(captions), "--top", "1")
+    assert result.code == 0
+    assert "      2  zzqx" in result.out.splitlines()
+    assert "qqvz" not in result.out and "and 1 more" in result.out
+    assert "not counted: 1 captions without tags, 1 that cannot be read" in result.out
+
+
+def test_coverage_of_a_folder_that_is_not_there(tagflow, tmp_path):
+    result = tagflow("ontology", "coverage", str(tmp_path / "gone"))
+    assert result.code in (2, 3) and "gone" in result.err
+
+
+@pytest.mark.parametrize("name", ["architecture", "danbooru", "danbooru:quality-first"])
+def test_the_audit_has_the_hash_that_show_prints(tagflow, captions, name):
+    (captions / "d.txt").unlink()
+    assert tagflow("reorder", str(captions), "--ontology", name).code == 0
+    audit = tagflow("audit", str(captions), "--json").json
+    shown = tagflow("ontology", "show", name, "--json").json
+    assert (audit["ontology"], audit["ontology_hash"]) == (name, shown["hash"])
+
+
+def test_the_hashes_of_the_two_ontologies_differ(tagflow):
+    names = ("architecture", "danbooru", "danbooru:quality-first")
+    hashes = {tagflow("ontology", "show", name, "--json").json["hash"] for name in names}
+    assert len(hashes) == 3
+
+
+def test_the_overlay_is_in_the_audit(tagflow, captions, tmp_path):
+    (captions / "d.txt").unlink()
+    overlay = tmp_path / "my.csv"
+    overlay.write_text("tag,category\nzzqx,lighting\n")
+    assert tagflow("reorder", str(captions), "--overlay", str(overlay)).code == 0
+    audit = tagflow("audit", str(captions), "--json").json
+    assert audit["options"]["overlay"] == str(overlay)
+    assert audit["ontology_hash"] == Ontology.load("architecture", overlay).hash
+    unknown = {row["path"]: row["details"] for row in audit["captions"] if "tag-unknown" in row["findings"]}
+    assert unknown == {"b.txt": ["qqvz"]}
