@@ -24,8 +24,8 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def examples() -> Iterator[tuple[str, list[str]]]:
-    for block in blocks(README, "console"):
+def examples(page: str) -> Iterator[tuple[str, list[str]]]:
+    for block in blocks(page, "console"):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, *lines = part.splitlines()
             yield command, lines
@@ -35,13 +35,23 @@ def pattern(line: str) -> str:
     return ".*".join(map(re.escape, line.split("...")))
 
 
-def test_every_console_example_prints_what_the_readme_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def write_files(page: str, folder: Path) -> None:
+    """Make the files that a page shows: a path in backquotes at the start of a line, then a block of its text."""
+    for name, text in re.findall(r"^`([\w./-]+\.\w+)`[^\n]*\n\n```\w+\n(.*?)```", page, re.DOTALL | re.MULTILINE):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "least"), [("README.md", 9), ("docs/ontology.md", 8)])
+def test_every_console_example_prints_what_the_page_says(
+    name: str, least: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
     shutil.copytree(ROOT / "data_samples" / "cluster_4", tmp_path / "cluster_4")
+    write_files(page, tmp_path)
     monkeypatch.chdir(tmp_path)
-    found = list(examples())
-    assert len(found) >= 7
+    found = list(examples(page))
+    assert len(found) >= least
     for command, lines in found:
         program, *args = shlex.split(command)
         assert program == "tagflow"

@@ -1,10 +1,12 @@
 """SDXL's two text encoders, te1 and te2: from a checkpoint to the vectors of token windows.
 
-This package is the only home of torch, which is imported when :func:`load_encoders` is called and
-not before, so that commands which need no encoder start at once.
+Beside them stand the embedders, te1 alone or a sentence-transformers model, which turn single tags into
+vectors. This package is the only home of torch, which is imported when :func:`load_encoders` or
+:func:`load_embedder` is called and not before, so that commands which need no encoder start at once.
 """
 
+from tagflow.encoders.embedder import TextEmbedder, load_embedder
 from tagflow.encoders.load import load_encoders
 from tagflow.encoders.pair import EncoderPair, TextEncoder, Vectors
 
-__all__ = ["EncoderPair", "TextEncoder", "Vectors", "load_encoders"]
+__all__ = ["EncoderPair", "TextEmbedder", "TextEncoder", "Vectors", "load_embedder", "load_encoders"]

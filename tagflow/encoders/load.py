@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tagflow.encoders.checkpoint import Plan
 from tagflow.encoders.locate import Located, locate
 from tagflow.encoders.pair import EncoderPair, TextEncoder, is_memory
 from tagflow.errors import EncoderError, UsageProblem
@@ -32,25 +34,27 @@ def load_encoders(spec: str, device: str = "auto", dtype: str = "auto") -> Encod
     Raises UsageProblem if device or dtype is no such word, and EncoderError if the files are
     missing, damaged or not SDXL's, or torch or the device is not there.
     """
-    _check_words(device, dtype)
+    check_words(device, dtype)
     located = None if spec == STAND_IN else locate(spec)
-    _check_installed()
+    check_installed()
     from tagflow.encoders.weights import DTYPES
 
-    place, word = _device(device), "fp32" if dtype == "auto" else dtype
+    place, word = find_device(device), "fp32" if dtype == "auto" else dtype
     if located is None:
         return _stand_in(DTYPES[word], place, word)
     return _loaded(spec, located, DTYPES[word], place, word)
 
 
-def _check_words(device: str, dtype: str) -> None:
+def check_words(device: str, dtype: str = "auto") -> None:
+    """Raise UsageProblem if device or dtype is no such word."""
     if not DEVICE_WORDS.fullmatch(device):
         raise UsageProblem(f"there is no device {device!r}", "use auto, cpu, cuda or cuda:0, cuda:1, ...")
     if dtype not in DTYPE_WORDS:
         raise UsageProblem(f"there is no dtype {dtype!r}", f"use one of {', '.join(DTYPE_WORDS)}")
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Import torch and safetensors. Raises EncoderError if one of them is not to be had."""
     try:
         import safetensors  # noqa: F401 - asked for here, used in weights.py
         import torch  # noqa: F401
@@ -59,7 +63,8 @@ def _check_installed() -> None:
         raise EncoderError(f"the text encoders need torch and safetensors: {error}", cure) from error
 
 
-def _device(word: str) -> torch.device:
+def find_device(word: str) -> torch.device:
+    """Return the device that a word means. Raises EncoderError if torch does not see it."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -73,19 +78,29 @@ def _device(word: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def _loaded(spec: str, located: Located, dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
+def read_towers(
+    spec: str, plans: Sequence[Plan], dtype: torch.dtype, device: torch.device
+) -> tuple[list[TextEncoder], str]:
+    """Return the encoders of `plans`, and the fingerprint of their tensors and no others.
+
+    Raises EncoderError if a tensor cannot be read or is damaged, or the memory does not suffice.
+    """
     from tagflow.encoders.weights import Reader
 
     reader = Reader(dtype, device)
     try:
-        te1, te2 = (TextEncoder(plan.name, reader.tower(plan)) for plan in (located.te1, located.te2))
+        encoders = [TextEncoder(plan.name, reader.tower(plan)) for plan in plans]
     except (RuntimeError, MemoryError) as error:
         if not is_memory(error):
             raise
         raise EncoderError(
             f"{spec}: not enough memory on {device}", "use dtype bf16 or device cpu"
         ) from error
-    found = reader.fingerprint()
+    return encoders, reader.fingerprint()
+
+
+def _loaded(spec: str, located: Located, dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
+    (te1, te2), found = read_towers(spec, (located.te1, located.te2), dtype, device)
     return EncoderPair(te1, te2, found, spec, True, word, str(device), located.tokenizer_folder)
 
 

@@ -193,6 +193,9 @@ def _aliases(folder: Folder) -> dict[str, str]:
     for line, (alias, term) in folder.rows("aliases.csv", ["alias", "term"]):
         if alias in aliases:
             folder.fault("aliases.csv", line, "row-twice", f"{alias!r} stands twice (line {lines[alias]})")
+        for word in (alias, term):
+            if not word or word != " ".join(word.lower().split()):
+                folder.fault("aliases.csv", line, "not-plain", f"{word!r} is empty or not in plain lower case")
         aliases[alias], lines[alias] = term, line
     for alias, term in aliases.items():
         if term in aliases:

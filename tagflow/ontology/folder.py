@@ -65,7 +65,10 @@ class Folder:
 
     def rows(self, name: str, header: list[str]) -> Iterator[tuple[int, list[str]]]:
         """Yield (line, cells) of a CSV file whose first line is `header`."""
+        before = len(self.faults)
         lines = enumerate(self.text(name).split("\n"), 1)
+        if len(self.faults) > before:  # of a file that cannot be read nothing more is to be said
+            return
         first = next(lines, (1, ""))[1]
         if [cell.strip() for cell in cells(first)] != header:
             self.fault(name, 1, "bad-header", f"the first line is {first!r}, not {','.join(header)!r}")
@@ -79,8 +82,18 @@ class Folder:
 
     def line(self, name: str, needle: str) -> int:
         """Return the line on which `needle` first stands, for files whose reader keeps no lines."""
-        lines = self.text(name).splitlines()
+        lines = self.text(name).split("\n")
         return next((at for at, line in enumerate(lines, 1) if needle in line), 1)
+
+    def key_line(self, name: str, table: str, key: str) -> int:
+        """Return the line of `key` in the `[table]` of a TOML file."""
+        here = ""
+        for at, line in self._toml_lines(name):
+            if header := re.match(r"\s*\[+\s*([\w-]+)", line):
+                here = header[1]
+            elif here == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+                return at
+        return 1
 
     def term_line(self, name: str, term: str) -> int:
         """Return the line of the row of a CSV file whose first cell is `term`."""
@@ -91,7 +104,7 @@ class Folder:
         """Return the line of the `index`-th `[[table]]` of a TOML file, or of `key` in it."""
         headers = 0
         found = 1
-        for at, line in enumerate(self.text(name).splitlines(), 1):
+        for at, line in self._toml_lines(name):
             if re.match(r"\s*\[", line):
                 if headers > index:
                     break
@@ -100,6 +113,13 @@ class Folder:
             elif headers > index and key and re.match(rf"\s*{key}\s*=", line):
                 return at
         return found
+
+    def _toml_lines(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield the lines of a TOML file, what stands in strings of several lines left out."""
+        text = re.sub(
+            r'"{3}[^\0]*?"{3}|\'{3}[^\0]*?\'{3}', lambda found: "\n" * found[0].count("\n"), self.text(name)
+        )
+        yield from enumerate(text.split("\n"), 1)
 
     def hash(self) -> str:
         """Return the SHA-256 over names and bytes of all data files, the same on every system."""

@@ -58,6 +58,9 @@ def compile_shape(shape: str, codes: Mapping[str, str]) -> re.Pattern[str]:
     if strange := re.search(r"[^a-z_ ()\[\]|*+?]", shape):
         raise re.error(f"{strange[0]!r} has no meaning in a shape")
 
+    if doubled := re.search(r"[*+?] *\+|[*+?] +\?", shape):
+        raise re.error(f"{doubled[0]!r}: one sign after a name or bracket is enough")
+
     def one(name: re.Match[str]) -> str:
         return "." if name[0] == "any" else f"\1{codes[name[0]]}\2"
 
@@ -80,7 +83,7 @@ class Grammar:
     ) -> None:
         self.lexicon = lexicon
         self.rules = rules
-        self._codes = codes
+        self.codes = codes
         self._texts = texts
         self._words = words
         self._looks = looks
@@ -142,7 +145,7 @@ class Grammar:
 
     def judge(self, chunks: Sequence[Chunk]) -> Answer | None:
         """Return what the first fitting rule says of `chunks`."""
-        shape = "".join(self._codes[chunk.label] for chunk in chunks)
+        shape = "".join(self.codes[chunk.label] for chunk in chunks)
         for rule in self.rules:
             match = rule.pattern.fullmatch(shape)
             if match and (answer := self._answer(rule, match, chunks)):

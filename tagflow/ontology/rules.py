@@ -74,7 +74,7 @@ def _check_top(folder: Folder, rules: Mapping[str, Any]) -> None:
         for key, value in _table(rules, table).items():
             if not isinstance(value, str):
                 what = f"{table}.{key} must be one string of words"
-                folder.fault(NAME, folder.line(NAME, key), "wrong-type", what)
+                folder.fault(NAME, folder.key_line(NAME, table, key), "wrong-type", what)
 
 
 def _words(folder: Folder, rules: Mapping[str, Any]) -> dict[str, str]:
@@ -83,7 +83,7 @@ def _words(folder: Folder, rules: Mapping[str, Any]) -> dict[str, str]:
         for word in str(listed).split():
             if found.setdefault(word, label) != label:
                 what = f"the word {word!r} is in the lists {found[word]!r} and {label!r}"
-                folder.fault(NAME, folder.line(NAME, f"{label} ="), "word-in-two-lists", what)
+                folder.fault(NAME, folder.key_line(NAME, "words", label), "word-in-two-lists", what)
     return found
 
 
@@ -125,13 +125,15 @@ def _codes(folder: Folder, rules: Mapping[str, Any], labels: set[str]) -> dict[s
     """Return what each name in a shape stands for: a label for a character, a group for its members' ones."""
     codes = {label: chr(0x4E00 + at) for at, label in enumerate(sorted(labels))}
     for group, members in _table(rules, "groups").items():
-        line = folder.line(NAME, f"{group} =")
+        line = folder.key_line(NAME, "groups", group)
         if group in codes or group == "any":
             folder.fault(NAME, line, "group-is-label", f"the group {group!r} has the name of a label")
         for member in str(members).split():
             if member not in codes:
                 what = f"the group {group!r} names {member!r}, which is no label or group above it"
                 folder.fault(NAME, line, "no-label", what)
+        if not str(members).split():
+            folder.fault(NAME, line, "group-empty", f"the group {group!r} names nothing")
         codes[group] = "".join(codes.get(member, "") for member in str(members).split())
     return codes
 

@@ -49,6 +49,11 @@ def _unwrap(text: str) -> str:
     return re.sub(r":\s*\d*\.?\d+$", "", inner).strip() if inner else text
 
 
+def is_sign(term: str) -> bool:
+    """Say whether a term is signs rather than words, such as `^_^`: no two letters stand side by side."""
+    return not re.search(r"[^\W\d_]{2}", term)
+
+
 def cut_words(text: str) -> list[str]:
     """Cut a phrase at blanks, hyphens and slashes; a bracket is a word, a possessive s is none."""
     return re.sub(r"([()])", r" \1 ", re.sub(r"[-–/&+,;!?\"”“]|'s?(?= |$)|(?<=\b\w)\.", " ", text)).split()
@@ -89,7 +94,7 @@ class Lexicon:
         self._irregular = irregular
 
         # A smiley loses its eyes when a tag is stripped of its punctuation; such rows are met as they stand.
-        signs = [entry for entry in entries if not re.search(r"[^\W\d_]{2}", entry.term)]
+        signs = [entry for entry in entries if is_sign(entry.term)]
         self._signs = {entry.term.replace("\\", "").replace("_", " "): entry for entry in signs}
 
     def sign(self, tag: str) -> Entry | None:
