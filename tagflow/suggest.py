@@ -18,10 +18,9 @@ from tagflow.encoders.embedder import Floats, unit
 from tagflow.ontology import LONGEST_TAG, Ontology
 from tagflow.ontology.words import normalise
 
-# With a tenth of the rows hidden and letter n-grams for vectors (trained encoders were not to be had), the
-# accuracy rose up to 5 neighbours and was level from there to 16, in both ontologies that tagflow ships; with
-# fewer the shares of the vote are too coarse to tell a good proposal from a bad one. `benchmarks/suggest.py`
-# has `--neighbours` to see how it is with an encoder.
+# With a tenth of the rows hidden and the stand-in's vectors, for want of trained ones, accuracy rises up to 8
+# neighbours and is level from there to 16, in both ontologies that tagflow ships, while ever fewer proposals
+# reach a confidence of 0.5. `benchmarks/suggest.py` tells how it is with your encoder.
 NEIGHBOURS = 8
 AT_ONCE = 256  # tags compared at once: with 16,000 terms their similarities take 16 MB
 DIGITS = 5  # of a similarity; what is equal but for the order of a sum must not be decided by it
@@ -57,13 +56,13 @@ def plain_tags(unknown: Mapping[str, int]) -> Counter[str]:
     """Return the occurrences of unknown tags, written as a row of an overlay is.
 
     A group such as `(zkv, qqv:1.2)` becomes its members. Left out is what no row could make known: a text
-    longer than any tag, and signs of which nothing is left.
+    longer than any tag, and scraps such as `2')` that would be read once more when the row is.
     """
     found: Counter[str] = Counter()
     for tag, count in unknown.items():
         # A set, for a group that names a member twice is one occurrence of it.
         plain = {normalise(member) for member in members(tag) if len(member) <= LONGEST_TAG}
-        found.update(dict.fromkeys(plain - {""}, count))
+        found.update({one: count for one in plain if one and normalise(one) == one})
     return found
 
 

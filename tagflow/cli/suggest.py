@@ -116,7 +116,10 @@ def _proposed(
         embed = partial(embedder, progress=progress.progress("encoding"))
         suggestions = propose(unknown.tags, known_terms(ontology), embed, fallback)
     if not embedder.trained:
-        show.note("the stand-in is untrained: its proposals are chance and say nothing about the tags")
+        show.note(
+            "the stand-in is untrained: it sees which tags share tokens, nothing of what they mean, and its "
+            "proposals say nothing; name trained encoders with --encoders"
+        )
     return embedder, suggestions
 
 
