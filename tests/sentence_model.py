@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def make_sentence_model(folder: Path) -> Path:
-    """Write a BERT of two layers that knows single letters, mean-pooled to 32 numbers, and return its folder."""
+    """Write a BERT of two layers that knows single letters, mean-pooled to 32 numbers; return its folder."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tagflow.ontology import Ontology
@@ -17,7 +15,7 @@ def captions(folder):
     return folder({
         "a.txt": "sofa, zzqx, White_Walls, (Qqv_Lamp, sofa:1.2)",
         "b.txt": "sofa, ZZQX, zzqv kkv, (vvxq, wwqz:1.1)",
-        "c.txt": "zzqx, =_=",
+        "c.txt": "zzqx, Vx=qz",
     })  # fmt: skip
 
 
@@ -37,7 +35,7 @@ def test_the_table_has_the_most_frequent_first_and_nothing_is_written(suggest, c
     assert result.code == 0
     head, *lines = result.out.splitlines()
     assert head.split() == ["tag", "occurrences", "category", "confidence", "nearest"]
-    assert [line.split("  ")[0].strip() for line in lines] == ["zzqx", "=_=", "vvxq", "wwqz", "zzqv kkv"]
+    assert [line.split("  ")[0].strip() for line in lines] == ["zzqx", "vvxq", "vx=qz", "wwqz", "zzqv kkv"]
     assert lines[0].split()[1] == "3" and lines[0].count("(") == 3
     assert "untrained" in result.err and "--accept" in result.err
     assert tree(tmp_path) == before
@@ -97,24 +95,24 @@ def test_no_unknown_tags_need_no_encoder(tagflow, folder):
 
 def test_pairs_need_no_encoder_and_explain_sees_them(suggest, tagflow, captions, texts, tmp_path):
     before, overlay = texts(captions), tmp_path / "my.csv"
-    result = suggest("--accept", "ZZQX=lighting", "--accept", "=_==meta", "--json")
+    result = suggest("--accept", "ZZQX=lighting", "--accept", "vx=qz=meta", "--json")
     assert result.code == 0
-    rows = [{"tag": "zzqx", "category": "lighting"}, {"tag": "=_=", "category": "meta"}]
+    rows = [{"tag": "zzqx", "category": "lighting"}, {"tag": "vx=qz", "category": "meta"}]
     assert result.json["accepted"] == rows and result.json["encoders"] is None
     assert "written to" in result.err and "zzqx,lighting" in result.err
-    assert overlay.read_text() == "tag,category\n=_=,meta\nzzqx,lighting\n"
+    assert overlay.read_text() == "tag,category\nvx=qz,meta\nzzqx,lighting\n"
     assert tagflow("explain", "two Zzqx", "--overlay", overlay).out.startswith("two Zzqx: lighting")
     ontology = Ontology.load("architecture", overlay)
-    assert ontology.classify("zzqx").path == ontology.classify("=_=").path == ("overlay",)
+    assert ontology.classify("zzqx").path == ontology.classify("vx=qz").path == ("overlay",)
     assert texts(captions) == before
-    assert sorted(os.listdir(tmp_path)) == ["data", "my.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "my.csv"]
 
 
 def test_a_tag_by_itself_takes_the_proposed_category(suggest, tmp_path):
     proposed = {one["tag"]: one["category"] for one in suggest(*STAND_IN, "--json").json["suggestions"]}
-    result = suggest(*STAND_IN, "--accept", "zzqv_kkv", "--accept", "=_=")
+    result = suggest(*STAND_IN, "--accept", "zzqv_kkv", "--accept", "vx=qz")
     assert result.code == 0
-    rows = sorted(f"{tag},{proposed[tag]}" for tag in ("zzqv kkv", "=_="))
+    rows = sorted(f"{tag},{proposed[tag]}" for tag in ("zzqv kkv", "vx=qz"))
     assert (tmp_path / "my.csv").read_text().splitlines() == ["tag,category", *rows]
 
 
@@ -162,7 +160,7 @@ def test_a_link_stays_a_link_and_a_mode_a_mode(suggest, tmp_path):
     [
         (("--accept", "zzqx=nowhere"), "no category 'nowhere'"),
         (("--accept", "absent=style"), "'absent' does not occur"),
-        (("--accept", "absent"), "its unknown tags are: zzqx, =_="),
+        (("--accept", "absent"), "its unknown tags are: zzqx, vvxq, vx=qz"),
         (("--accept", "sofa=style"), "it is in furniture"),
         (("--accept", "zzqx=style", "--accept", "zzqx=meta"), "accepted twice"),
         (("--accept-above", "2"), "not in the range"),
@@ -240,4 +238,4 @@ def test_an_overlay_that_cannot_be_written(suggest, tmp_path, monkeypatch):
     result = suggest("--accept", "zzqx=lighting")
     assert result.code == 3 and "my.csv" in result.err
     assert (tmp_path / "my.csv").read_text() == "tag,category\n"
-    assert sorted(os.listdir(tmp_path)) == ["data", "my.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "my.csv"]

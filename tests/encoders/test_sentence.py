@@ -1,4 +1,4 @@
-"""A sentence-transformers folder: the library's own vectors, nothing from the network, no code of a folder's."""
+"""A sentence-transformers folder: the library's own vectors, and no code of the folder's."""
 
 from __future__ import annotations
 

@@ -70,7 +70,8 @@ RULES = """
 14 architectural: fence; railings; awning
 15 quality: realistic; photorealistic; hyper realistic
 15 meta: in style of 3d render; octane render; unreal engine 5; photograph of a living room
-15 meta: photo of a cat; photo 8k
+2 general: photo of a cat; portrait of a woman
+15 meta: photo 8k; fashion photograph
 """
 EXAMPLES = [
     (tag.strip(), line.split()[1].rstrip(":"))
