@@ -37,7 +37,9 @@ def pattern(line: str) -> str:
 
 def write_files(page: str, folder: Path) -> None:
     """Make the files that a page shows: a path in backquotes at the start of a line, then a block of its text."""
-    for name, text in re.findall(r"^`([\w./-]+\.\w+)`[^\n]*\n\n```\w+\n(.*?)```", page, re.DOTALL | re.MULTILINE):
+    for name, text in re.findall(
+        r"^`([\w./-]+\.\w+)`[^\n]*\n\n```\w+\n(.*?)```", page, re.DOTALL | re.MULTILINE
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
 

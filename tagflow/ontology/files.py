@@ -126,6 +126,9 @@ def _categories(folder: Folder, about: Mapping[str, Any]) -> list[Category]:
     for key in ("name", "fallback", "category"):
         if not about.get(key):
             folder.fault(ABOUT, 1, "key-missing", f"{key} is missing")
+    if about.get("name") and not re.fullmatch(r"[A-Za-z][\w-]*", str(about["name"])):
+        what = "the name of an ontology is letters, digits, hyphens and underscores"
+        folder.fault(ABOUT, folder.line(ABOUT, "name"), "bad-name", what)
     for key in sorted(about.keys() - {"name", "version", "fallback", "category", "profile"}):
         folder.fault(ABOUT, folder.line(ABOUT, key), "unknown-key", f"{key!r} is not known here")
     found: list[Category] = []
@@ -195,7 +198,8 @@ def _aliases(folder: Folder) -> dict[str, str]:
             folder.fault("aliases.csv", line, "row-twice", f"{alias!r} stands twice (line {lines[alias]})")
         for word in (alias, term):
             if not word or word != " ".join(word.lower().split()):
-                folder.fault("aliases.csv", line, "not-plain", f"{word!r} is empty or not in plain lower case")
+                what = f"{word!r} is empty or not in plain lower case"
+                folder.fault("aliases.csv", line, "not-plain", what)
         aliases[alias], lines[alias] = term, line
     for alias, term in aliases.items():
         if term in aliases:

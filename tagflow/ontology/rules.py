@@ -148,13 +148,13 @@ def _pattern(folder: Folder, table: str, row: Row) -> re.Pattern[str]:
 
 
 def _shape(folder: Folder, row: Row, codes: Mapping[str, str]) -> re.Pattern[str]:
-    line = folder.row_line(NAME, "rule", row[0], "shape")
     try:
         return compile_shape(row[1]["shape"], codes)
     except KeyError as error:
-        folder.fault(NAME, line, "no-label", f"shape: {error} is no label or group")
+        code, what = "no-label", f"shape: {error} is no label or group"
     except (re.error, OverflowError, RecursionError) as error:
-        folder.fault(NAME, line, "bad-pattern", f"shape: {error}")
+        code, what = "bad-pattern", f"shape: {error}"
+    folder.fault(NAME, folder.row_line(NAME, "rule", row[0], "shape"), code, what)
     return re.compile("(?!)")
 
 

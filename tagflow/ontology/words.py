@@ -51,7 +51,7 @@ def _unwrap(text: str) -> str:
 
 def is_sign(term: str) -> bool:
     """Say whether a term is signs rather than words, such as `^_^`: no two letters stand side by side."""
-    return not re.search(r"[^\W\d_]{2}", term)
+    return len(term) < 8 and not re.search(r"[^\W\d_]{2}", term)
 
 
 def cut_words(text: str) -> list[str]:
