@@ -36,9 +36,9 @@ def pattern(line: str) -> str:
 
 
 def write_files(page: str, folder: Path) -> None:
-    """Make the files that a page shows: a path in backquotes at the start of a line, then a block of its text."""
+    """Make the files that a page shows: a path in backquotes at the start of a line, then a block."""
     for name, text in re.findall(
-        r"^`([\w./-]+\.\w+)`[^\n]*\n\n```\w+\n(.*?)```", page, re.DOTALL | re.MULTILINE
+        r"^`([\w./-]+\.\w+)`(?::|,[^\n]*)\n\n```\w+\n(.*?)```", page, re.DOTALL | re.MULTILINE
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
@@ -49,12 +49,18 @@ def test_every_console_example_prints_what_the_page_says(
     name: str, least: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
-    shutil.copytree(ROOT / "data_samples" / "cluster_4", tmp_path / "cluster_4")
-    write_files(page, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    found = list(examples(page))
-    assert len(found) >= least
-    for command, lines in found:
+    assert len(list(examples(page))) >= least
+    for number, section in enumerate(re.split(r"^(?=## )", page, flags=re.MULTILINE)):
+        folder = tmp_path / str(number)
+        shutil.copytree(ROOT / "data_samples" / "cluster_4", folder / "cluster_4")
+        write_files(section, folder)
+        monkeypatch.chdir(folder)
+        check_examples(section, capsys)
+
+
+def check_examples(section: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the commands of a section, in their order and in one folder."""
+    for command, lines in examples(section):
         program, *args = shlex.split(command)
         assert program == "tagflow"
         assert run(args) == 0, command

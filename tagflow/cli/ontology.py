@@ -145,8 +145,8 @@ def _tell(found: Ontology) -> None:
 def lint(names: tuple[str, ...], *, overlay: Path | None, as_json: bool, config_file: Path | None) -> int:
     """Look for faults in ontologies: built-in ones (all of them by default) or folders; exit 1 if any."""
     config = load_config(config_file, None)
-    beside = overlay_file(config, {"overlay": overlay})
-    # An overlay's rows are categories of one ontology, so it is read with the one that it is meant for.
+    # The overlay that tagflow.toml names goes with the ontology that it names.
+    beside = overlay_file(config, {"overlay": overlay}) if overlay or not names else None
     wanted = names or ((ontology_name(config, {}),) if beside else tuple(built_in()))
     faults = [fault for name in wanted for fault in find_faults(name, beside)]
     if as_json:

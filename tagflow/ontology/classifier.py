@@ -104,7 +104,7 @@ class Ontology:
     def explain(self, tag: str) -> Explanation:
         """Return the verdict on `tag` with the words and steps that led to it."""
         verdict = self.classify(tag)
-        if not verdict.known or verdict.path[0].startswith(("overlay", "seed", "lexicon")):
+        if not verdict.known or _is_row(verdict):
             return Explanation(verdict, (), verdict.path)
         words, steps = self._definition.grammar.explain(normalise(tag))
         return Explanation(verdict, tuple(words), (*steps, *verdict.path))
@@ -119,8 +119,10 @@ class Ontology:
     def has_strange_word(self, tag: str) -> bool:
         """Say whether a word of `tag` is in no lexicon, as in a trigger such as `zkv house`.
 
-        Such a tag has a category all the same, by its other words.
+        Such a tag has a category all the same, by its other words. A tag that is a row has no strange word.
         """
+        if _is_row(self.classify(tag)):
+            return False
         return self._definition.grammar.has_strange_word(normalise(tag[:LONGEST_TAG]))
 
     def rank(self, category: str) -> int:
@@ -148,6 +150,11 @@ class Ontology:
                 if category := rows.get(" ".join([*head, form])):
                     return category, " inflection"
         return None
+
+
+def _is_row(verdict: Verdict) -> bool:
+    """Say whether the whole tag is a row, or the plural or singular of one."""
+    return verdict.path[0].startswith(("overlay", "seed", "lexicon"))
 
 
 def built_in() -> list[str]:

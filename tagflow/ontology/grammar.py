@@ -97,7 +97,8 @@ class Grammar:
             if match := rule.pattern.search(text):
                 if rule.category:
                     return rule.category, (rule.name,)
-                return _after(rule, self.read(match["part"]))
+                if answer := _after(rule, self.read(match["part"])):
+                    return answer
         return self.judge(self.cut(words))
 
     def explain(self, text: str) -> tuple[list[Chunk], list[str]]:

@@ -13,19 +13,24 @@ series: touhou; genshin impact; original
 artist: by wlop; wlop; artist:greg rutkowski
 rating: rating:general; nsfw; sensitive; explicit
 quality: masterpiece; best quality; absurdres; highres; score_9; very aesthetic; worst quality; newest; lowres
-appearance: long hair; blue eyes; cat ears; large breasts; twintails; green hair; red eyes; ponytail; ahoge; fox tail
+appearance: long hair; blue eyes; cat ears; large breasts; twintails
+appearance: green hair; red eyes; ponytail; ahoge; fox tail
 appearance: dark skin; horns; very long hair; hair between eyes; multicolored hair; heterochromia; animal ears
 attire: school uniform; thighhighs; white shirt; red bikini; hair ribbon; glasses; pleated skirt; black gloves
 attire: frilled dress; hat; earrings; detached sleeves; off shoulder; barefoot; floral print; no bra
 expression: smile; blush; open mouth; closed eyes; :d; ^_^; ;); >:(; crying; tears; tongue out; embarrassed
-action: sitting; holding sword; looking at viewer; hand on own hip; arms up; standing; hug; kiss; spread legs; v
+action: sitting; holding sword; looking at viewer; hand on own hip; arms up
+action: standing; hug; kiss; spread legs; v
 action: looking back; lying; on back; holding book; crossed arms; pointing; walking
 objects: cat; cup; sword; guitar; umbrella; flower; book; cake; car; food
-setting: indoors; outdoors; beach; night; cloudy sky; classroom; simple background; white background; tree; snow
+setting: indoors; outdoors; beach; night; cloudy sky
+setting: classroom; simple background; white background; tree; snow
 lighting: sunlight; backlighting; lens flare; monochrome; greyscale
-composition: from above; upper body; cowboy shot; full body; dutch angle; close-up; pov; border; male focus; portrait
+composition: from above; upper body; cowboy shot; full body; dutch angle
+composition: close-up; pov; border; male focus; portrait
 style: chibi; traditional media; sketch; realistic; watercolor (medium); retro artstyle
-meta: signature; watermark; artist name; speech bubble; english text; commentary request; dated; twitter username
+meta: signature; watermark; artist name; speech bubble
+meta: english text; commentary request; dated; twitter username
 """
 EXAMPLES = [
     (tag.strip(), line.split(":", 1)[0])
