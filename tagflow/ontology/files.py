@@ -72,6 +72,8 @@ def read_folder(folder: Folder, profile: str = "", overlay: Path | None = None) 
     terms |= {t: Entry(t, c) for t, c in seeds.items() if t not in terms and " " not in t}
     terms |= {t: Entry(t, c) for t, c in own.items() if t not in terms or terms[t].category != c}
     lexicon = Lexicon([*terms.values()], aliases, irregular)
+    # A role that an overlay takes from its last row is still one that the rules may speak of.
+    labels = {entry.label for entry in (*entries, *terms.values())}
     profiles = _profiles(folder, about, names)
     order = next((one.order for one in profiles if profile in ("", one.name)), tuple(names))
     return Definition(
@@ -87,7 +89,7 @@ def read_folder(folder: Folder, profile: str = "", overlay: Path | None = None) 
         seeds=seeds,
         irregular=irregular,
         entries=tuple(entries),
-        grammar=read_grammar(folder, rules, lexicon, names, {entry.label for entry in terms.values()}),
+        grammar=read_grammar(folder, rules, lexicon, names, labels),
     )
 
 

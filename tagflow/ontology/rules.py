@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -140,8 +141,9 @@ def _codes(folder: Folder, rules: Mapping[str, Any], labels: set[str]) -> dict[s
 
 def _pattern(folder: Folder, table: str, row: Row) -> re.Pattern[str]:
     try:
-        return re.compile(row[1]["pattern"])
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings(action="error"):  # what Python only warns of will mean another thing
+            return re.compile(row[1]["pattern"])
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         line = folder.row_line(NAME, table, row[0], "pattern")
         folder.fault(NAME, line, "bad-pattern", f"pattern: {error}")
         return re.compile("(?!)")
