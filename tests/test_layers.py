@@ -17,7 +17,7 @@ LAYERS = (
     "clean groups",
     "sources",
     "audit encoders engines",
-    "stages trigger",
+    "stages trigger models",
     "originals",
     "extract",
     "pipeline coverage",

@@ -22,6 +22,7 @@ class Commands(LazyCommands):
         "explain": ("explain", "explain", "Say which category a tag has, and why."),
         "audit": ("audit", "audit", "Show an audit: summary and worst captions."),
         "ontology": ("ontology", "ontology", "Look into ontologies, and make them know your tags."),
+        "models": ("models", "models", "Verify SDXL checkpoints and VAEs."),
     }
 
 

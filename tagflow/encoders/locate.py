@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 WEIGHTS = ("model.safetensors", "model.fp16.safetensors")
 INDEXES = ("model.safetensors.index.json", "model.safetensors.index.fp16.json")
 # What a checkpoint that is not SDXL's is: (a part that a key has, what it is). The first match counts.
-OTHERS = (
+FAMILIES = (
     (r"lora_|\.lora|hada_w1|lokr_w1", "a LoRA"),
     (r"cond_stage_model\.model\.", "an SD 2 checkpoint"),
     (r"cond_stage_model\.", "an SD 1.5 checkpoint"),
     (r"conditioner\.embedders\.0\.model\.", "the SDXL refiner, which has no te1"),
     (r"double_blocks\.|joint_blocks\.", "a checkpoint of another model family (Flux or SD 3)"),
+)
+OTHERS = (
+    *FAMILIES,
     (r"model\.diffusion_model\.|down_blocks\..*attn2", "a U-Net without text encoders"),
     (r"first_stage_model\.|(en|de)coder\.conv_in\.|(en|de)coder\.mid", "a VAE"),
     (r"(^|\.)embeddings\.token_embedding\.|(^|\.)token_embedding\.weight", "one text encoder by itself"),
@@ -61,7 +64,7 @@ def _single_file(path: Path) -> Located:
     entries = read_header(path)
     te1, te2 = _without(TE1, entries), _without(TE2, entries)
     if not te1 and not te2:
-        raise EncoderError(f"{path} is not an SDXL checkpoint: it is {_other(entries)}", CURE)
+        raise EncoderError(f"{path} is not an SDXL checkpoint: it is {other_model(entries)}", CURE)
     for name, found, prefix in (("te1", te1, TE1), ("te2", te2, TE2)):
         if not found:
             raise EncoderError(f"{path} is half a checkpoint: all of {name} ({prefix}*) is missing", CURE)
@@ -69,11 +72,19 @@ def _single_file(path: Path) -> Located:
     return Located(first, plan_tower("te2", te2, OPEN_CLIP, str(path)))
 
 
-def _other(entries: Mapping[str, Entry]) -> str:
-    for part, what in OTHERS:
-        if any(re.search(part, key) for key in entries):
-            return what
-    return f"something else ({len(entries)} tensors, the first is {next(iter(entries))!r})"
+def other_model(entries: Mapping[str, Entry]) -> str:
+    """Say in words for people what a file that is not SDXL's is, by its keys."""
+    what = _first_match(OTHERS, entries)
+    return what or f"something else ({len(entries)} tensors, the first is {next(iter(entries))!r})"
+
+
+def other_family(entries: Mapping[str, Entry]) -> str | None:
+    """Say which other family of models a file belongs to, or None if no key speaks for one."""
+    return _first_match(FAMILIES, entries)
+
+
+def _first_match(table: Iterable[tuple[str, str]], entries: Mapping[str, Entry]) -> str | None:
+    return next((what for part, what in table if any(re.search(part, key) for key in entries)), None)
 
 
 def _without(prefix: str, entries: Mapping[str, Entry]) -> dict[str, Entry]:

@@ -1,0 +1,157 @@
+"""From the names, shapes and types of a file's tensors to what is wrong with it. Nothing is read here.
+
+Names are compared as a checkpoint has them; a stand-alone VAE may leave its prefix out, as for sd-scripts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Literal
+
+from tagflow.encoders.header import Entry
+from tagflow.encoders.locate import other_family, other_model
+from tagflow.models.catalogue import ModelFinding
+from tagflow.models.keys import ALIASES, OPTIONAL, PARTS, part_of, sdxl_shapes, vae_shapes, why_known
+
+Kind = Literal["checkpoint", "vae", "other"]
+Entries = Mapping[str, Entry]
+WEIGHTS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
+_DIFFUSERS_VAE = re.compile(r"(first_stage_model\.)?(encoder|decoder)\.(down_blocks|up_blocks|mid_block)\.")
+_VAE = PARTS["vae"]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What a file is by its header.
+
+    `parts`: how many tensors of each type a part has, for the parts that are there. `layout` is that of a
+    VAE: `original`, or `diffusers`, whose names are not compared.
+    """
+
+    kind: Kind
+    layout: str | None
+    parts: dict[str, dict[str, int]]
+    findings: tuple[ModelFinding, ...]
+
+
+def structure(entries: Entries) -> Structure:
+    """Return what a file with these tensors is, and every finding that its header gives."""
+    kind = _kind(entries)
+    if kind == "other":
+        what = other_family(entries) or other_model(entries)
+        return Structure("other", None, {}, (ModelFinding("model-other", detail=what),))
+    if kind == "checkpoint":
+        return Structure(kind, None, _types(entries), tuple(_compared(entries, sdxl_shapes())))
+    named = _with_prefix(entries)
+    if any(_DIFFUSERS_VAE.match(name) for name in entries):
+        return Structure(kind, "diffusers", _types(named), (ModelFinding("vae-diffusers", "vae"),))
+    findings = list(_compared(named, vae_shapes()))
+    if named is not entries:
+        findings = [_bare(finding) for finding in findings]
+    findings.append(ModelFinding("vae-family-unseen", "vae"))
+    return Structure(kind, "original", _types(named), tuple(findings))
+
+
+def _bare(finding: ModelFinding) -> ModelFinding:
+    """The finding with names as the file has them."""
+    tensors = tuple(name.removeprefix(_VAE) for name in finding.tensors)
+    return replace(finding, detail=finding.detail.replace(_VAE, ""), tensors=tensors)
+
+
+def _kind(entries: Entries) -> Kind:
+    """A checkpoint by its U-Net or text encoders, another family by its marks, a VAE by its names."""
+    there = {part_of(name) for name in entries}
+    if {"unet", "te1", "te2"} <= there:
+        return "checkpoint"
+    if other_family(entries):
+        return "other"
+    if there & {"unet", "te1", "te2"}:
+        return "checkpoint"
+    # One tensor of the VAE's is not enough: other autoencoders have an `encoder.conv_in`, too.
+    named = _with_prefix(entries)
+    known = sum(name in named for name in vae_shapes())
+    if known > len(vae_shapes()) // 2 or any(_DIFFUSERS_VAE.match(name) for name in entries):
+        return "vae"
+    return "vae" if "vae" in there else "other"
+
+
+def _with_prefix(entries: Entries) -> Entries:
+    """A VAE's tensors by a checkpoint's names. If one has the prefix, only those with it are the VAE's."""
+    if any(name.startswith(_VAE) for name in entries):
+        return entries
+    return {_VAE + name: entry for name, entry in entries.items()}
+
+
+def _types(entries: Entries) -> dict[str, dict[str, int]]:
+    counts = {
+        part: Counter(entry.dtype for name, entry in entries.items() if part_of(name) == part)
+        for part in PARTS
+    }
+    return {part: dict(count.most_common()) for part, count in counts.items() if count}
+
+
+def _compared(entries: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[ModelFinding]:
+    """The findings of a file whose tensors should be `shapes`, part by part in a fixed order."""
+    found = {ALIASES.get(name, name): entry for name, entry in entries.items()}
+    missing = [name for name in shapes if name not in found]
+    yield from _by_part("tensor-missing", [name for name in missing if name not in OPTIONAL], shapes)
+    yield from _by_part("tensor-optional-missing", [name for name in missing if name in OPTIONAL], shapes)
+    shared = {name: found[name] for name in shapes if name in found}
+    yield from _wrong_shapes(shared, shapes)
+    yield from _extras({name: entry for name, entry in found.items() if name not in shapes})
+    yield from _wrong_types(shared)
+
+
+def _by_part(code: str, names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[ModelFinding]:
+    for part, group in groupby(names, part_of):
+        gone = tuple(group)
+        whole = sum(part_of(name) == part and name not in OPTIONAL for name in shapes)
+        detail = "all of them" if len(gone) == whole else f"{len(gone)} of {whole:,}"
+        yield ModelFinding(code, part, detail, gone)
+
+
+def _wrong_shapes(shared: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[ModelFinding]:
+    wrong = [name for name, entry in shared.items() if entry.shape != shapes[name]]
+    for part, group in groupby(wrong, part_of):
+        names = tuple(group)
+        first = f"{names[0]} is {_sizes(shared[names[0]].shape)}, not {_sizes(shapes[names[0]])}"
+        yield ModelFinding("tensor-shape", part, first, tuple(shared[name].key for name in names))
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a single number"
+
+
+def _extras(extra: Entries) -> Iterator[ModelFinding]:
+    """Extra tensors, gathered by code, part and reason."""
+    gathered: dict[tuple[str, str | None, str], list[str]] = {}
+    for name, entry in extra.items():
+        why, part = why_known(name), part_of(name)
+        code = "tensor-extra-known" if why else "tensor-extra" if part else "tensor-extra-outside"
+        gathered.setdefault((code, part, why or ""), []).append(entry.key)
+    for (code, part, why), names in gathered.items():
+        yield ModelFinding(code, part, why, tuple(names))
+
+
+def _wrong_types(shared: Entries) -> Iterator[ModelFinding]:
+    """Weights that are no numbers to compute with, and types that are mixed: in a part, or between parts."""
+    types = _types(shared)
+    for part, counts in types.items():
+        odd = [e.key for n, e in shared.items() if part_of(n) == part and e.dtype not in WEIGHTS]
+        if odd:
+            yield ModelFinding("tensor-dtype", part, _listed(counts), tuple(odd))
+        if len(counts) > 1:
+            usual = next(iter(counts))
+            rest = tuple(e.key for n, e in shared.items() if part_of(n) == part and e.dtype != usual)
+            yield ModelFinding("dtype-mixed", part, _listed(counts), rest)
+    if len({next(iter(counts)) for counts in types.values()}) > 1:
+        detail = ", ".join(f"{part} {next(iter(counts))}" for part, counts in types.items())
+        yield ModelFinding("dtype-parts", None, detail)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {dtype}" for dtype, count in counts.items())

@@ -1,0 +1,46 @@
+"""Model files for tests: headers of any shape, and sparse files of SDXL's true size that take no space."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+
+from tagflow.encoders.header import BITS
+from tagflow.models.keys import sdxl_shapes
+
+POSITION_IDS = "conditioner.embedders.0.transformer.text_model.embeddings.position_ids"
+
+
+def write_raw(path, header, data=b""):
+    """Write a file with this header: bytes as they are, anything else as JSON."""
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + data)
+    return path
+
+
+def write_sparse(path, tensors, metadata=None):
+    """Write a sound file of zeros that takes no space. `tensors`: (dtype, shape) by name."""
+    header, at = {}, 0
+    for name, (dtype, shape) in tensors.items():
+        size = math.prod(shape) * BITS[dtype] // 8
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + size]}
+        at += size
+    if metadata is not None:
+        header["__metadata__"] = metadata
+    write_raw(path, header)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + at)
+    return path
+
+
+def sdxl(dtype="F16"):
+    """All tensors of a real checkpoint: SDXL's own and te1's position_ids."""
+    return {**{name: (dtype, shape) for name, shape in sdxl_shapes().items()}, POSITION_IDS: ("I64", (1, 77))}
+
+
+def vae(prefix="", dtype="F16"):
+    """All tensors of SDXL's VAE, by default without the prefix, as stabilityai/sdxl-vae has them."""
+    start = "first_stage_model."
+    shapes = {n: s for n, s in sdxl_shapes().items() if n.startswith(start)}
+    return {prefix + name.removeprefix(start): (dtype, shape) for name, shape in shapes.items()}
