@@ -1,10 +1,11 @@
-"""How well the ontology classifies labelled tags: `python benchmarks/ontology.py labels.csv` (tag,category).
+"""How well an ontology classifies labelled tags: `python benchmarks/ontology.py labels.csv` (tag,category).
 
 Prints what was taken for what, each error with its rule, accuracy, and macro F1 over occurring categories.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import sys
 from collections import Counter
@@ -32,22 +33,31 @@ def print_confusion(pairs: Counter[tuple[str, str]], categories: tuple[str, ...]
         print(f"{label:>16} {cells}")
 
 
-def main(path: str) -> None:
-    """Measure the built-in ontology on the labelled tags in `path`."""
-    ontology = Ontology.load()
-    with Path(path).open(encoding="utf-8", newline="") as file:
+def main(arguments: list[str]) -> None:
+    """Measure an ontology on the labelled tags of a file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("labels", type=Path, metavar="CSV", help="columns tag,category")
+    parser.add_argument("--ontology", default="architecture", metavar="NAME|PATH")
+    given = parser.parse_args(arguments)
+    ontology = Ontology.load(given.ontology)
+    with given.labels.open(encoding="utf-8", newline="") as file:
         rows = [(row["tag"], row["category"], ontology.classify(row["tag"])) for row in csv.DictReader(file)]
+    strange = {label for _, label, _ in rows} - set(ontology.categories)
+    if strange or not rows:
+        parser.error(
+            f"{given.labels}: no categories of {ontology.name}: {', '.join(sorted(strange)) or 'no rows'}"
+        )
     pairs = Counter((label, verdict.category) for _, label, verdict in rows)
-    right = sum(n for (label, given), n in pairs.items() if label == given)
+    right = sum(n for (label, verdict), n in pairs.items() if label == verdict)
     unknown = [tag for tag, _, verdict in rows if not verdict.known]
     print_confusion(pairs, ontology.categories)
     for tag, label, verdict in rows:
         if label != verdict.category:
-            print(f"  {tag!r}: {label}, not {verdict.category} ({verdict.rule})")
+            print(f"  {tag!r}: {label}, not {verdict.category} ({', '.join(verdict.path)})")
     print(f"unknown: {len(unknown)} ({', '.join(unknown[:60])})")
     f1 = macro_f1(pairs, sorted({label for label, _ in pairs}))
     print(f"{len(rows)} tags: accuracy {right / len(rows):.2%}, macro F1 {f1:.3f}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

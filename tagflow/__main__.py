@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from tagflow.cli.boundary import run
 
+
+def main() -> NoReturn:
+    """The console script.
+
+    All is written and closed when `run` returns. Python's own shutdown is left out: now and then a thread of
+    Arrow's outlives it and aborts the process, and a finished run would end as a crash (exit 134).
+    """
+    code = run()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(run())
-
-
-def main() -> None:
-    """The console script."""
-    sys.exit(run())
+    main()

@@ -65,11 +65,6 @@ class Config:
         near = self.file.parent / value
         return str(near) if near.exists() else value
 
-    def beside(self, name: str) -> Path | None:
-        """A setting that names a file, relative to the configuration file; it need not be there yet."""
-        value: str | None = self.values.get(name)
-        return None if value is None or self.file is None else self.file.parent / value
-
 
 def load_config(given: Path | None, folder: Path | None) -> Config:
     """The configuration given, else the folder's own `tagflow.toml`, else that of the current folder.

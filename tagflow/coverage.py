@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ class Coverage:
 
     tags, occurrences: by category, the fallback's known tags included and unknown tags left out.
     unknown: occurrences of each tag that the ontology does not know, as it was first written.
+    triggers: occurrences of the folder's triggers, which are left out of all the others.
     untagged: captions without a tag that could move (prose, or nothing at all); unread: no UTF-8 text.
     """
 
@@ -28,9 +30,10 @@ class Coverage:
     tags: Counter[str] = field(default_factory=Counter)
     occurrences: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    triggers: Counter[str] = field(default_factory=Counter)
 
 
-def coverage(table: pa.Table, ontology: Ontology) -> Coverage:
+def coverage(table: pa.Table, ontology: Ontology, triggers: Collection[str] = ()) -> Coverage:
     """Count the tags of a parsed batch (`tags`, `segments`); what stays in its place is no tag here."""
     found = Coverage(captions=table.num_rows)
     times: Counter[str] = Counter()
@@ -45,6 +48,8 @@ def coverage(table: pa.Table, ontology: Ontology) -> Coverage:
             key = same_tag(tag)
             spellings.setdefault(key, tag)
             times[key] += 1
+    for trigger in sorted(set(map(same_tag, triggers)) & times.keys()):
+        found.triggers[spellings[trigger]] = times.pop(trigger)
     for key, count in times.items():
         verdict = verdict_of(ontology, spellings[key])
         if verdict.known:

@@ -1,4 +1,4 @@
-"""The one catalogue of findings: code, severity, what it means and what cures it.
+"""The one catalogue of findings in captions: code, severity, what it means and what cures it.
 
 A code is stable: never reused, never renamed. `error` makes a command exit 1, `warning` only with
 `--strict`, `info` never.
@@ -113,7 +113,7 @@ _KINDS = (
     Kind(
         "tag-unknown",
         "info",
-        "the ontology knows no category for these tags; they went to its last one",
+        "the ontology knows no category for these tags; they went to its fallback category",
         "`tagflow ontology suggest` proposes categories; a row in an overlay settles it",
     ),
     Kind("prose", "info", "written as prose; left as it is", ""),

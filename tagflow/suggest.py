@@ -67,15 +67,9 @@ def plain_tags(unknown: Mapping[str, int]) -> Counter[str]:
 
 
 def known_terms(ontology: Ontology) -> dict[str, str]:
-    """Return the category of every row of `ontology`, the user's own included, sorted by term.
-
-    A term that has rows in two categories (an overlay moves it) is where the ontology puts it.
-    """
-    found: dict[str, str] = {}
-    for category in ontology.categories:
-        for term in ontology.terms(category):
-            found[term] = category if term not in found else ontology.classify(term).category
-    return dict(sorted(found.items()))
+    """Return the category of every row of `ontology`, the user's own included, sorted by term."""
+    rows = {term: category for category in ontology.categories for term in ontology.terms(category)}
+    return dict(sorted(rows.items()))
 
 
 def suggest(

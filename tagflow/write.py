@@ -67,6 +67,7 @@ def make_meta(
         encoder_fingerprint="" if pair is None else pair.fingerprint,
         limits=options.limits,
         options={
+            "ontology": pipeline.ontology.source,
             "overlay": None if pipeline.ontology.overlay is None else str(pipeline.ontology.overlay),
             "keep_first": options.keep_first,
             "triggers": list(options.triggers),

@@ -62,10 +62,11 @@ def read_wishes(given: Sequence[str], above: float | None, unknown: Unknown, ont
     for text in given:
         tag, category = _parted(text, unknown, ontology)
         verdict = ontology.classify(tag)
-        if verdict.path == ("overlay",) and category in (None, verdict.category):
+        own = verdict.path == ("overlay",)
+        if own and category in (None, verdict.category):
             show.note(f"{tag} is in {verdict.category} already, by its row in the overlay")
             continue
-        if tag not in unknown.tags:
+        if tag not in unknown.tags and not own:  # a row of the user's own may be moved
             _refuse(tag, unknown, ontology)
         if wanted.setdefault(tag, category) != category:
             raise UsageProblem(f"{tag!r} is to be accepted twice, in different categories", "accept it once")
@@ -110,6 +111,6 @@ def check_overlay(overlay: Path | None) -> Path:
 def write_rows(overlay: Path, rows: Mapping[str, str]) -> None:
     """Add rows to an overlay, a new file where there is none, in one step. Raises OSError."""
     target = overlay.resolve()  # a link stays one
-    old = target.read_text(encoding="utf-8") if target.exists() else ""
+    old = target.read_bytes().decode("utf-8") if target.exists() else ""  # with the line ends that it has
     handle = target.with_name(f".{target.name}.{os.getpid()}.new")
     write_and_move(handle, merged(old, rows).encode(), target)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tagflow.audit import Limits
 from tagflow.caption import parse
 from tagflow.cli.options import EncoderChoice, load_ontology, tokenizer_folder
@@ -12,8 +14,10 @@ from tagflow.cli.show import Progress
 from tagflow.config import Config
 from tagflow.encoders import EncoderPair, load_encoders
 from tagflow.errors import UsageProblem, VocabularyMissing
+from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
 from tagflow.tokenizer import Tokenizer
+from tagflow.trigger import detect_trigger
 from tagflow.vocabulary import find_vocabulary, keep_copy
 
 
@@ -40,6 +44,15 @@ def options(config: Config, given: dict[str, Any]) -> Options:
         clean=bool(config.get("clean", given.get("clean"), False)),
         limits=limits,
     )
+
+
+def folder_triggers(table: pa.Table, ontology: Ontology, config: Config) -> tuple[str, ...]:
+    """The triggers that a run over a parsed batch would keep in front: those named, else what is detected."""
+    chosen = options(config, {})
+    if chosen.triggers or not chosen.detect:
+        return chosen.triggers
+    found = detect_trigger(table, ontology)
+    return () if found is None else (found,)
 
 
 def tokenizer(folder: Path | None = None, *, hub: bool, keep: bool) -> Tokenizer | None:

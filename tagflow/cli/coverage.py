@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tagflow.cli import show
+from tagflow.cli.assemble import folder_triggers
 from tagflow.cli.options import FOLDER, load_ontology, ontology_options
 from tagflow.config import load_config
 from tagflow.coverage import Coverage
@@ -31,7 +32,8 @@ def coverage(folder: Path | None, *, top: int, as_json: bool, config_file: Path 
     config = load_config(config_file, folder)
     folder = folder or Path(config.path("dir") or ".")
     ontology = load_ontology(config, given)
-    found = measure(parsed(survey(folder)), ontology)
+    table = parsed(survey(folder))
+    found = measure(table, ontology, folder_triggers(table, ontology, config))
     if as_json:
         show.as_json(_object(found, ontology))
     else:
@@ -46,6 +48,7 @@ def _object(found: Coverage, ontology: Ontology) -> dict[str, Any]:
         "ontology": ontology.name,
         "ontology_hash": ontology.hash,
         "captions": {"all": found.captions, "untagged": found.untagged, "unread": found.unread},
+        "triggers": [{"tag": tag, "occurrences": count} for tag, count in found.triggers.items()],
         "tags": tags,
         "occurrences": occurrences,
         "categories": [
@@ -72,6 +75,8 @@ def _tell(found: Coverage, ontology: Ontology, top: int) -> None:
     )
     if found.untagged or found.unread:
         show.out(f"not counted: {found.untagged} captions without tags, {found.unread} that cannot be read")
+    for trigger, count in found.triggers.items():
+        show.out(f"left out: the trigger {show.short(trigger)!r}, {count:,} times")
     counts = [(name, found.tags[name], found.occurrences[name]) for name in ontology.categories]
     counts.append(("unknown", len(found.unknown), found.unknown.total()))
     width = max(len(name) for name, _, _ in counts)
@@ -87,6 +92,6 @@ def _tell_unknown(unknown: list[tuple[str, int]], top: int) -> None:
     if unknown and top:
         show.out("unknown tags, most frequent first (`tagflow ontology suggest` proposes categories):")
     for tag, count in unknown[:top]:
-        show.out(show.visible(f"{count:>7,}  {tag}"))
+        show.out(f"{count:>7,}  {show.short(tag)}")
     if len(unknown) > top:
         show.out(f"         and {len(unknown) - top:,} more; --top N shows more, --json all")

@@ -10,10 +10,10 @@ import click
 
 from tagflow.cli import show
 from tagflow.cli.lazy import LazyCommands
-from tagflow.cli.options import load_ontology, ontology_name, ontology_options, overlay_file
-from tagflow.config import Config, load_config
+from tagflow.cli.options import OVERLAY, load_ontology, ontology_name, ontology_options, overlay_file
+from tagflow.config import load_config
 from tagflow.errors import UsageProblem
-from tagflow.ontology import Fault, Ontology, built_in
+from tagflow.ontology import Fault, Ontology, built_in, find
 from tagflow.ontology.lint import lint as find_faults
 
 
@@ -45,33 +45,40 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="The result 
 @_config_option
 def list_ontologies(*, as_json: bool, config_file: Path | None) -> int:
     """List the built-in ontologies and the one that tagflow.toml names."""
-    config = load_config(config_file, None)
-    chosen = ontology_name(config, {})
-    names = built_in()
-    if chosen.partition(":")[0] not in names:
-        names.append(chosen)
-    found = [_listed(Ontology.load(name), name, config) for name in names]
+    chosen = find(ontology_name(load_config(config_file, None), {}))
+    roots = [find(name)[0] for name in built_in()]
+    found = [_listed(Ontology.load(root), chosen) for root in dict.fromkeys([*roots, chosen[0]])]
     if as_json:
         show.as_json({"schema": "tagflow.ontology.list/1", "ontologies": found})
         return 0
     for one in found:
-        mark = "*" if one["chosen"] else " "
-        show.out(f"{mark} {one['name']}: {len(one['categories'])} categories, {one['terms']:,} rows")
+        show.out(f"{_mark(one)} {one['name']}: {len(one['categories'])} categories, {one['terms']:,} rows")
         for profile in one["profiles"]:
-            show.out(f"    {one['name']}:{profile['name']}  {profile['description']}")
+            show.out(f"  {_mark(profile)} {one['name']}:{profile['name']}  {profile['description']}")
     return 0
 
 
-def _listed(found: Ontology, name: str, config: Config) -> dict[str, Any]:
+def _mark(one: dict[str, Any]) -> str:
+    return "*" if one["chosen"] else " "
+
+
+def _listed(found: Ontology, chosen: tuple[Path, str]) -> dict[str, Any]:
+    """An ontology; without a profile the first one is the default, and so the chosen one."""
+    here = found.root == chosen[0]
+    profiles = [one.name for one in found.profiles]
+    profile = chosen[1] or next(iter(profiles), "")
     return {
-        "name": name,
+        "name": found.source,
         "path": str(found.root),
         "version": found.version,
         "hash": found.hash,
-        "chosen": ontology_name(config, {}).partition(":")[0] == name or ontology_name(config, {}) == name,
+        "chosen": here,
         "categories": list(found.categories),
         "terms": sum(len(found.terms(category)) for category in found.categories),
-        "profiles": [{"name": one.name, "description": one.description} for one in found.profiles],
+        "profiles": [
+            {"name": one.name, "description": one.description, "chosen": here and one.name == profile}
+            for one in found.profiles
+        ],
     }
 
 
@@ -139,7 +146,7 @@ def _tell(found: Ontology) -> None:
 
 @click.command()
 @click.argument("names", metavar="[NAME|PATH]...", nargs=-1)
-@click.option("--overlay", type=click.Path(path_type=Path), metavar="FILE", help="Look at this overlay too.")
+@click.option("--overlay", type=OVERLAY, metavar="FILE", help="Look at this overlay, too.")
 @_json_option
 @_config_option
 def lint(names: tuple[str, ...], *, overlay: Path | None, as_json: bool, config_file: Path | None) -> int:
@@ -147,7 +154,9 @@ def lint(names: tuple[str, ...], *, overlay: Path | None, as_json: bool, config_
     config = load_config(config_file, None)
     # The overlay that tagflow.toml names goes with the ontology that it names.
     beside = overlay_file(config, {"overlay": overlay}) if overlay or not names else None
-    wanted = names or ((ontology_name(config, {}),) if beside else tuple(built_in()))
+    wanted = tuple(dict.fromkeys(names)) or ((ontology_name(config, {}),) if beside else tuple(built_in()))
+    if beside and len(wanted) > 1:
+        raise UsageProblem("an overlay goes with one ontology", "name the one that it is meant for")
     faults = [fault for name in wanted for fault in find_faults(name, beside)]
     if as_json:
         show.as_json({"schema": "tagflow.ontology.lint/1", "faults": [_fault(one) for one in faults]})

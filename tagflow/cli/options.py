@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from tagflow.config import Config
-from tagflow.errors import EncoderError
-from tagflow.ontology import Ontology
+from tagflow.errors import EncoderError, UsageProblem
+from tagflow.ontology import Ontology, built_in
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,7 +37,17 @@ class _Cosine(click.FloatRange):
         return number
 
 
+class _Overlay(click.Path):
+    """A file; an empty word is none, though a path made of it would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("no file was named.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 COSINE = _Cosine(0, 1)
+OVERLAY = _Overlay(path_type=Path, readable=False)
 
 
 def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -51,7 +62,7 @@ def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
 ontology_options = _stack(
     click.option("--ontology", "ontology_name", metavar="NAME|PATH",
                  help="architecture (the default), danbooru, danbooru:quality-first, or a folder."),
-    click.option("--overlay", type=FOLDER, metavar="FILE",
+    click.option("--overlay", type=OVERLAY, metavar="FILE",
                  help="A CSV file `tag,category` of your own tags, over the ontology's."),
 )  # fmt: skip
 
@@ -114,20 +125,37 @@ def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
 
 def load_ontology(config: Config, given: dict[str, Any]) -> Ontology:
     """The ontology that was named, with the user's own tags over it."""
-    return Ontology.load(ontology_name(config, given), overlay_file(config, given))
+    overlay = overlay_file(config, given)
+    if overlay is not None and given.get("overlay") is None and not overlay.exists():
+        overlay = None  # tagflow.toml may name it before `ontology suggest --accept` writes it
+    return Ontology.load(ontology_name(config, given), overlay and overlay.absolute())
 
 
 def ontology_name(config: Config, given: dict[str, Any]) -> str:
     """Which ontology was named: option, file, or the default."""
-    name: str = given.get("ontology_name") or config.path("ontology") or "architecture"
-    return name
+    asked: str | None = given.get("ontology_name")
+    if asked == "":
+        raise UsageProblem("--ontology was given nothing", "name an ontology, or leave the option out")
+    named: str | None = config.values.get("ontology")
+    if asked or not named or config.file is None:
+        return _expanded(asked or named or "architecture")
+    # A folder of the captions' may be called like a built-in ontology; the built-in one is meant.
+    return named if named.partition(":")[0] in built_in() else str(config.file.parent / _expanded(named))
 
 
 def overlay_file(config: Config, given: dict[str, Any]) -> Path | None:
-    """The user's own tags, where a file of them was named. Its path is relative to the configuration."""
+    """The user's own tags, where a file of them was named; in a configuration, relative to that file."""
     if given.get("overlay") is not None:
         return Path(given["overlay"])
-    return config.beside("overlay")
+    named: str | None = config.values.get("overlay")
+    return config.file.parent / _expanded(named) if named and config.file else None
+
+
+def _expanded(text: str) -> str:
+    """A path as a shell would give it: `~` is the home directory, where there is one."""
+    with suppress(RuntimeError):
+        return str(Path(text).expanduser()) if text.startswith("~") else text
+    return text
 
 
 def tokenizer_folder(config: Config) -> Path | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # findings named one by one before the rest is only counted
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CELL = 60  # characters of a tag in a table
 _TICK = 0.05  # seconds between two updates of a bar
 
 
@@ -65,6 +66,12 @@ def cut_off(store: Store) -> None:
 def visible(text: str) -> str:
     """The text with control characters written out: a file name may hold a line end, or steer a terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def short(text: str) -> str:
+    """The text on part of a line, for a table."""
+    seen = visible(text)
+    return seen if len(seen) <= _CELL else seen[: _CELL - 1] + "…"
 
 
 class Progress:

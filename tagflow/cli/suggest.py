@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tagflow.cli import show
 from tagflow.cli.accept import Unknown, Wishes, check_overlay, read_wishes, write_rows
-from tagflow.cli.assemble import options
+from tagflow.cli.assemble import folder_triggers
 from tagflow.cli.options import COSINE, FOLDER, encoder_choice, ontology_name, ontology_options, overlay_file
 from tagflow.config import Config, load_config
 from tagflow.coverage import coverage
@@ -22,10 +21,6 @@ from tagflow.pipeline import parsed
 from tagflow.sources.folder import survey
 from tagflow.suggest import Neighbour, Suggestion, known_terms, plain_tags
 from tagflow.suggest import suggest as propose
-from tagflow.trigger import detect_trigger
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _SHOWN = 3  # nearest terms in the table; --json has them all
 
@@ -84,22 +79,10 @@ def suggest(folder: Path | None, *, as_json: bool, config_file: Path | None, **g
 def _unknown(folder: Path, ontology: Ontology, config: Config) -> Unknown:
     """The unknown tags of a folder. Its triggers are unknown by nature, and said to be left out."""
     table = parsed(survey(folder))
-    tags = plain_tags(coverage(table, ontology).unknown)
-    triggers = {
-        trigger for trigger in map(normalise, _triggers(table, ontology, config)) if tags.pop(trigger, 0)
-    }
-    for trigger in sorted(triggers):
-        show.note(f"{trigger!r} is the trigger and needs no category: left out")
-    return Unknown(folder, tags, triggers)
-
-
-def _triggers(table: pa.Table, ontology: Ontology, config: Config) -> Sequence[str]:
-    """The triggers of a run over the folder: those named, else what is detected."""
-    chosen = options(config, {})
-    if chosen.triggers or not chosen.detect:
-        return chosen.triggers
-    found = detect_trigger(table, ontology)
-    return () if found is None else (found,)
+    found = coverage(table, ontology, folder_triggers(table, ontology, config))
+    for trigger in found.triggers:
+        show.note(f"{show.visible(trigger)!r} is the trigger and needs no category: left out")
+    return Unknown(folder, plain_tags(found.unknown), set(map(normalise, found.triggers)))
 
 
 def _proposed(
@@ -157,12 +140,12 @@ def _tell(unknown: Unknown, suggestions: list[Suggestion], wishes: Wishes) -> No
         show.out(f"{unknown.folder}: no unknown tags")
     if not suggestions:
         return
-    tags = max(len("tag"), *(len(show.visible(one.tag)) for one in suggestions))
+    tags = max(len("tag"), *(len(show.short(one.tag)) for one in suggestions))
     homes = max(len("category"), *(len(one.category) for one in suggestions))
     show.out(f"{'tag':<{tags}}  occurrences  {'category':<{homes}}  confidence  nearest")
     for one in suggestions:
         near = ", ".join(map(_near, one.nearest[:_SHOWN]))
-        tag = show.visible(one.tag)
+        tag = show.short(one.tag)
         show.out(
             f"{tag:<{tags}}  {one.occurrences:>11,}  {one.category:<{homes}}  {one.confidence:>10.2f}  {near}"
         )

@@ -10,7 +10,14 @@ import click
 from tagflow.audit import Audit, current_audit
 from tagflow.cli import show
 from tagflow.cli.assemble import pipeline as build
-from tagflow.cli.options import FOLDER, encoder_choice, encoder_options, result_options, token_options
+from tagflow.cli.options import (
+    FOLDER,
+    encoder_choice,
+    encoder_options,
+    ontology_options,
+    result_options,
+    token_options,
+)
 from tagflow.cli.run import result
 from tagflow.config import load_config
 from tagflow.errors import AuditError
@@ -23,21 +30,25 @@ from tagflow.write import now, write_audit
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @encoder_options
+@ontology_options
 @token_options
 @result_options
 def validate(folder: Path | None, **given: Any) -> int:
     """Check that the captions in DIR are what the audit says, encode them against their originals, judge.
 
-    DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption.
+    DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption. The ontology is
+    that of the audit, unless another one is named here.
     """
     config = load_config(given["config_file"], folder)
     folder = folder or Path(config.path("dir") or ".")
     found, store, started = survey(folder), Store(folder), now()
     choice = encoder_choice(config, given)
-    _audit(folder)
+    given = _with_its_ontology(_audit(folder), given)
     progress = show.Progress()
     with progress.shown():
         pipeline = build(config, given, choice, progress, keep=True)
+        if pipeline.ontology.hash != _audit(folder).meta.ontology_hash:
+            show.note(f"the ontology {pipeline.ontology.name} is not as it was when the audit was written")
         with store.locked():
             show.recovered(store)
             outcome = hold(pipeline, found, _audit(folder))
@@ -53,6 +64,14 @@ def validate(folder: Path | None, **given: Any) -> int:
             show.out(line)
         show.out(f"audit       {written.audit}")
     return show.exit_code(written.table, failed=written.meta.verdict == "fail", strict=strict)
+
+
+def _with_its_ontology(audit: Audit, given: dict[str, Any]) -> dict[str, Any]:
+    """The options, with the ontology and the overlay of the run that wrote the audit where none was named."""
+    if given["ontology_name"] is not None or given["overlay"] is not None:
+        return given
+    source, overlay = (audit.meta.options.get(name) for name in ("ontology", "overlay"))
+    return {**given, "ontology_name": source, "overlay": overlay and Path(overlay)}
 
 
 def _audit(folder: Path) -> Audit:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagflow.errors import OntologyError
+from tagflow.errors import OntologyError, UsageProblem
 from tagflow.ontology.files import Category, Definition, Profile, read_folder
 from tagflow.ontology.folder import Folder
 from tagflow.ontology.grammar import Chunk
@@ -17,7 +17,9 @@ BUILT_IN = next(
     (p for p in (_PACKAGE / "_ontology", _PACKAGE.parent / "ontology") if p.is_dir()), _PACKAGE / "_ontology"
 )
 LONGEST_TAG = 1000  # characters; what is longer is a text and names nothing, and reading it would take long
-CURE = "correct the lines named above; `ontology/README.md` explains the files"
+CURE = "correct the lines named above; the pages on ontologies in the documentation explain the files"
+# What a verdict's path begins with where the whole tag is a row; rules are named by whoever writes them.
+_ROWS = frozenset(f"{kind}{form}" for kind in ("overlay", "seed", "lexicon") for form in ("", " inflection"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Verdict:
     def rule(self) -> str:
         """The row or rule that decided."""
         return self.path[-1]
+
+    @property
+    def is_row(self) -> bool:
+        """Whether the whole tag is a row, or the plural or singular of one."""
+        return len(self.path) == 1 and self.path[0] in _ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Ontology:
 
     `name` is the ontology's, with its profile where one was asked for (`danbooru:quality-first`). `hash` is
     the SHA-256 (hex) over the names and bytes of all data files, newlines as `\\n`; another order than the
-    files' own and the rows of an overlay change it.
+    files' own and the rows of an overlay change it. `source` is what :meth:`load` takes to find it again.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Ontology:
     ) -> None:
         self.name = f"{definition.name}:{profile}" if profile else definition.name
         self.root = root
+        self.source = f"{_source(root)}:{profile}" if profile else _source(root)
         self.overlay = overlay
         self.hash = definition.hash
         self.version = definition.version
@@ -90,9 +98,7 @@ class Ontology:
         names = [one.name for one in definition.profiles]
         if profile and profile not in names:
             has = f"it has {', '.join(names)}" if names else "it has none"
-            raise OntologyError(
-                f"{definition.name} has no profile {profile!r}", f"name another profile; {has}"
-            )
+            raise UsageProblem(f"{source}: there is no profile {profile!r}", f"name another profile; {has}")
         return cls(definition, root, profile, overlay)
 
     def classify(self, tag: str) -> Verdict:
@@ -104,7 +110,7 @@ class Ontology:
     def explain(self, tag: str) -> Explanation:
         """Return the verdict on `tag` with the words and steps that led to it."""
         verdict = self.classify(tag)
-        if not verdict.known or _is_row(verdict):
+        if not verdict.known or verdict.is_row:
             return Explanation(verdict, (), verdict.path)
         words, steps = self._definition.grammar.explain(normalise(tag))
         return Explanation(verdict, tuple(words), (*steps, *verdict.path))
@@ -113,15 +119,16 @@ class Ontology:
         """Return the rows of a category: the user's own, its seeds, its lexicon. Raises KeyError."""
         self.rank(category)
         one = self._definition
-        own = [tag for named in (one.own, one.seeds) for tag, home in named.items() if home == category]
-        return sorted({*own, *(entry.term for entry in one.entries if entry.category == category)})
+        rows = [*one.seeds.items(), *((entry.term, entry.category) for entry in one.entries)]
+        found = {tag for tag, home in rows if one.own.get(tag, home) == home == category}
+        return sorted(found.union(tag for tag, home in one.own.items() if home == category))
 
     def has_strange_word(self, tag: str) -> bool:
         """Say whether a word of `tag` is in no lexicon, as in a trigger such as `zkv house`.
 
         Such a tag has a category all the same, by its other words. A tag that is a row has no strange word.
         """
-        if _is_row(self.classify(tag)):
+        if self.classify(tag).is_row:
             return False
         return self._definition.grammar.has_strange_word(normalise(tag[:LONGEST_TAG]))
 
@@ -152,9 +159,8 @@ class Ontology:
         return None
 
 
-def _is_row(verdict: Verdict) -> bool:
-    """Say whether the whole tag is a row, or the plural or singular of one."""
-    return verdict.path[0].startswith(("overlay", "seed", "lexicon"))
+def _source(root: Path) -> str:
+    return root.name if root.parent == BUILT_IN else str(root.absolute())
 
 
 def built_in() -> list[str]:
@@ -169,9 +175,10 @@ def find(source: str | Path) -> tuple[Path, str]:
     """
     path, _, profile = str(source).rpartition(":")
     for name, chosen in ((str(source), ""), (path, profile)):
-        for root in (BUILT_IN / name, Path(name).expanduser()) if name else ():
-            if (root / "ontology.toml").is_file():
-                return root, chosen
+        if name in built_in():  # the bare name; ./architecture is a folder of the user's
+            return BUILT_IN / name, chosen
+        if name and (Path(name) / "ontology.toml").is_file():
+            return Path(name), chosen
     names = ", ".join(built_in()) or "none"
     raise OntologyError(
         f"{source}: no ontology here (there is no {Path(source) / 'ontology.toml'})",

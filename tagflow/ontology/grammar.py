@@ -88,8 +88,11 @@ class Grammar:
         self._words = words
         self._looks = looks
 
-    def read(self, text: str) -> Answer | None:
-        """Return the category of a phrase and the rules that say so, or None where nothing does."""
+    def read(self, text: str, parts: int = 4) -> Answer | None:
+        """Return the category of a phrase and the rules that say so, or None where nothing does.
+
+        parts: how often a part may be read in place of its text; a text made of headings has no end of them.
+        """
         words = self.lexicon.spell(cut_words(text))
         if found := self.lexicon.find(words) if words else None:
             return found[0].category, (found[1],)
@@ -97,8 +100,9 @@ class Grammar:
             if match := rule.pattern.search(text):
                 if rule.category:
                     return rule.category, (rule.name,)
-                if answer := _after(rule, self.read(match["part"])):
-                    return answer
+                part = match["part"]
+                if part and parts and len(part) < len(text) and (answer := self.read(part, parts - 1)):
+                    return _after(rule, answer)
         return self.judge(self.cut(words))
 
     def explain(self, text: str) -> tuple[list[Chunk], list[str]]:
@@ -160,9 +164,11 @@ class Grammar:
         if len(part) == 1:
             return (part[0].category, (f"{rule.name}: {part[0].text}",)) if part[0].category else None
         # A part as long as the whole would be read for ever.
-        return _after(rule, self.judge(part)) if 0 < len(part) < len(chunks) else None
+        if not 0 < len(part) < len(chunks) or (answer := self.judge(part)) is None:
+            return None
+        return _after(rule, answer)
 
 
-def _after(rule: Rule, answer: Answer | None) -> Answer | None:
+def _after(rule: Rule, answer: Answer) -> Answer:
     """Put the rule that named a part before those that read it."""
-    return answer and (answer[0], (rule.name, *answer[1]))
+    return answer[0], (rule.name, *answer[1])

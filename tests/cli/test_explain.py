@@ -50,7 +50,7 @@ def test_an_overlay_with_faults_is_named_with_its_lines(tagflow, tmp_path):
 
 def test_a_profile_that_is_not_there(tagflow):
     result = tagflow("explain", "sofa", "--ontology", "danbooru:nothing")
-    assert result.code == 3 and "quality-first" in result.err
+    assert result.code == 2 and "quality-first" in result.err
 
 
 def test_tags_from_stdin(tagflow, monkeypatch):

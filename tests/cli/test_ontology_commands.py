@@ -147,3 +147,111 @@ def test_the_overlay_is_in_the_audit(tagflow, captions, tmp_path):
     assert audit["ontology_hash"] == Ontology.load("architecture", overlay).hash
     unknown = {row["path"]: row["details"] for row in audit["captions"] if "tag-unknown" in row["findings"]}
     assert unknown == {"b.txt": ["qqvz"]}
+
+
+CARS = {
+    "ontology.toml": 'name = "cars"\nversion = "1"\nfallback = "other"\n'
+    + "".join(f'[[category]]\nname = "{name}"\n' for name in ("body", "paint", "other"))
+    + '[[profile]]\nname = "body-first"\norder = ["body", "paint", "other"]\n'
+    + '[[profile]]\nname = "paint-first"\norder = ["paint", "body", "other"]\n',
+    "rules.toml": '[groups]\nknown = "body paint"\n[[rule]]\nname = "overlay of nouns"\n'
+    + 'shape = "known+ [known]"\n'
+    + '[[text]]\nname = "all of it"\npattern = "(?P<part>.*)"\n',
+    "lexicon/body.csv": "term,role\ncoupe,\n",
+    "lexicon/paint.csv": "term,role\nred,\n",
+}
+
+
+def make_cars(folder):
+    for name, text in CARS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_validate_keeps_to_the_ontology_of_the_audit(tagflow, captions, tmp_path):
+    (captions / "d.txt").unlink()
+    overlay = tmp_path / "my.csv"
+    overlay.write_text("tag,category\nqqvz,attire\n")
+    run = ("run", captions, "--ontology", "danbooru:quality-first", "--encoders", "stand-in")
+    assert tagflow(*run, "--overlay", overlay).code == 0
+    before = tagflow("audit", captions, "--json").json
+    assert tagflow("validate", captions, "--encoders", "stand-in").code == 0
+    after = tagflow("audit", captions, "--json").json
+    keys = ("ontology", "ontology_hash")
+    assert [after[key] for key in keys] == [before[key] for key in keys]
+    assert after["options"]["overlay"] == before["options"]["overlay"] == str(overlay)
+    overlay.write_text("tag,category\nqqvz,action\n")
+    changed = tagflow("validate", captions, "--encoders", "stand-in")
+    assert "not as it was" in changed.err
+
+
+def test_a_folder_of_ones_own_may_be_called_like_a_built_in_ontology(tagflow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_cars(tmp_path / "danbooru")
+    assert tagflow("explain", "--ontology", "./danbooru", "coupe").out == "coupe: body (lexicon)\n"
+    assert "body" not in tagflow("explain", "--ontology", "danbooru", "coupe").out
+    (tmp_path / "tagflow.toml").write_text('ontology = "danbooru"')
+    assert "body" not in tagflow("explain", "coupe").out
+
+
+def test_an_ontology_in_a_configuration_is_relative_to_it(tagflow, tmp_path):
+    captions = tmp_path / "captions"
+    make_cars(captions / "cars")
+    (captions / "tagflow.toml").write_text('ontology = "cars:paint-first"')
+    (captions / "a.txt").write_text("coupe, red")
+    found = tagflow("ontology", "coverage", captions, "--json").json
+    assert found["ontology"] == "cars:paint-first"
+    listed = tagflow("ontology", "list", "--json", "--config", captions / "tagflow.toml").json["ontologies"]
+    (cars,) = [one for one in listed if one["chosen"]]
+    assert cars["name"] == str(captions / "cars")
+    assert [one["name"] for one in cars["profiles"] if one["chosen"]] == ["paint-first"]
+    assert not any(profile["chosen"] for one in listed if one is not cars for profile in one["profiles"])
+
+
+def test_a_rule_may_be_called_as_it_pleases_and_a_part_may_be_the_whole(tagflow, tmp_path):
+    cars = make_cars(tmp_path / "cars")
+    found = tagflow("explain", "--ontology", cars, "red coupes", "--json").json
+    assert found["path"] == ["inflection: coupes = coupe", "overlay of nouns: coupes"]
+    assert [word["text"] for word in found["words"]] == ["red", "coupes"]
+    assert tagflow("explain", "--ontology", cars, "zork zork").out == "zork zork: other (unknown)\n"
+
+
+def test_a_profile_that_is_not_there_is_wrong_usage(tagflow):
+    assert tagflow("ontology", "show", "danbooru:nothing").code == 2
+    assert tagflow("explain", "sofa", "--ontology", "").code == 2
+    assert tagflow("explain", "sofa", "--overlay", "").code == 2
+    assert tagflow("explain", "sofa", "--ontology", "~nobodyatall/x").code == 3
+
+
+def test_show_has_a_moved_tag_in_one_category_only(tagflow, tmp_path):
+    overlay = tmp_path / "my.csv"
+    overlay.write_text("tag,category\nchandelier,decorative\n")
+    shown = tagflow("ontology", "show", "--overlay", overlay, "--json").json["categories"]
+    assert [one["name"] for one in shown if "chandelier" in one["terms"]] == ["decorative"]
+
+
+def test_an_overlay_that_tagflow_toml_names_may_be_yet_to_come(tagflow, captions):
+    (captions / "d.txt").unlink()
+    (captions / "tagflow.toml").write_text('overlay = "mine.csv"')
+    assert tagflow("ontology", "coverage", captions).code == 0
+    assert tagflow("reorder", captions, "--dry-run").code == 0
+    assert tagflow("explain", "sofa", "--overlay", captions / "gone.csv").code == 3
+
+
+def test_an_overlay_is_linted_with_one_ontology(tagflow, tmp_path):
+    overlay = tmp_path / "my.csv"
+    overlay.write_text("tag,category\nsputnik,lighting\n")
+    assert tagflow("ontology", "lint", "architecture", "danbooru", "--overlay", overlay).code == 2
+    assert tagflow("ontology", "lint", "architecture", "architecture", "--overlay", overlay).code == 0
+
+
+def test_coverage_leaves_the_trigger_out(tagflow, tmp_path):
+    folder = tmp_path / "captions"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.txt").write_text("Ohwx, sofa, white walls")
+    found = tagflow("ontology", "coverage", folder, "--json").json
+    assert found["triggers"] == [{"tag": "Ohwx", "occurrences": 12}]
+    assert found["unknown"] == []
+    assert "the trigger 'Ohwx', 12 times" in tagflow("ontology", "coverage", folder).out

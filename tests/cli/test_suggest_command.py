@@ -142,7 +142,8 @@ def test_rows_that_are_there_stay_and_a_second_run_changes_nothing(suggest, tmp_
     again = suggest(*accept)
     assert again.code == 0 and "is in lighting already" in again.err and overlay.read_text() == after
     assert suggest("--accept", "zzqx").code == 0
-    assert suggest("--accept", "zzqx=style").code == 2
+    assert suggest("--accept", "zzqx=style").code == 0
+    assert "zzqx,style" in overlay.read_text() and "zzqx,lighting" not in overlay.read_text()
 
 
 def test_a_link_stays_a_link_and_a_mode_a_mode(suggest, tmp_path):

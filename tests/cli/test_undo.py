@@ -141,7 +141,7 @@ def test_a_run_cut_off_before_its_audit_was_published_is_finished(tagflow, folde
 
 SLOW = """
 import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
 from tagflow.sources import store
 replace = store.Store.replace
 def slowly(self, target, data):
