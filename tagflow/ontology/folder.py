@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tagflow.ontology.lines import Lines
 
 
 class Fault(NamedTuple):
@@ -26,100 +29,93 @@ class Fault(NamedTuple):
 
 @dataclass(slots=True)
 class Folder:
-    """The files of an ontology and all that is wrong with them."""
+    """The files of an ontology, each read once, and all that is wrong with them."""
 
     root: Path
     faults: list[Fault] = field(default_factory=list)
+    _texts: dict[str, str | None] = field(default_factory=dict)
+    _lines: dict[str, Lines] = field(default_factory=dict)
 
     def fault(self, name: str, line: int, code: str, what: str) -> None:
         """Note that `what` is wrong in a file."""
         self.faults.append(Fault(self.root / name, line, code, what))
 
     def has(self, name: str) -> bool:
-        """Say whether a file is there."""
-        return (self.root / name).is_file()
+        """Say whether something of this name is there, be it no file: what cannot be read is then a fault."""
+        return os.path.lexists(self.root / name)
 
-    def text(self, name: str) -> str:
-        """Return a file's text; what cannot be read is a fault, and empty."""
+    def text(self, name: str) -> str | None:
+        """Return a file's text; what cannot be read is a fault, and None."""
+        if name not in self._texts:
+            self._texts[name] = self._read(name)
+        return self._texts[name]
+
+    def _read(self, name: str) -> str | None:
         try:
-            return _read(self.root / name)
+            return (self.root / name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            self.fault(name, 1, "file-missing", "there is no such file")
+            what = "leads to a file that is not there" if self.has(name) else "there is no such file"
+            self.fault(name, 1, "file-missing", what)
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             self.fault(name, line, "file-unreadable", "is not UTF-8 text; save it as UTF-8")
         except OSError as error:
             self.fault(name, 1, "file-unreadable", f"cannot be read: {error.strerror or error}")
-        return ""
+        except ValueError as error:  # a name that no file can have
+            self.fault(name, 1, "file-unreadable", f"cannot be read: {error}")
+        return None
 
-    def toml(self, name: str) -> dict[str, Any]:
-        """Return a TOML file's tables; what is not TOML is a fault, and empty."""
-        text = self.text(name)
+    def toml(self, name: str) -> dict[str, Any] | None:
+        """Return a TOML file's tables; what cannot be read or is not TOML is a fault, and None."""
+        if (text := self.text(name)) is None:
+            return None
         try:
             return tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # Python refuses numbers of thousands of digits, too
             line = re.search(r"at line (\d+)", str(error))
             at = int(line[1]) if line else text.count("\n") + 1
             self.fault(name, at, "not-toml", f"is not TOML: {error}")
-            return {}
+            return None
 
-    def rows(self, name: str, header: list[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield (line, cells) of a CSV file whose first line is `header`."""
-        before = len(self.faults)
-        lines = enumerate(self.text(name).split("\n"), 1)
-        if len(self.faults) > before:  # of a file that cannot be read nothing more is to be said
+    def rows(self, name: str, header: list[str], empty_ok: bool = False) -> Iterator[tuple[int, list[str]]]:
+        """Yield (line, cells) of a CSV file whose first line is `header`.
+
+        empty_ok: a file with nothing in it is one without rows.
+        """
+        text = self.text(name)
+        if text is None or (empty_ok and not text.strip()):
             return
-        first = next(lines, (1, ""))[1]
+        lines = enumerate(text.split("\n"), 1)
+        first = next(lines)[1]
         if [cell.strip() for cell in cells(first)] != header:
-            self.fault(name, 1, "bad-header", f"the first line is {first!r}, not {','.join(header)!r}")
+            what = f"the first line is {first[:80]!r}, not {','.join(header)!r}"
+            self.fault(name, 1, "bad-header", what)
         # A row is a line: a quote that is never closed must not swallow the rest of the file.
         for number, line in lines:
             row = [cell.strip() for cell in cells(line)]
             if len(row) == len(header):
                 yield number, row
             elif line.strip():
-                self.fault(name, number, "bad-row", f"{len(row)} cells, not {len(header)}")
+                self.fault(name, number, "bad-row", _misfit(line, len(row), len(header)))
 
-    def line(self, name: str, needle: str) -> int:
-        """Return the line on which `needle` first stands, for files whose reader keeps no lines."""
-        lines = self.text(name).split("\n")
-        return next((at for at, line in enumerate(lines, 1) if needle in line), 1)
+    def toml_line(self, name: str, table: str, key: str = "", row: int = 0) -> int:
+        """Return the line of `key` in a table of a TOML file (in the `row`-th of an array), or of the table.
 
-    def key_line(self, name: str, table: str, key: str) -> int:
-        """Return the line of `key` in the `[table]` of a TOML file."""
-        here = ""
-        for at, line in self._toml_lines(name):
-            if header := re.match(r"\s*\[+\s*([\w-]+)", line):
-                here = header[1]
-            elif here == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
-                return at
-        return 1
+        A key that is in no table is looked for like a table.
+        """
+        if name not in self._lines:
+            self._lines[name] = Lines(self.text(name) or "")
+        return self._lines[name].find(table, key, row)
 
-    def term_line(self, name: str, term: str) -> int:
-        """Return the line of the row of a CSV file whose first cell is `term`."""
-        lines = self.text(name).split("\n")
-        return next((at for at, line in enumerate(lines, 1) if cells(line)[:1] == [term]), 1)
-
-    def row_line(self, name: str, table: str, index: int, key: str = "") -> int:
-        """Return the line of the `index`-th `[[table]]` of a TOML file, or of `key` in it."""
-        headers = 0
-        found = 1
-        for at, line in self._toml_lines(name):
-            if re.match(r"\s*\[", line):
-                if headers > index:
-                    break
-                headers += bool(re.match(rf"\s*\[\[\s*{table}\s*\]\]", line))
-                found = at if headers > index else found
-            elif headers > index and key and re.match(rf"\s*{key}\s*=", line):
-                return at
+    def word_lines(self, name: str, key: str) -> dict[str, int]:
+        """Return the line of each word of a TOML string that may have several lines, and more behind it."""
+        start = self.toml_line(name, key)
+        first, *rest = (self.text(name) or "").split("\n")[start - 1 :]
+        found: dict[str, int] = {}
+        for at, line in enumerate([first.partition("=")[2], *rest], start):
+            for word in re.split(r"[\s\"']+", line):
+                found.setdefault(word, at)
         return found
-
-    def _toml_lines(self, name: str) -> Iterator[tuple[int, str]]:
-        """Yield the lines of a TOML file, what stands in strings of several lines left out."""
-        text = re.sub(
-            r'"{3}[^\0]*?"{3}|\'{3}[^\0]*?\'{3}', lambda found: "\n" * found[0].count("\n"), self.text(name)
-        )
-        yield from enumerate(text.split("\n"), 1)
 
     def hash(self) -> str:
         """Return the SHA-256 over names and bytes of all data files, the same on every system."""
@@ -132,9 +128,17 @@ class Folder:
 
 
 def cells(line: str) -> list[str]:
-    """Return the cells of one line of a CSV file."""
-    return next(csv.reader([line]), []) if '"' in line else line.split(",")
+    """Return the cells of one line of a CSV file, none where it cannot be cut."""
+    try:
+        return next(csv.reader([line]), []) if '"' in line else line.split(",")
+    except csv.Error:
+        return []
 
 
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig")
+def _misfit(line: str, found: int, wanted: int) -> str:
+    """Say why a line is no row of `wanted` cells."""
+    if line.count('"') % 2:
+        return "a quote is not closed; a row is one line, so no cell may hold a line break"
+    if not found:
+        return f"cannot be cut into cells; a cell in quotes holds {csv.field_size_limit()} characters at most"
+    return f"{found} cells, not {wanted}"

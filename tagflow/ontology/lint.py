@@ -26,7 +26,7 @@ def lint(source: str | Path, overlay: Path | None = None) -> list[Fault]:
     """Return all that is wrong or idle in an ontology and in a user's own tags over it.
 
     Faults that keep the ontology from loading come alone: nothing deeper can be said of such a folder.
-    Raises OntologyError where there is no ontology, or where it has no profile of the name in `source`.
+    Raises OntologyError where there is no ontology, UsageProblem where it has no profile of that name.
     """
     root, profile = find(source)
     folder = Folder(root)
@@ -34,7 +34,7 @@ def lint(source: str | Path, overlay: Path | None = None) -> list[Fault]:
     if folder.faults:
         return folder.faults
     plain = Ontology.load(source)
-    rules = folder.toml(NAME)
+    rules = folder.toml(NAME) or {}
     _check_files(folder, plain.categories)
     _check_table(folder, definition.grammar)
     _check_patterns(folder, rules)
@@ -60,7 +60,7 @@ def _check_table(folder: Folder, grammar: Grammar) -> None:
     """Note the rules of the table that no phrase gets to."""
     letters = [code for code in grammar.codes.values() if len(code) == 1]
     for at, found in enumerate(reach(grammar.rules, "".join(dict.fromkeys(letters)))):
-        name, line = grammar.rules[at].name, folder.row_line(NAME, "rule", at)
+        name, line = grammar.rules[at].name, folder.toml_line(NAME, "rule", row=at)
         if found.state == "unreachable":
             what = (
                 f"no phrase gets to {name!r}: {_above(folder, grammar.rules, found)}; move it up or delete it"
@@ -73,7 +73,7 @@ def _check_table(folder: Folder, grammar: Grammar) -> None:
 
 def _above(folder: Folder, rules: Sequence[Rule], found: Reach) -> str:
     """Say which rules leave nothing to one below them."""
-    named = [f"{rules[at].name!r} (line {folder.row_line(NAME, 'rule', at)})" for at in found.above]
+    named = [f"{rules[at].name!r} (line {folder.toml_line(NAME, 'rule', row=at)})" for at in found.above]
     return f"{', '.join(named)} {'leaves' if len(named) == 1 else 'together leave'} it nothing"
 
 
@@ -83,12 +83,9 @@ def _check_patterns(folder: Folder, rules: Mapping[str, Any]) -> None:
         seen: dict[str, int] = {}
         for at, row in enumerate(rules.get(table, [])):
             if (first := seen.setdefault(row["pattern"], at)) != at:
-                what = (
-                    f"line {folder.row_line(NAME, table, first)} has the same pattern and decides; delete one"
-                )
-                folder.fault(
-                    NAME, folder.row_line(NAME, table, at), "rule-unreachable", f"[[{table}]]: {what}"
-                )
+                line, above = (folder.toml_line(NAME, table, row=one) for one in (at, first))
+                what = f"[[{table}]]: line {above} has the same pattern and decides; delete one"
+                folder.fault(NAME, line, "rule-unreachable", what)
 
 
 def _check_names(folder: Folder, rules: Mapping[str, Any]) -> None:
@@ -98,7 +95,7 @@ def _check_names(folder: Folder, rules: Mapping[str, Any]) -> None:
         for name in rules.get(table, {}):
             if name not in spoken:
                 what = f"no shape and no group speaks of {name!r}; delete it, or name it where it was meant"
-                folder.fault(NAME, folder.key_line(NAME, table, name), code, f"[{table}]: {what}")
+                folder.fault(NAME, folder.toml_line(NAME, table, name), code, f"[{table}]: {what}")
 
 
 def _check_aliases(folder: Folder, definition: Definition) -> None:

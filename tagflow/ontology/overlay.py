@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 
 from tagflow.ontology.folder import Folder, cells
@@ -12,12 +13,15 @@ from tagflow.ontology.words import normalise
 HEADER = ["tag", "category"]
 
 
-def read_overlay(folder: Folder, name: str, categories: Sequence[str]) -> dict[str, str]:
-    """Return the category of each tag of an overlay file; what is wrong with a row is a fault of `folder`."""
+def read_overlay(folder: Folder, name: str, categories: Sequence[str] | None) -> dict[str, str]:
+    """Return the category of each tag of an overlay file; what is wrong with a row is a fault of `folder`.
+
+    categories: None where the ontology's own could not be read.
+    """
     found: dict[str, str] = {}
-    for line, (tag, category) in folder.rows(name, HEADER):
+    for line, (tag, category) in folder.rows(name, HEADER, empty_ok=True):
         plain = normalise(tag)
-        if category not in categories:
+        if categories is not None and category not in categories:
             what = f"{category!r} is no category (categories: {', '.join(categories)})"
             folder.fault(name, line, "no-category", what)
         elif not plain:
@@ -31,15 +35,21 @@ def merged(text: str, tags: Mapping[str, str]) -> str:
     """Return the text of an overlay file with `tags` (to their categories) in it.
 
     Rows that are there stay where they are; one of the same tag gets the new category. `text` is empty for
-    a new file.
+    a new file, and otherwise as it lies on disk: its line breaks and a byte order mark stay.
     """
-    rest = {normalise(tag): (tag, category) for tag, category in tags.items()}
-    lines = text.splitlines() or [",".join(HEADER)]
-    for at, line in enumerate(lines):
-        row = cells(line)
-        if at and len(row) == len(HEADER) and (new := rest.pop(normalise(row[0]), None)):
-            lines[at] = _row(row[0].strip(), new[1])
-    return "\n".join([*lines, *(_row(*row) for row in sorted(rest.values()))]) + "\n"
+    parts = re.split(r"(\r\n|\r|\n)", text)  # each line, and how it ends
+    newline = parts[1] if len(parts) > 1 else "\n"
+    if not text.strip("\ufeff\r\n\t "):
+        parts = [text[: text.startswith("\ufeff")] + ",".join(HEADER)]
+    new = {normalise(tag): (tag, category) for tag, category in tags.items()}
+    there: set[str] = set()
+    for at in range(2, len(parts), 2):
+        row = cells(parts[at])
+        if len(row) == len(HEADER) and (plain := normalise(row[0])) in new:
+            parts[at] = _row(row[0].strip(), new[plain][1])
+            there.add(plain)
+    rows = [_row(*new[plain]) for plain in sorted(new.keys() - there, key=lambda plain: new[plain])]
+    return "".join(parts) + newline * bool(parts[-1]) + "".join(row + newline for row in rows)
 
 
 def _row(tag: str, category: str) -> str:

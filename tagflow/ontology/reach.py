@@ -1,23 +1,22 @@
 """Which rules of a table can never be reached, because rules above them take every phrase they fit.
 
 A shape is a regular expression over labels, so this is a question of languages: a rule is out of reach when
-its language lies within the union of those above it. Each shape becomes a position automaton (Glushkov 1961);
-pairs of one position of the rule and a set of positions of the rules above are searched breadth first, and a
+its language lies within the union of those above it. Each shape becomes an automaton (see `shapes`); pairs of
+one position of the rule and a set of positions of the rules above are searched breadth first, and a
 pair is dropped when one met before asks less of the rules above (antichains: De Wulf, Doyen, Henzinger and
 Raskin 2006). A set of positions is an integer with one bit a position.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from tagflow.ontology.grammar import Rule
+from tagflow.ontology.shapes import Piece, Positions, bits
 
 LIMIT = 3000  # pairs looked at for one rule; the shipped tables need fewer than a hundred
-_TOKEN = re.compile(r"\[[^][^\\-]+\]|\.|\((?:\?P<part>)?|\)|\||[*+?](?:\?|(?!\+))")
 
 
 class Reach(NamedTuple):
@@ -30,17 +29,6 @@ class Reach(NamedTuple):
     state: Literal["reachable", "unreachable", "undecided"]
     witness: str = ""
     above: tuple[int, ...] = ()
-
-
-class _Piece(NamedTuple):
-    """A part of a shape: whether it fits nothing at all, and the positions it may begin and end with."""
-
-    empty: bool
-    first: int
-    last: int
-
-
-_NOTHING = _Piece(True, 0, 0)
 
 
 def reach(rules: Sequence[Rule], alphabet: str) -> list[Reach]:
@@ -60,84 +48,13 @@ def reach(rules: Sequence[Rule], alphabet: str) -> list[Reach]:
     ]
 
 
-def _bits(positions: int) -> Iterator[int]:
-    while positions:
-        low = positions & -positions
-        yield low.bit_length() - 1
-        positions ^= low
-
-
-class _Positions:
-    """The positions of all shapes: what each one fits (None: every label), and which ones may follow it."""
-
-    def __init__(self) -> None:
-        self.fits: list[str | None] = []
-        self.follow: list[int] = []
-
-    def read(self, pattern: str) -> _Piece:
-        """Add a pattern made by `compile_shape`. Raises ValueError for any other."""
-        tokens = deque(match[0] for match in _TOKEN.finditer(pattern))
-        if "".join(tokens) != pattern:  # as with `*+`, which gives nothing back and so fits less than it says
-            raise ValueError(f"{pattern!r} is no plain shape")
-        return self._choice(tokens)
-
-    def letters(self, alphabet: str) -> dict[int, str]:
-        """Return the sets of positions that a label fits, each with one label; the rest behave like it."""
-        sets: dict[int, str] = {}
-        for letter in alphabet:
-            fitting = (at for at, letters in enumerate(self.fits) if letters is None or letter in letters)
-            sets.setdefault(sum(1 << at for at in fitting), letter)
-        return sets
-
-    def _choice(self, tokens: deque[str]) -> _Piece:
-        one = self._sequence(tokens)
-        while tokens and tokens[0] == "|":
-            tokens.popleft()
-            two = self._sequence(tokens)
-            one = _Piece(one.empty or two.empty, one.first | two.first, one.last | two.last)
-        return one
-
-    def _sequence(self, tokens: deque[str]) -> _Piece:
-        one = _NOTHING
-        while tokens and tokens[0] not in ("|", ")"):
-            two = self._repeated(tokens)
-            self._link(one.last, two.first)
-            first = one.first | two.first if one.empty else one.first
-            one = _Piece(one.empty and two.empty, first, one.last | two.last if two.empty else two.last)
-        return one
-
-    def _repeated(self, tokens: deque[str]) -> _Piece:
-        piece = self._item(tokens)
-        if tokens and tokens[0][0] in "*+?":
-            sign = tokens.popleft()[0]
-            if sign != "?":
-                self._link(piece.last, piece.first)
-            piece = piece._replace(empty=piece.empty or sign != "+")
-        return piece
-
-    def _item(self, tokens: deque[str]) -> _Piece:
-        sign = tokens.popleft()
-        if sign.startswith("("):
-            piece = self._choice(tokens)
-            tokens.popleft()
-            return piece
-        self.fits.append(None if sign == "." else sign[1:-1])
-        self.follow.append(0)
-        position = 1 << len(self.fits) - 1
-        return _Piece(False, position, position)
-
-    def _link(self, ends: int, starts: int) -> None:
-        for at in _bits(ends):
-            self.follow[at] |= starts
-
-
 class _Table:
     """The rules as automata, ready to be searched one by one."""
 
     def __init__(self, rules: Sequence[Rule], alphabet: str) -> None:
         self._rules = rules
-        self._positions = _Positions()
-        self._pieces: list[_Piece | None] = []
+        self._positions = Positions()
+        self._pieces: list[Piece | None] = []
         self._owner: list[int] = []  # the rule of each position
         for at, rule in enumerate(rules):
             try:
@@ -170,7 +87,7 @@ class _Table:
         for piece in self._pieces:
             ends |= piece.last if piece else 0
         fits, follow = self._positions.fits, self._positions.follow
-        return sum(1 << p for p in _bits(ends) if fits[p] is None and follow[p] >> p & 1)
+        return sum(1 << p for p in bits(ends) if fits[p] is None and follow[p] >> p & 1)
 
 
 class _Search:
@@ -178,8 +95,8 @@ class _Search:
 
     def __init__(
         self,
-        piece: _Piece,
-        above: Mapping[int, _Piece],
+        piece: Piece,
+        above: Mapping[int, Piece],
         follow: Sequence[int],
         letters: Mapping[int, str],
         loops: int,
@@ -208,10 +125,10 @@ class _Search:
         queue = deque([(self._piece.first, start, "")])
         for _ in range(LIMIT):
             if not queue:
-                return Reach("unreachable", above=tuple(_bits(self._takers)))
+                return Reach("unreachable", above=tuple(bits(self._takers)))
             nexts, others, shape = queue.popleft()
             for fitting, letter in self._letters.items():
-                for position in _bits(nexts & fitting):
+                for position in bits(nexts & fitting):
                     if self._is_free(position, others & fitting):
                         return Reach("reachable", shape + letter)
                     if self._is_new(position, others & fitting):
@@ -239,6 +156,6 @@ class _Search:
 
     def _after(self, others: int) -> int:
         after = 0
-        for at in _bits(others):
+        for at in bits(others):
             after |= self._follow[at]
         return after

@@ -41,7 +41,7 @@ def check_overlay(folder: Folder, name: str, definition: Definition, plain: Onto
     definition: of the ontology with the overlay. plain: the same ontology without it.
     """
     lines: dict[str, int] = {}
-    for line, (tag, category) in folder.rows(name, HEADER):
+    for line, (tag, category) in folder.rows(name, HEADER, empty_ok=True):
         text = normalise(tag)
         verdict = plain.classify(tag)
         if (first := lines.setdefault(text, line)) != line:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagflow.ontology import BUILT_IN, Folder, Ontology, read_folder
+from tagflow.ontology.lint import lint
 
 TOY = {
     "ontology.toml": """\
@@ -100,6 +101,20 @@ def faults():
         return [(one.file.relative_to(root).as_posix(), one.line, one.code) for one in folder.faults]
 
     return read
+
+
+@pytest.fixture
+def found(toy):
+    """`found({"seeds.csv": "..."})`: what lint says of the toy so changed, as (file, line, code)."""
+
+    def look(changes, overlay=None):
+        root = toy(changes)
+        faults = lint(root, overlay)
+        inside = [one for one in faults if one.file.is_relative_to(root)]
+        names = {one: one.file.relative_to(root).as_posix() for one in inside}
+        return [(names.get(one, one.file.name), one.line, one.code) for one in faults]
+
+    return look
 
 
 @pytest.fixture(scope="session")

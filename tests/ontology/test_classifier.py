@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.errors import OntologyError
+from tagflow.errors import OntologyError, UsageProblem
 from tagflow.ontology import LONGEST_TAG, Ontology, Verdict, built_in, find
 
 SMILEYS = {"lexicon/rest.csv": "term,role\n:d,\n^_^,\nd,\n"}
@@ -181,12 +181,12 @@ def test_a_profile_in_the_order_of_the_file_has_its_hash(toy):
 
 
 def test_no_such_profile(toy, ontology):
-    with pytest.raises(OntologyError, match="toy has no profile 'things-last'") as caught:
+    with pytest.raises(UsageProblem, match="toy:things-last: there is no profile 'things-last'") as caught:
         Ontology.load(f"{toy()}:things-last")
     assert "looks-first" in caught.value.cure
     about = 'name = "bare"\nfallback = "rest"\n[[category]]\nname = "rest"\n'
     bare = toy({"ontology.toml": about, "seeds.csv": None, "rules.toml": ""})
-    with pytest.raises(OntologyError) as caught:
+    with pytest.raises(UsageProblem) as caught:
         Ontology.load(f"{bare}:x")
     assert "it has none" in caught.value.cure
 

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 
 import pytest
 
-from tagflow.errors import OntologyError
+from tagflow.errors import OntologyError, UsageProblem
 from tagflow.ontology import BUILT_IN, Ontology, built_in
 from tagflow.ontology.lint import lint
 
 RULES = "rules.toml"
-
-
-@pytest.fixture
-def found(toy):
-    """`found({"seeds.csv": "..."})`: what lint says of the toy so changed, as (file, line, code)."""
-
-    def look(changes, overlay=None):
-        root = toy(changes)
-        faults = lint(root, overlay)
-        inside = [one for one in faults if one.file.is_relative_to(root)]
-        names = {one: one.file.relative_to(root).as_posix() for one in inside}
-        return [(names.get(one, one.file.name), one.line, one.code) for one in faults]
-
-    return look
 
 
 @pytest.mark.parametrize("name", built_in())
@@ -44,7 +29,7 @@ def test_what_keeps_an_ontology_from_loading_comes_alone(toy):
 
 def test_lint_needs_an_ontology_and_its_profile(toy, tmp_path):
     for name in (tmp_path / "none", f"{toy()}:none"):
-        with pytest.raises(OntologyError):
+        with pytest.raises((OntologyError, UsageProblem)):
             lint(name)
     assert lint(f"{toy()}:looks-first") == []
 
@@ -206,54 +191,3 @@ def test_files_that_nothing_reads(found):
         ("lexicon/looks.csv", 1, "file-stray"),
         ("old.toml", 1, "file-stray"),
     ]
-
-
-# --- overlays
-
-
-@pytest.mark.parametrize(
-    ("row", "code"),
-    [
-        ("zkv,rest", None),  # nothing knew it: the user says that it is no mistake
-        ("zkv,look", None),
-        ("chair,look", None),
-        ("chair,thing", "row-redundant"),
-        ("two wooden chairs,look", "row-redundant"),
-        ("lamp,look", "seed-moved"),
-        ("Lamps,look", "seed-moved"),
-        ("blue chairs,rest", "seed-moved"),
-        ("tags,look", "row-redundant"),
-    ],
-)
-def test_rows_of_an_overlay(found, tmp_path, row, code):
-    overlay = tmp_path / "tags.csv"
-    overlay.write_text(f"tag,category\ntags,look\n{row}\n")
-    assert found({}, overlay) == ([("tags.csv", 3, code)] if code else [])
-
-
-def test_every_fault_says_how_it_is_cured(toy, toy_files, tmp_path):
-    overlay = tmp_path / "tags.csv"
-    overlay.write_text("tag,category\nlamp,look\nchair,thing\n")
-    aliases = "alias,term\ngray,grey\na b c d e f g,grey\ngrau,gray chair\ngray stone,grey\n"
-    rules = toy_files[RULES] + toy_files[RULES].partition("[[look]]")[1] + "\npattern = 'x'\nlabel = 'look'\n"
-    rules += '[[rule]]\nname = "x"\nshape = "thing"\ncategory = "look"\n' * 2
-    rows = "term,role\nbook shelf,\ngrey,\ngreys,\nrock & roll,\nwooden,stuff\n"
-    strays = {"lexicon/x.csv": "", "x.csv": ""}
-    faults = lint(toy({"aliases.csv": aliases, RULES: rules, "lexicon/look.csv": rows, **strays}), overlay)
-    assert len({one.code for one in faults}) >= 8
-    assert [one.what for one in faults if "; " not in one.what] == []
-
-
-def test_faults_of_an_overlay_come_alone(found, tmp_path):
-    overlay = tmp_path / "tags.csv"
-    overlay.write_text("tag,category\nlamp,look\nchair,chairs\n")
-    assert found({"lexicon/odd.csv": "term,role\n"}, overlay) == [("tags.csv", 3, "no-category")]
-
-
-def test_the_seeds_of_the_built_in_ontology_stay_whatever_is_said(tmp_path):
-    overlay = tmp_path / "tags.csv"
-    with (BUILT_IN / "architecture/seeds.csv").open(encoding="utf-8", newline="") as file:
-        tags = [row["tag"] for row in csv.DictReader(file)]
-    overlay.write_text("tag,category\n" + "".join(f"{tag},general\n" for tag in tags))
-    moved = [one.line for one in lint("architecture", overlay) if one.code == "seed-moved"]
-    assert moved == list(range(2, len(tags) + 2))

@@ -6,6 +6,7 @@ import pytest
 
 from tagflow.errors import OntologyError
 from tagflow.ontology import Folder, Ontology, Verdict, merged, read_folder
+from tagflow.ontology.lint import lint
 
 
 @pytest.fixture
@@ -139,3 +140,28 @@ def test_merged_and_read_agree(toy, tmp_path):
     file.write_text(merged(merged("", {"zkv": "rest", "chair": "rest"}), tags), encoding="utf-8")
     ontology = Ontology.load(toy(), file)
     assert {tag: ontology.classify(tag).category for tag in (*tags, "chair")} == {**tags, "chair": "rest"}
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", "\n\r\n  \n"])
+def test_an_empty_overlay_is_one_without_rows(toy, tmp_path, text):
+    file = tmp_path / "tags.csv"
+    file.write_bytes(text.encode())
+    assert Ontology.load(toy(), file).hash == Ontology.load(toy()).hash
+    assert lint(toy(), file) == []
+    file.write_bytes(merged(text, {"zkv": "look"}).encode())
+    assert Ontology.load(toy(), file).classify("zkv").rule == "overlay"
+
+
+def test_merged_keeps_line_breaks_and_mark():
+    text = "\ufefftag,category\r\nzkv,look\r\n"
+    assert merged(text, {"zkv": "rest", "a": "look"}) == "\ufefftag,category\r\nzkv,rest\r\na,look\r\n"
+    assert merged("tag,category\rzkv,look", {"a": "look"}) == "tag,category\rzkv,look\ra,look\r"
+    assert merged("tag,category\r\na\u2028b,look\nc,look", {"a b": "rest"}) == (
+        "tag,category\r\na\u2028b,rest\nc,look\r\n"
+    )
+    assert merged("\ufeff\r\n", {"a": "look"}) == "\ufefftag,category\r\na,look\r\n"
+
+
+def test_merged_changes_every_row_of_a_tag():
+    text = "tag,category\nzkv,look\nZKV,look\n"
+    assert merged(text, {"zkv": "rest"}) == "tag,category\nzkv,rest\nZKV,rest\n"
