@@ -165,7 +165,13 @@ _KINDS = (
         "similarity-low",
         "warning",
         "the reordered caption is too far from the original in an encoder",
-        "keep it as it is, or lower --min-sim-each",
+        "`--on-low relax` looks for a coarser order that passes; or lower --min-sim-each",
+    ),
+    Kind(
+        "order-relaxed",
+        "info",
+        "the full order missed a limit; the caption is in the strictest order of the ladder that passes",
+        "",
     ),
     Kind(
         "cache-stale",
