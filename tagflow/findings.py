@@ -162,6 +162,12 @@ _KINDS = (
     Kind("window-exceeded", "info", "more than 75 tokens: the pooled vector sees only the first window", ""),
     Kind("window-straddled", "info", "a tag is cut in two by the border of a 75-token window", ""),
     Kind(
+        "window-spill",
+        "info",
+        "the original had these tags in the first window; now the pooled vector does not see them (whole)",
+        "`--keep-first N` or `--trigger WORD` holds tags in front",
+    ),
+    Kind(
         "similarity-low",
         "warning",
         "the reordered caption is too far from the original in an encoder",
