@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tagflow.errors import AuditError
-from tagflow.schema import AUDIT, AUDIT_VERSION, rows
+from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
 from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
 
 Verdict = Literal["pass", "fail", "uncertified"]
@@ -109,7 +109,7 @@ def read_audit(file: Path) -> Audit | None:
     try:
         table = pq.read_table(io.BytesIO(file.read_bytes()))
         meta = _meta(table.schema.metadata or {})
-        table = table.cast(AUDIT)
+        table = _completed(table).cast(AUDIT)
         table.validate(full=True)
         if any(table.column(field.name).null_count for field in AUDIT if not field.nullable):
             raise ValueError("a value is missing that every row must have")
@@ -120,6 +120,13 @@ def read_audit(file: Path) -> Audit | None:
         ) from error
     _check_digests(file, table, meta)
     return Audit(table, meta)
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """The table with nulls for the columns that its version of tagflow did not have yet."""
+    if "rung" in table.column_names or not set(AUDIT.names) - {"rung"} <= set(table.column_names):
+        return table
+    return add(table, rung=[None] * table.num_rows).select(AUDIT.names)
 
 
 def current_audit(root: Path) -> Audit | None:

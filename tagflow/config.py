@@ -14,6 +14,7 @@
     [limits]
     min_sim = 0.95
     min_sim_each = 0.9
+    on_low = "relax"             # or "keep", "write": what becomes of captions that miss a limit
     max_tokens = 225
     warn_tokens = 150
 
@@ -26,11 +27,14 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tagflow.errors import ConfigError
 
 CONFIG_NAME = "tagflow.toml"
+OnLow = Literal["keep", "relax", "write"]
+ON_LOW: tuple[OnLow, ...] = get_args(OnLow)
+"""What may become of a caption that misses a limit; see docs/fidelity.md."""
 
 _Kinds = dict[str, type | tuple[type, ...]]
 _TOP: _Kinds = {
@@ -40,7 +44,8 @@ _TOP: _Kinds = {
 _TABLES: dict[str, _Kinds] = {
     "trigger": {"words": list, "keep_first": int, "detect": bool},
     "limits": {
-        "min_sim": (int, float), "min_sim_each": (int, float), "max_tokens": int, "warn_tokens": int,
+        "min_sim": (int, float), "min_sim_each": (int, float), "on_low": str, "max_tokens": int,
+        "warn_tokens": int,
     },
 }  # fmt: skip
 _RANGES = {"min_sim": (0, 1), "min_sim_each": (0, 1), "warn_tokens": (1, 225), "keep_first": (0, 225)}
@@ -110,6 +115,8 @@ def _value_fault(name: str, value: Any) -> str | None:
         return "must be a list of words"
     if name == "max_tokens" and value not in (75, 150, 225):
         return "must be 75, 150 or 225"
+    if name == "on_low" and value not in ON_LOW:
+        return f"must be one of {', '.join(ON_LOW)}"
     low, high = _RANGES.get(name, (None, None))
     if low is not None and high is not None and not low <= value <= high:
         return f"must lie between {low} and {high}"

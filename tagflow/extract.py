@@ -39,7 +39,8 @@ def extract(
     columns: dict[str, list[Any]] = {
         name: []
         for name in (
-            "path", "text", "original", "sha256_original", "sha256_read", "selected", "findings", "details",
+            "path", "text", "original", "sha256_original", "sha256_read", "selected", "rung", "findings",
+            "details",
         )
     }  # fmt: skip
     gone = known.keys() - set(found.captions) if against_audit else set()
@@ -50,6 +51,7 @@ def extract(
         note, original = (_held if against_audit else _first_seen)(reading, known.get(path), earlier)
         row = _row(reading, note, original)
         row["selected"] = selected is None or path in selected
+        row["rung"] = None if against_audit else _rung(reading, earlier)
         for name, values in columns.items():
             values.append(row[name])
     progress(len(paths), len(paths))
@@ -73,6 +75,11 @@ def _first_seen(reading: Reading, known: Known, earlier: Earlier | None) -> tupl
     original = earlier.original(reading.path, reading.text)
     edited = known is not None and known["sha256_file"] is not None and reading.sha256 != known["sha256_file"]
     return "caption-edited" if edited and original == reading.text else None, original
+
+
+def _rung(reading: Reading, earlier: Earlier | None) -> int | None:
+    """A text that was certified in a relaxed order stays on its rung, or runs would undo each other."""
+    return None if reading.text is None or earlier is None else earlier.rung(reading.path, reading.text)
 
 
 def _held(reading: Reading, known: Known, earlier: Earlier | None) -> tuple[str | None, str | None]:

@@ -162,10 +162,22 @@ _KINDS = (
     Kind("window-exceeded", "info", "more than 75 tokens: the pooled vector sees only the first window", ""),
     Kind("window-straddled", "info", "a tag is cut in two by the border of a 75-token window", ""),
     Kind(
+        "window-spill",
+        "info",
+        "the original had these tags in the first window; now the pooled vector does not see them (whole)",
+        "`--keep-first N` or `--trigger WORD` holds tags in front",
+    ),
+    Kind(
         "similarity-low",
         "warning",
         "the reordered caption is too far from the original in an encoder",
-        "keep it as it is, or lower --min-sim-each",
+        "`--on-low relax` looks for a coarser order that passes; or lower --min-sim-each",
+    ),
+    Kind(
+        "order-relaxed",
+        "info",
+        "the full order missed a limit; the caption is in the strictest order of the ladder that passes",
+        "",
     ),
     Kind(
         "cache-stale",

@@ -18,29 +18,34 @@ from tagflow.schema import rows
 from tagflow.sources.folder import STATE_FOLDER, Survey, sha256
 from tagflow.sources.store import Store
 
-_Left = dict[str, tuple[str | None, str | None]]
+_Left = dict[str, tuple[str | None, str | None, int | None]]
+
+
+def _never(meta: Meta) -> bool:
+    return False
 
 
 @dataclass
 class _Run:
-    """One run as its audit tells it: for each file the digest that it left there, and the original."""
+    """One run as its audit tells it: for each file the digest that it left there, original and rung."""
 
     root: Path
     audit: Audit
 
     @cached_property
     def left(self) -> _Left:
-        columns = (rows(self.audit.table, name) for name in ("path", "sha256_file", "original"))
-        return {f"{self.root}/{path}": (sha, original) for path, sha, original in zip(*columns, strict=True)}
+        names = ("path", "sha256_file", "original", "rung")
+        columns = zip(*(rows(self.audit.table, name) for name in names), strict=True)
+        return {f"{self.root}/{path}": (sha, original, rung) for path, sha, original, rung in columns}
 
     @cached_property
     def strays(self) -> dict[str | None, str | None]:
         """Originals by the digest left, of files that are not there any more: they may have been renamed."""
-        return {sha: original for path, (sha, original) in self.left.items() if not Path(path).exists()}
+        return {sha: original for path, (sha, original, _) in self.left.items() if not Path(path).exists()}
 
     def before(self, path: str, digest: str) -> str | None:
         """The original of a text that this run left; None where it left no such text."""
-        sha, original = self.left.get(path, (None, None))
+        sha, original, _ = self.left.get(path, (None, None, None))
         return original if sha == digest else self.strays.get(digest)
 
 
@@ -48,13 +53,15 @@ class _Run:
 class Earlier:
     """The earlier runs in a folder, in those above it and in those below it, newest first.
 
-    `previous` is the folder's audit as it lies there; `certifies` says whether a run's pass counts here.
+    `previous` is the folder's audit as it lies there; `certifies` says whether a run's pass counts here,
+    `remembers` whether the rungs that it found for its texts do.
     `tidied` becomes true once an original was found from which `--clean` took something out.
     """
 
     found: Survey
     previous: Audit | None
     certifies: Callable[[Meta], bool]
+    remembers: Callable[[Meta], bool] = _never
     tidied: bool = False
     _runs: list[_Run] = field(default_factory=list)
 
@@ -75,6 +82,18 @@ class Earlier:
                 self.tidied = self.tidied or bool(run.audit.meta.options.get("tidied"))
                 text, digest = before, sha256(before.encode())
         return text
+
+    def rung(self, path: str, text: str) -> int | None:
+        """The rung on which a run left just this text; None where none did, or where none counts here.
+
+        Raises AuditError where a run's audit is damaged.
+        """
+        place, digest = f"{self._root}/{path}", sha256(text.encode())
+        for run in self._newest_first():
+            sha, _, rung = run.left.get(place, (None, None, None))
+            if sha == digest and self.remembers(run.audit.meta):
+                return rung
+        return None
 
     @cached_property
     def _root(self) -> Path:

@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from tagflow.audit import Audit, Limits, Meta, certifies
 from tagflow.caption import same_tag
+from tagflow.config import OnLow
 from tagflow.engines.local import Progress, through
 from tagflow.extract import extract
 from tagflow.ontology import Ontology
 from tagflow.originals import Earlier
+from tagflow.relax import Relax
 from tagflow.schema import add, add_findings, rows
 from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
@@ -25,7 +27,7 @@ from tagflow.stages.encode import Encode
 from tagflow.stages.judge import Judgement, judge
 from tagflow.stages.parse import Parse
 from tagflow.stages.prove import prove
-from tagflow.stages.reorder import Pins, Reorder
+from tagflow.stages.reorder import Pins, Reorder, ladder
 from tagflow.tokenizer import Tokenizer
 from tagflow.trigger import detect_trigger
 
@@ -42,6 +44,7 @@ class Options:
     detect: bool = True
     clean: bool = False
     limits: Limits = field(default_factory=Limits)
+    on_low: OnLow = "keep"
 
     def count(self, tokenizer: Tokenizer | None) -> Count:
         """The stage that counts, with the limits chosen."""
@@ -80,40 +83,77 @@ class Pipeline:
         self, found: Survey, previous: Audit | None, selected: Collection[str] | None = None
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
-        earlier = Earlier(found, previous, self.certifies)
-        table = extract(found, previous, selected, self.listener.progress("reading"), earlier)
-        table = through(table, [Parse(self.options.clean)], self.listener.progress("parsing"))
+        earlier = Earlier(found, previous, self.certifies, self.remembers)
+        read = extract(found, previous, selected, self.listener.progress("reading"), earlier)
+        table = through(read, [Parse(self.options.clean)], self.listener.progress("parsing"))
         trigger = self._trigger(table)
-        table = through(table, self._order(trigger), self.listener.progress("reordering"))
+        stages = [*self._order(trigger), self.options.count(self.tokenizer)]
+        table = through(table, stages, self.listener.progress("reordering"))
         tidied = self.options.clean or earlier.tidied
-        table, judgement = self.judged(table, tidied=tidied)
+        table = self._measured(table, "encoding", tidied=tidied)
+        if self.options.on_low == "relax" and self._trained:
+            table = self._relaxed(read, table, trigger, tidied=tidied)
+        table, judgement = self._judged(table, write_low=self.options.on_low == "write")
         return Outcome(table, judgement, trigger, tidied)
 
     def judged(self, table: pa.Table, *, tidied: bool) -> tuple[pa.Table, Judgement]:
-        """The last stages, of a run and of a validation alike: prove, encode, judge."""
-        table = self._measured(prove(table, tidied=tidied), tidied=tidied)
-        trained = self.pair is not None and self.pair.trained
-        return judge(table, self.options.limits, measured=self.pair is not None, trained=trained)
+        """The last stages of a validation: prove, encode, judge. It never lets a low caption through."""
+        return self._judged(self._measured(table, "encoding", tidied=tidied))
+
+    def _judged(self, table: pa.Table, *, write_low: bool = False) -> tuple[pa.Table, Judgement]:
+        return judge(
+            table,
+            self.options.limits,
+            measured=self.pair is not None,
+            trained=self._trained,
+            write_low=write_low,
+        )
+
+    @property
+    def _trained(self) -> bool:
+        return self.pair is not None and self.pair.trained
+
+    def _relaxed(self, read: pa.Table, table: pa.Table, trigger: str | None, *, tidied: bool) -> pa.Table:
+        """The batch with coarser orders where the full one misses a limit."""
+        order = [Parse(self.options.clean), *self._order(trigger)]
+        count = [self.options.count(self.tokenizer)]
+        return Relax(
+            read,
+            table,
+            ladder(len(self.ontology.categories)),
+            reorder=lambda part: through(part, order, _silent),
+            measure=lambda part: self._measured(through(part, count, _silent), "relaxing", tidied=tidied),
+            judge=self._judged,
+            min_sim=self.options.limits.min_sim,
+        )()
 
     def certifies(self, meta: Meta) -> bool:
         """Whether an earlier run's pass makes its texts the originals of this one."""
         return certifies(meta, self.options.limits, None if self.pair is None else self.pair.fingerprint)
+
+    def remembers(self, meta: Meta) -> bool:
+        """Whether a text that an earlier run certified on a rung stays there: what decided is the same."""
+        now, then = self.options.limits, meta.limits
+        same = (now.min_sim, now.min_sim_each) == (then.min_sim, then.min_sim_each)
+        asked = same or self.pair is None
+        return asked and meta.ontology_hash == self.ontology.hash and self.certifies(meta)
 
     def _trigger(self, table: pa.Table) -> str | None:
         if self.options.triggers or not self.options.detect:
             return None
         return detect_trigger(table, self.ontology)
 
-    def _order(self, trigger: str | None) -> list[Classify | Reorder | Count]:
+    def _order(self, trigger: str | None) -> list[Classify | Reorder]:
         pins = Pins(
             self.options.keep_first, self.options.triggers, None if trigger is None else same_tag(trigger)
         )
         triggers = (*self.options.triggers, *([] if trigger is None else [trigger]))
         classify = Classify(self.ontology, triggers)
-        return [classify, Reorder(self.ontology, pins), self.options.count(self.tokenizer)]
+        return [classify, Reorder(self.ontology, pins)]
 
-    def _measured(self, table: pa.Table, *, tidied: bool) -> pa.Table:
-        """The batch with its similarity columns, where there are encoders."""
+    def _measured(self, table: pa.Table, what: str, *, tidied: bool) -> pa.Table:
+        """The batch proved and, where there are encoders, with its similarity columns."""
+        table = prove(table, tidied=tidied)
         if self.pair is None or self.tokenizer is None:
             return table
         stage = Encode(
@@ -121,7 +161,7 @@ class Pipeline:
             self.tokenizer,
             self.options.limits.max_tokens,
             tidied,
-            self.listener.progress("encoding"),
+            self.listener.progress(what),
         )
         return stage(table)
 

@@ -44,6 +44,12 @@ _COLUMNS = (
     _field("rewritten", pa.string(), "the reordered text"),
     _field("sha256_rewritten", pa.string(), "SHA-256 of the reordered text's bytes"),
     _field("moved", pa.int32(), "how many tags have changed their place"),
+    _field(
+        "rung",
+        pa.int32(),
+        "bands of categories that the order tells apart: all, fewer where it was relaxed, 1 where relaxing "
+        "ended at the original; null where no order was made or used",
+    ),
     _field("tokens", pa.int32(), "CLIP tokens of the longest line of `rewritten`, without BOS and EOS"),
     _field("windows", pa.int32(), "windows of 75 tokens that the longest line fills, at least 1"),
     _field("sim_te1", pa.float64(), "cosine of te1's pooled vectors, original and rewritten; worst line"),
@@ -63,9 +69,9 @@ AUDIT = pa.schema(
     [
         FIELDS[name]
         for name in (
-            "path", "status", "original", "rewritten", "tags", "categories", "moved", "tokens", "windows",
-            "sim_te1", "sim_te2", "sim_unet", "findings", "details", "sha256_original", "sha256_rewritten",
-            "sha256_file",
+            "path", "status", "original", "rewritten", "tags", "categories", "moved", "rung", "tokens",
+            "windows", "sim_te1", "sim_te2", "sim_unet", "findings", "details", "sha256_original",
+            "sha256_rewritten", "sha256_file",
         )
     ]
 )  # fmt: skip

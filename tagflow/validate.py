@@ -53,6 +53,7 @@ def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Tabl
             for path, status in zip(paths, rows(table, "status"), strict=True)
         ],
         moved=[known[path]["moved"] if path in known else 0 for path in paths],
+        rung=[known[path]["rung"] if path in known else None for path in paths],
         # What the audit did not vouch for, it must not vouch for the next time either.
         sha256_file=[known[path]["sha256_file"] if path in known else None for path in paths],
     )

@@ -73,6 +73,7 @@ def make_meta(
             "triggers": list(options.triggers),
             "detected_trigger": outcome.trigger,
             "clean": options.clean,
+            "on_low": options.on_low,
             "tidied": outcome.tidied,
         },
         dataset_digest=dataset_digest(table),

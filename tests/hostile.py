@@ -67,9 +67,16 @@ CAPTIONS = st.one_of(
 )
 
 
-def reordered(text: str, pins: Pins = Pins(), *, clean: bool = False) -> dict[str, Any]:  # noqa: B008
+def reordered(
+    text: str,
+    pins: Pins = Pins(),  # noqa: B008
+    *,
+    clean: bool = False,
+    rung: int | None = None,
+) -> dict[str, Any]:
     """One caption's row after parse, classify and reorder."""
-    return folder([text], pins, clean=clean).to_pylist()[0]
+    table = parsed([text], clean=clean, rung=rung)
+    return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(table)).to_pylist()[0]
 
 
 def folder(texts: list[str], pins: Pins = Pins(), *, clean: bool = False) -> pa.Table:  # noqa: B008
@@ -77,7 +84,7 @@ def folder(texts: list[str], pins: Pins = Pins(), *, clean: bool = False) -> pa.
     return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(parsed(texts, clean=clean)))
 
 
-def parsed(texts: list[str], *, clean: bool = False) -> pa.Table:
+def parsed(texts: list[str], *, clean: bool = False, rung: int | None = None) -> pa.Table:
     """The batch of these captions after parse."""
     count = len(texts)
     table = batch(
@@ -85,6 +92,7 @@ def parsed(texts: list[str], *, clean: bool = False) -> pa.Table:
         text=texts,
         original=texts,
         selected=[True] * count,
+        rung=[rung] * count,
         findings=[[]] * count,
         details=[[]] * count,
     )

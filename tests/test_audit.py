@@ -77,6 +77,14 @@ def test_a_missing_value_is_refused(table, facts, tmp_path):
         read_audit(file)
 
 
+def test_an_audit_from_before_the_rungs_is_read(table, facts, tmp_path):
+    file = tmp_path / "a.parquet"
+    file.write_bytes(to_bytes(table, facts))
+    pq.write_table(pq.read_table(file).drop_columns(["rung"]), file)
+    found = read_audit(file)
+    assert found.table.column_names == AUDIT.names and found.by_path()["ü/a.txt"]["rung"] is None
+
+
 def test_mean():
     assert mean([1.0, None, 0.0]) == 0.5 and mean([None]) is None and mean([]) is None
     assert math.isnan(mean([1.0, math.nan]))

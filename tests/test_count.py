@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from tagflow.caption import line_spans
 from tagflow.schema import batch
 from tagflow.stages.count import Count
+from tagflow.tokenizer import Tokenizer
 
 WORD = "sofa, "  # two tokens
 
 
-def count(text: str | None, *, most: int = 225, warn: int = 150) -> dict[str, object]:
-    table = batch(rewritten=[text], findings=[[]], details=[[]])
+def count(
+    text: str | None, *, most: int = 225, warn: int = 150, original: str | None = None
+) -> dict[str, object]:
+    table = batch(original=[original or text], rewritten=[text], findings=[[]], details=[[]])
     row: dict[str, object] = Count(CLIP, most, warn)(table).to_pylist()[0]
     return row
 
@@ -88,9 +91,45 @@ def test_a_caption_of_very_many_tags_is_counted() -> None:
     assert row["tokens"] > 150_000  # type: ignore[operator]
 
 
+def test_a_tag_that_leaves_the_first_window_is_named() -> None:
+    row = count("lamp, " + WORD * 38 + "rug", original="lamp, rug, " + WORD * 37 + "sofa")
+    assert found(row)["window-spill"] == "rug"  # copies count in their order: no sofa left it
+
+
+def test_a_tag_that_the_border_cuts_is_not_seen_any_more() -> None:
+    before = WORD * 36 + "wooden floor, sofa, lamp"
+    assert found(count(WORD * 37 + "wooden floor, lamp", original=before))["window-spill"] == "wooden floor"
+    back = count(before, original=WORD * 37 + "wooden floor, lamp")
+    assert found(back)["window-spill"] == "sofa"  # for the floor that came in
+
+
+def test_a_spill_is_one_lines_own() -> None:
+    before = "lamp\nrug, " + WORD * 38 + "chair"
+    assert found(count("lamp\n" + WORD * 38 + "chair, rug", original=before))["window-spill"] == "rug"
+
+
+@given(st.permutations([*(f"oak table {number}" for number in range(14)), "lamp, rug"]))
+def test_what_spills_was_whole_in_the_first_window(tags: list[str]) -> None:
+    before, after = "lamp, rug, " + ", ".join(tag for tag in tags if "," not in tag), ", ".join(tags)
+    spilled = found(count(after, original=before)).get("window-spill", "")
+    if len(CLIP.ids(after)) <= 75:
+        assert not spilled
+    for tag in filter(None, spilled.split(", ")):
+        end = f"{before}, ".index(f"{tag}, ") + len(tag)
+        assert len(CLIP.ids(before[:end])) <= 75 or " and " in spilled
+        assert len(CLIP.ids(after[: f"{after}, ".index(f"{tag}, ") + len(tag)])) > 75 or " and " in spilled
+
+
+def test_up_to_75_tokens_nothing_is_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tokenizer, "encode", None)
+    assert count("rug, lamp", original="lamp, rug")["findings"] == []
+    assert count(of(75), original="lamp, " + of(74))["findings"] == []
+
+
 def test_without_a_text_or_a_vocabulary() -> None:
     assert count(None)["tokens"] is None
-    table = batch(rewritten=["sofa", None, ""], findings=[[], [], []], details=[[], [], []])
+    texts = ["sofa", None, ""]
+    table = batch(original=texts, rewritten=texts, findings=[[], [], []], details=[[], [], []])
     rows = Count(None, 225, 150)(table).to_pylist()
     assert [row["tokens"] for row in rows] == [None, None, None]
     assert [row["findings"] for row in rows] == [["tokens-not-counted"], [], []]

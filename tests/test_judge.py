@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tagflow.audit import Limits
-from tagflow.schema import batch, rows
+from tagflow.schema import add, batch, rows
 from tagflow.stages.judge import judge
 
 
@@ -18,6 +18,7 @@ def table(*captions):
     return batch(
         path=[f"{at}.txt" for at in range(len(captions))],
         details=[[""] * len(found) for found in columns["findings"]],
+        rung=[None] * len(captions),
         **columns,
     )
 
@@ -83,6 +84,27 @@ def test_over_75_tokens_what_the_unet_is_given_counts_too():
 def test_what_is_unknown_is_kept(value):
     done, _ = verdict(table(changed(value, 1.0)), Limits(min_sim_each=0.0))
     assert rows(done, "status") == ["kept"]
+
+
+def test_what_is_low_may_be_written_and_is_not_certified():
+    done, judged = judge(
+        table(changed(0.5, 1.0), changed(0.99, 0.98)),
+        Limits(min_sim=0.7, min_sim_each=0.9),
+        measured=True,
+        trained=True,
+        write_low=True,
+    )
+    assert judged.verdict == "uncertified" and "1 captions below" in judged.reasons[0]
+    assert rows(done, "status") == ["rewritten", "rewritten"]
+    assert rows(done, "findings") == [["similarity-low"], []]
+
+
+def test_on_the_last_rung_a_caption_is_kept_and_in_no_mean():
+    given = add(table(changed(0.5, 0.5), changed(0.99, 0.98), changed(0.1, 0.1)), rung=[1, 7, 14])
+    done, judged = verdict(given, Limits(min_sim_each=0.2))
+    assert judged.verdict == "pass" and judged.sim_te1_mean == pytest.approx(0.99)
+    assert rows(done, "status") == ["kept", "rewritten", "kept"]
+    assert rows(done, "rung") == [1, 7, None]
 
 
 def test_errors_in_the_data_never_pass():

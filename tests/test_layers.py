@@ -19,7 +19,7 @@ LAYERS = (
     "audit encoders engines",
     "stages trigger models",
     "originals",
-    "extract",
+    "extract relax",
     "pipeline coverage",
     "suggest",
     "validate write roots",

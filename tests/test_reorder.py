@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 from hostile import CAPTIONS, ONTOLOGY, PLAIN, SENTENCES, TAGS, folder, reordered
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tagflow.caption import FIXED, parse
 from tagflow.groups import verdict_of
-from tagflow.stages.reorder import Pins
+from tagflow.stages.reorder import Pins, ladder
 
 PINS = st.builds(
     Pins,
@@ -85,6 +85,39 @@ def test_categories_are_in_order_and_stable_in_every_stretch(text: str) -> None:
                 if tag.segment == segment and one != "[trigger]"
             ]  # fmt: skip
             assert now == sorted(old, key=rank)
+
+
+def test_the_ladder() -> None:
+    assert ladder(14) == (14, 7, 4, 2, 1)
+    assert ladder(17) == (17, 9, 5, 3, 2, 1)
+    assert [ladder(few) for few in (1, 2, 3)] == [(1,), (2, 1), (3, 2, 1)]
+
+
+@given(st.integers(1, 40))
+def test_each_rung_merges_neighbouring_bands_of_the_one_before(categories: int) -> None:
+    rungs = ladder(categories)
+    assert rungs[0] == categories and rungs[-1] == 1 and list(rungs) == sorted(set(rungs), reverse=True)
+    assert [len({rank >> at for rank in range(categories)}) for at in range(len(rungs))] == list(rungs)
+
+
+@given(CAPTIONS, PINS)
+def test_every_rung_keeps_every_tag_and_is_looser_than_the_one_before(text: str, pins: Pins) -> None:
+    made = {rung: reordered(text, pins, rung=rung) for rung in ladder(14)}
+    assert made[14]["rewritten"] == reordered(text, pins)["rewritten"]
+    assert made[1]["rewritten"] == text and made[1]["moved"] == 0
+    for rung, row in made.items():
+        after = row["rewritten"]
+        assert Counter(parse(after).texts()) == Counter(parse(text).texts())
+        assert reordered(after, pins, rung=rung)["rewritten"] == after
+        assert ("order-relaxed" in row["findings"]) == (rung < 14)
+    if any("order-ambiguous" in row["findings"] for row in made.values()):
+        return
+    for strict, loose in pairwise(made):
+        if loose > 1:  # what is in the stricter order is in the looser one, and comes back from it
+            in_order = made[strict]["rewritten"]
+            assert reordered(in_order, pins, rung=loose)["rewritten"] == in_order
+            back = reordered(made[loose]["rewritten"], pins, rung=strict)
+            assert back["tags"] == made[strict]["tags"] or "order-ambiguous" in back["findings"]
 
 
 @given(PLAIN, st.sampled_from(["", "\n", "\r\n", "\r", "\n\n", ",", ", \n"]), st.sampled_from(["", "\ufeff"]))

@@ -43,6 +43,7 @@ def options(config: Config, given: dict[str, Any]) -> Options:
         detect=not none and bool(config.get("detect", None, True)),
         clean=bool(config.get("clean", given.get("clean"), False)),
         limits=limits,
+        on_low=config.get("on_low", given.get("on_low"), "keep"),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tagflow.config import Config
+from tagflow.config import ON_LOW, Config
 from tagflow.errors import EncoderError, UsageProblem
 from tagflow.ontology import Ontology, built_in
 
@@ -95,6 +95,12 @@ encoder_options = _stack(
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),
     click.option("--min-sim-each", type=COSINE, metavar="X",
                  help="A caption below this keeps its original. Default: off."),
+)  # fmt: skip
+
+low_options = _stack(
+    click.option("--on-low", type=click.Choice(ON_LOW),
+                 help="Captions that miss a limit keep their original, get the strictest coarser order that "
+                      "passes, or are written all the same (uncertified). Default: keep."),
 )  # fmt: skip
 
 result_options = _stack(

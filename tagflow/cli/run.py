@@ -17,6 +17,7 @@ from tagflow.cli.options import (
     EncoderChoice,
     encoder_choice,
     encoder_options,
+    low_options,
     order_options,
     result_options,
     token_options,
@@ -36,13 +37,14 @@ RUN_SCHEMA = "tagflow.run/1"
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER, required=False)
 @encoder_options
+@low_options
 @order_options
 @token_options
 @result_options
 def run(folder: Path | None, **given: Any) -> int:
     """Reorder the captions in DIR, prove in both text encoders that the meaning stayed, write and audit.
 
-    Where the mean similarity of either encoder misses --min-sim nothing is written.
+    Where the mean similarity of either encoder misses --min-sim nothing is written, but see --on-low.
     """
     config = load_config(given["config_file"], folder)
     folder = folder or _folder(config)
@@ -156,7 +158,8 @@ class _Job:
         if written.meta.verdict == "fail":
             show.note(
                 "the gate failed and no caption was written. Look at the worst captions (`tagflow audit`), "
-                "then keep the low ones (--min-sim-each X), lower --min-sim, or pin tags (--keep-first N)"
+                "then relax their order (--on-low relax), keep the low ones (--min-sim-each X), lower "
+                "--min-sim, or pin tags (--keep-first N)"
             )
         if written.meta.verdict == "uncertified":
             show.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
@@ -173,6 +176,7 @@ def result(written: Written) -> dict[str, Any]:
         "schema": RUN_SCHEMA,
         "captions": len(status),
         **{name: status.count(name) for name in ("rewritten", "unchanged", "kept", "failed")},
+        "relaxed": {str(rung): count for rung, count in show.relaxed(written.table)},
         "sim_te1_mean": written.meta.sim_te1_mean,
         "sim_te2_mean": written.meta.sim_te2_mean,
         "verdict": written.meta.verdict,

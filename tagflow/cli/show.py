@@ -174,6 +174,9 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
             f"similarity  te1 {meta.sim_te1_mean:.4f}, te2 {meta.sim_te2_mean:.4f} "
             f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
         )
+    if rungs := relaxed(table):
+        parts = ", ".join(f"{count} to rung {rung}" for rung, count in rungs)
+        yield f"relaxed     {sum(count for _, count in rungs)} captions: {parts} (1: the original)"
     tokens = [count for count in rows(table, "tokens") if count is not None]
     if tokens:
         over = sum(count > 75 for count in tokens)
@@ -184,6 +187,13 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
     if meta.encoders:
         yield f"encoders    {meta.encoders}"
     yield f"verdict     {meta.verdict.upper()}" + (f": {'; '.join(meta.reasons)}" if meta.reasons else "")
+
+
+def relaxed(table: pa.Table) -> list[tuple[int, int]]:
+    """Each rung that captions were relaxed to, strictest first, and how many stand there."""
+    columns = zip(rows(table, "rung"), rows(table, "findings"), strict=True)
+    counts = Counter(rung for rung, codes in columns if rung is not None and "order-relaxed" in codes)
+    return sorted(counts.items(), reverse=True)
 
 
 def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:

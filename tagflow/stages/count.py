@@ -6,6 +6,7 @@ Each line counts by itself, stripped, as the trainer reads it; a caption's figur
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,16 +14,21 @@ from operator import attrgetter
 
 import pyarrow as pa
 
-from tagflow.caption import line_spans, parse, stripped_lines
+from tagflow.caption import line_spans, parse, same_tag, stripped_lines
 from tagflow.schema import add, add_findings, rows
 from tagflow.tokenizer import WINDOW, Tokenizer
+
+_Place = tuple[str, int, int]
 
 _NAMED = 6  # so many tags are named in a finding; more would not be read
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """`rewritten` -> `tokens, windows`. Without a tokenizer both are null, and each caption says so."""
+    """`original, rewritten` -> `tokens, windows`. Without a tokenizer both are null, and captions say so.
+
+    What windows cut is looked for in captions of more than one window; the others are only counted.
+    """
 
     tokenizer: Tokenizer | None
     max_tokens: int
@@ -43,8 +49,8 @@ class Count:
         found = [
             []
             if text is None or (count or 0) <= WINDOW
-            else list(self._findings(self.tokenizer, text, count or 0))
-            for text, count in zip(texts, tokens, strict=True)
+            else list(self._findings(self.tokenizer, original, text, count or 0))
+            for original, text, count in zip(rows(table, "original"), texts, tokens, strict=True)
         ]
         return add_findings(table, found)
 
@@ -54,33 +60,69 @@ class Count:
         longest = iter([max(next(counts) for _ in group) for group in lines])
         return [None if text is None else next(longest) for text in texts]
 
-    def _findings(self, tokenizer: Tokenizer, text: str, count: int) -> Iterator[tuple[str, str]]:
+    def _findings(
+        self, tokenizer: Tokenizer, original: str | None, text: str, count: int
+    ) -> Iterator[tuple[str, str]]:
         yield "window-exceeded", f"{count} tokens"
-        straddling, cut = self._tags_at_borders(tokenizer, text)
+        places = list(_places(tokenizer, text))
+        straddling, cut = self._tags_at_borders(places)
         if straddling:
             yield "window-straddled", _names(straddling)
+        if original is not None and original != text:
+            spilled = _spilled(list(_places(tokenizer, original)), places)
+            if spilled:
+                yield "window-spill", _names(spilled)
         if count > self.max_tokens:
             yield "tokens-over-limit", f"{count} tokens, {self.max_tokens} are read; cut: {_names(cut)}"
         elif count > self.warn_tokens:
             yield "tokens-near-limit", f"{count} of {self.max_tokens} tokens"
 
-    def _tags_at_borders(self, tokenizer: Tokenizer, text: str) -> tuple[list[str], list[str]]:
+    def _tags_at_borders(self, places: Sequence[_Place]) -> tuple[list[str], list[str]]:
         """Tags that a window's border cuts in two, and tags that are not, or not wholly, read."""
         straddling: list[str] = []
         cut: list[str] = []
-        lines = line_spans(text)
-        for number, tags in groupby(parse(text).tags, key=attrgetter("line")):
-            begin, end = lines[number]
-            spans = tokenizer.encode(text[begin:end]).spans
-            starts, ends = [first for first, _ in spans], [last for _, last in spans]
-            for tag in tags:
-                first = bisect_right(ends, tag.start - begin)
-                last = bisect_left(starts, tag.end - begin) - 1
-                if first <= last and last >= self.max_tokens:
-                    cut.append(text[tag.start : tag.end])
-                elif first <= last and first // WINDOW != last // WINDOW:
-                    straddling.append(text[tag.start : tag.end])
+        for tag, first, last in places:
+            if last >= self.max_tokens:
+                cut.append(tag)
+            elif first // WINDOW != last // WINDOW:
+                straddling.append(tag)
         return straddling, cut
+
+
+def _places(tokenizer: Tokenizer, text: str) -> Iterator[_Place]:
+    """Each tag with its first and last token, from 0 on its own line; a tag without any is left out."""
+    lines = line_spans(text)
+    for number, tags in groupby(parse(text).tags, key=attrgetter("line")):
+        begin, end = lines[number]
+        spans = tokenizer.encode(text[begin:end]).spans
+        starts, ends = [first for first, _ in spans], [last for _, last in spans]
+        for tag in tags:
+            first = bisect_right(ends, tag.start - begin)
+            last = bisect_left(starts, tag.end - begin) - 1
+            if first <= last:
+                yield text[tag.start : tag.end], first, last
+
+
+def _spilled(before: Sequence[_Place], after: Sequence[_Place]) -> list[str]:
+    """Tags that the first window held whole in the original and holds so no more; copies in their order.
+
+    A tag that the border cuts is not seen whole, so it counts as spilled, and as not seen before.
+    """
+    whole = _whole(before)
+    return [
+        tag for key, (tag, inside) in _whole(after).items() if not inside and whole.get(key, ("", False))[1]
+    ]
+
+
+def _whole(places: Sequence[_Place]) -> dict[tuple[str, int], tuple[str, bool]]:
+    """For the k-th copy of each tag: its text, and whether all of its tokens are in the first window."""
+    counts: Counter[str] = Counter()
+    found = {}
+    for tag, _, last in places:
+        key = same_tag(tag)
+        counts[key] += 1
+        found[key, counts[key]] = tag, last < WINDOW
+    return found
 
 
 def _names(tags: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """Judge: which captions are written, whether the gate holds, and what may be said of the folder.
 
 `--min-sim` holds for the mean of each encoder over the changed captions that are to be written; where it
-fails nothing is written. `--min-sim-each` holds for single captions; one below it keeps its original.
+fails nothing is written. `--min-sim-each` holds for single captions; one below it keeps its original, or is
+written all the same and then nothing is certified (`--on-low write`).
 """
 
 from __future__ import annotations
@@ -32,27 +33,41 @@ class Judgement:
     sim_te2_mean: float | None
 
 
-def judge(table: pa.Table, limits: Limits, *, measured: bool, trained: bool) -> tuple[pa.Table, Judgement]:
+def judge(
+    table: pa.Table, limits: Limits, *, measured: bool, trained: bool, write_low: bool = False
+) -> tuple[pa.Table, Judgement]:
     """Give every caption its status and the folder its verdict.
 
     `measured` says that similarities were computed, `trained` that the encoders were trained ones: without
-    both nothing is judged, kept back or certified. Status `rewritten` here means: is to be written.
+    both nothing is judged, kept back or certified. `write_low`: a caption below `min_sim_each` is not kept
+    back. Status `rewritten` here means: is to be written. A caption that is kept leaves its rung, but for
+    rung 1, which is the original.
     """
     gated = measured and trained
     low = [list(_too_low(row, limits)) if gated else [] for row in _sims(table)]
     table = add_findings(table, [[("similarity-low", ", ".join(why))] if why else [] for why in low])
-    table = add(table, status=[_status(row, bool(why)) for row, why in zip(_texts(table), low, strict=True)])
+    kept = [bool(why) and not write_low for why in low]
+    table = _with_status(table, list(map(_status, _texts(table), kept)))
     te1, te2 = _mean(table, "sim_te1"), _mean(table, "sim_te2")
     if gated and (failed := list(_failed(te1, te2, limits))):
-        table = add(table, status=["kept" if one == "rewritten" else one for one in rows(table, "status")])
+        status = ["kept" if one == "rewritten" else one for one in rows(table, "status")]
+        table = _with_status(table, status)
         means = (None if value is None or math.isnan(value) else value for value in (te1, te2))
         return table, Judgement("fail", tuple(failed), *means)
-    reasons = tuple(_uncertified(table, measured=measured, trained=trained))
+    reasons = (*_uncertified(table, measured=measured, trained=trained), *_written_low(low, kept))
     return table, Judgement("uncertified" if reasons else "pass", reasons, te1, te2)
 
 
 def _texts(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows(table, name) for name in ("text", "rewritten", "findings")), strict=True)
+    return zip(*(rows(table, name) for name in ("text", "rewritten", "findings", "rung")), strict=True)
+
+
+def _with_status(table: pa.Table, status: list[str]) -> pa.Table:
+    rungs = [
+        rung if one in ("rewritten", "unchanged") or (one, rung) == ("kept", 1) else None
+        for rung, one in zip(rows(table, "rung"), status, strict=True)
+    ]
+    return add(table, status=status, rung=rungs)
 
 
 def _sims(table: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -77,10 +92,10 @@ def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
 
 
 def _status(row: tuple[Any, ...], low: bool) -> str:
-    text, rewritten, findings = row
+    text, rewritten, findings, rung = row
     if text is None or not _DIFFERENT.isdisjoint(findings):
         return "failed"
-    if low:
+    if low or rung == 1:
         return "kept"
     return "unchanged" if rewritten == text else "rewritten"
 
@@ -115,6 +130,12 @@ def _uncertified(table: pa.Table, *, measured: bool, trained: bool) -> Iterator[
     errors = error_codes(rows(table, "findings"))
     if errors:
         yield "captions with errors: " + ", ".join(errors)
+
+
+def _written_low(low: Sequence[Sequence[str]], kept: Sequence[bool]) -> Iterator[str]:
+    written = sum(bool(why) and not back for why, back in zip(low, kept, strict=True))
+    if written:
+        yield f"{written} captions below the limit for single captions were written all the same"
 
 
 def error_codes(findings: Sequence[Sequence[str]]) -> list[str]:

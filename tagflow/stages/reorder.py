@@ -3,6 +3,9 @@
 A caption already in order keeps its bytes. In a changed stretch tags are joined with `, `; what stands
 outside it, and everything inside a tag, stays as it was. A new order that would be read differently than it
 was meant (an unclosed bracket that meets a partner, say) is not used: the caption stays, `order-ambiguous`.
+
+Coarser orders are the rungs of a ladder: each merges two neighbouring bands of the rung before, so whatever
+it tells apart the stricter rungs tell apart, too. The last rung is the text as it came.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ class _Row:
     tags: list[str] | None
     categories: list[str] | None
     moved: int | None
+    rung: int | None
     findings: list[tuple[str, str]]
 
 
@@ -48,9 +52,23 @@ class Pins:
     detected: str | None = None
 
 
+def ladder(categories: int) -> tuple[int, ...]:
+    """The number of bands on each rung, strictest first: 14, 7, 4, 2, 1 for 14 categories."""
+    return (categories,) if categories <= 1 else (categories, *ladder(-(-categories // 2)))
+
+
+def relaxed_note(rung: int, categories: int) -> tuple[str, str]:
+    """The finding on a caption that stands on a coarser rung than the first."""
+    return "order-relaxed", f"rung {rung} of {categories}" + (", the original" if rung == 1 else "")
+
+
 @dataclass(slots=True)
 class Reorder:
-    """`source, tags, ..., categories` -> `rewritten, sha256_rewritten, moved`, and tags in the new order."""
+    """`source, tags, ..., categories` -> `rewritten, sha256_rewritten, moved`, and tags in the new order.
+
+    `rung` says for each caption how many bands of categories are told apart, null for all of them; what was
+    put in order leaves with the number itself. Rung 1 is `source` untouched, triggers and all.
+    """
 
     ontology: Ontology
     pins: Pins = Pins()
@@ -61,7 +79,10 @@ class Reorder:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows without text keep nulls; rows not selected keep their text as it is."""
-        columns = ("selected", "text", "source", "tags", "starts", "ends", "segments", "lines", "categories")
+        columns = (
+            "selected", "text", "source", "rung",
+            "tags", "starts", "ends", "segments", "lines", "categories",
+        )  # fmt: skip
         done = [self._row(*row) for row in zip(*(rows(table, name) for name in columns), strict=True)]
         table = add(
             table,
@@ -69,42 +90,58 @@ class Reorder:
             tags=[row.tags for row in done],
             categories=[row.categories for row in done],
             moved=[row.moved for row in done],
+            rung=[row.rung for row in done],
             sha256_rewritten=[None if row.text is None else sha256(row.text.encode()) for row in done],
         )
         return add_findings(table, [row.findings for row in done])
 
-    def _row(self, selected: bool, text: str | None, source: str | None, *columns: Any) -> _Row:
+    def _row(
+        self, selected: bool, text: str | None, source: str | None, rung: int | None, *columns: Any
+    ) -> _Row:
         if text is None or source is None:
-            return _Row(None, None, None, None, [])
+            return _Row(None, None, None, None, None, [])
         tags, starts, ends, segments, lines, categories = columns
         if not selected:
-            return _Row(text, tags, categories, 0, [("not-selected", "")])
-        order = self.order(tags, segments, lines, categories)
+            return _Row(text, tags, categories, 0, None, [("not-selected", "")])
+        bands = rung or len(self.ontology.categories)
+        order = self.order(tags, segments, lines, categories, bands)
         moved = sum(new != old for new, old in enumerate(order))
         findings = self._pin_findings(tags, lines)
+        if rung is not None and rung < len(self.ontology.categories):
+            findings.append(relaxed_note(rung, len(self.ontology.categories)))
         if not moved:
-            return _Row(source, tags, categories, 0, findings)
+            return _Row(source, tags, categories, 0, bands, findings)
         gaps = gaps_between(source, starts, ends)
         changed = _rejoin(gaps, segments, order)
         placed = [tags[at] for at in order]
         rewritten = join(placed, changed)
         if not _reads_as(rewritten, placed, segments):
-            return _Row(source, tags, categories, 0, [*findings, ("order-ambiguous", "")])
-        return _Row(rewritten, placed, [categories[at] for at in order], moved, findings)
+            return _Row(source, tags, categories, 0, rung, [*findings, ("order-ambiguous", "")])
+        return _Row(rewritten, placed, [categories[at] for at in order], moved, bands, findings)
 
     def order(
-        self, tags: Sequence[str], segments: Sequence[int], lines: Sequence[int], categories: Sequence[str]
+        self,
+        tags: Sequence[str],
+        segments: Sequence[int],
+        lines: Sequence[int],
+        categories: Sequence[str],
+        bands: int,
     ) -> list[int]:
         """The new order of one caption's tags, as indices into the old one. Stable; crosses no stretch."""
-        keys = self._keys(tags, lines, categories)
         order = list(range(len(tags)))
+        if bands == 1:
+            return order
+        keys = self._keys(tags, lines, categories, ladder(len(self.ontology.categories)).index(bands))
         for segment, group in groupby(range(len(tags)), key=segments.__getitem__):
             members = list(group)
             if segment != FIXED:
                 order[members[0] : members[-1] + 1] = sorted(members, key=keys.__getitem__)
         return order
 
-    def _keys(self, tags: Sequence[str], lines: Sequence[int], categories: Sequence[str]) -> list[Key]:
+    def _keys(
+        self, tags: Sequence[str], lines: Sequence[int], categories: Sequence[str], merged: int
+    ) -> list[Key]:
+        """`merged`: how often neighbouring bands were made one."""
         keys: list[Key] = []
         line, first = -1, 0
         for at, (tag, category) in enumerate(zip(tags, categories, strict=True)):
@@ -115,7 +152,7 @@ class Reorder:
             elif (trigger := self.trigger(tag)) is not None:
                 keys.append((_TRIGGER, trigger))
             else:
-                keys.append((_SORTED, self.ontology.rank(category)))
+                keys.append((_SORTED, self.ontology.rank(category) >> merged))
         return keys
 
     def trigger(self, tag: str) -> int | None:

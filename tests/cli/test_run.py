@@ -16,8 +16,8 @@ from tagflow.caption import parse
 from tagflow.schema import AUDIT
 
 KEYS = [
-    "schema", "captions", "rewritten", "unchanged", "kept", "failed", "sim_te1_mean", "sim_te2_mean",
-    "verdict", "audit", "run",
+    "schema", "captions", "rewritten", "unchanged", "kept", "failed", "relaxed", "sim_te1_mean",
+    "sim_te2_mean", "verdict", "audit", "run",
 ]  # fmt: skip
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 

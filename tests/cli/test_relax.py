@@ -1,0 +1,206 @@
+"""`--on-low relax` and `write`: the strictest order that passes, for the captions that miss a limit alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tagflow.encoders import load_encoders
+from tagflow.schema import batch, rows
+from tagflow.stages.classify import Classify
+from tagflow.stages.encode import Encode
+from tagflow.stages.parse import Parse
+from tagflow.stages.reorder import Reorder
+
+SAMPLES = Path(__file__).parents[2] / "data_samples" / "cluster_4"
+NAMES = (
+    "00009", "00017", "IMG_2041", "IMG_2058", "P1030552", "crop_1", "export_07", "interior_001", "kitchen_a",
+    "living-room_01", "sorted_01", "wd_0101",
+)  # fmt: skip
+LADDER = (14, 7, 4, 2, 1)
+
+
+@pytest.fixture
+def few(tmp_path):
+    """A folder of a dozen sample captions."""
+    root = tmp_path / "few"
+    root.mkdir()
+    for name in NAMES:
+        shutil.copy(SAMPLES / f"{name}.txt", root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def by_rung(checkpoint):
+    """Each caption on each rung, made and measured caption by caption: (text, the lowest similarity)."""
+    from hostile import CLIP, ONTOLOGY
+
+    pair = load_encoders(str(checkpoint), device="cpu")
+    texts = [(SAMPLES / f"{name}.txt").read_bytes().decode() for name in NAMES]
+    found = {f"{name}.txt": {1: (text, 1.0)} for name, text in zip(NAMES, texts, strict=True)}
+    for rung in LADDER[:-1]:
+        table = batch(
+            path=list(NAMES), text=texts, original=texts, selected=[True] * 12, rung=[rung] * 12,
+            findings=[[]] * 12, details=[[]] * 12,
+        )  # fmt: skip
+        table = Encode(pair, CLIP, 225)(Reorder(ONTOLOGY)(Classify(ONTOLOGY)(Parse()(table))))
+        columns = (rows(table, name) for name in ("rewritten", "sim_te1", "sim_te2"))
+        for name, text, te1, te2 in zip(NAMES, *columns, strict=True):
+            found[f"{name}.txt"][rung] = (text, min(te1, te2))
+    return found
+
+
+@pytest.fixture
+def limit(by_rung):
+    """A limit that a third of the captions misses in full order."""
+    return sorted(rungs[14][1] for rungs in by_rung.values())[4]
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """The paths that the encoders were asked about, one list for each call."""
+    calls, real = [], Encode.__call__
+
+    def spy(self, table):
+        calls.append(rows(table, "path"))
+        return real(self, table)
+
+    monkeypatch.setattr(Encode, "__call__", spy)
+    return calls
+
+
+def relax(tagflow, folder, lenient, *options):
+    return tagflow("run", folder, *lenient, "--on-low", "relax", *options, "--json")
+
+
+def test_each_low_caption_gets_the_strictest_order_that_passes(
+    tagflow, few, lenient, by_rung, limit, audited, texts
+):
+    result = relax(tagflow, few, lenient, "--min-sim-each", limit)
+    assert result.code == 0 and result.json["verdict"] == "pass"
+    for path, row in audited(few).items():
+        best = next(rung for rung in LADDER if by_rung[path][rung][1] >= limit)
+        assert (row["rung"], row["status"] == "kept") == (best, best == 1), path
+        assert texts(few)[path].decode() == by_rung[path][best][0]
+        assert ("order-relaxed" in row["findings"]) == (best < 14)
+        assert ("similarity-low" in row["findings"]) == (best == 1)
+    relaxed = result.json["relaxed"]
+    assert sum(relaxed.values()) == 4 and result.json["kept"] == relaxed.get("1", 0) < 4
+
+
+def test_only_what_fails_is_encoded_again(tagflow, few, lenient, by_rung, limit, encoded):
+    relax(tagflow, few, lenient, "--min-sim-each", limit)
+    low = {path for path, rungs in by_rung.items() if rungs[14][1] < limit}
+    assert len(encoded[0]) == len(NAMES) and set(encoded[1]) == low
+    for path in low:  # once for each other text, until one passes
+        tried = dict.fromkeys(
+            by_rung[path][rung][0] for rung in LADDER[:-1]
+            if all(by_rung[path][above][1] < limit for above in LADDER if above > rung)
+        )  # fmt: skip
+        assert sum(call.count(path) for call in encoded) == len(set(tried) - {by_rung[path][1][0]})
+
+
+def test_a_failed_mean_relaxes_the_lowest_captions_until_it_passes(
+    tagflow, few, lenient, by_rung, audited, texts
+):
+    full = {path: rungs[14][1] for path, rungs in by_rung.items()}
+    mean = sum(one for one in full.values() if one < 1) / sum(one < 1 for one in full.values())
+    before = texts(few)
+    low = ("--min-sim", mean + 0.02)
+    assert tagflow("run", few, *lenient, *low, "--json").json["verdict"] == "fail" and texts(few) == before
+    result = relax(tagflow, few, lenient, *low)
+    assert result.code == 0 and result.json["verdict"] == "pass"
+    assert min(result.json["sim_te1_mean"], result.json["sim_te2_mean"]) >= mean + 0.02
+    rungs = {path: row["rung"] for path, row in audited(few).items()}
+    relaxed = {path for path, rung in rungs.items() if rung < 14}
+    assert 0 < len(relaxed) < len(NAMES)
+    assert max(full[path] for path in relaxed) <= min(full[path] for path in rungs.keys() - relaxed)
+    assert all(texts(few)[path].decode() == by_rung[path][rung][0] for path, rung in rungs.items())
+
+
+def test_where_no_order_passes_all_originals_stay_and_nothing_fails(tagflow, few, lenient, texts, audited):
+    before = texts(few)
+    result = relax(tagflow, few, lenient, "--min-sim", "0.999999")
+    assert (result.code, result.json["verdict"], result.json["sim_te1_mean"]) == (0, "pass", None)
+    assert texts(few) == before
+    assert {row["rung"] for row in audited(few).values() if row["status"] == "kept"} == {1}
+
+
+@pytest.mark.parametrize("gate", ["each", "mean"])
+@pytest.mark.parametrize("between", [None, "validate", "uncertified", "keep"])
+def test_a_second_run_changes_nothing(tagflow, few, lenient, limit, texts, audited, gate, between):
+    options = ("--min-sim-each", limit) if gate == "each" else ("--min-sim", limit + 0.07)
+    if between == "uncertified":
+        (few / "latin.txt").write_bytes("café".encode("latin-1"))
+    relax(tagflow, few, lenient, *options)
+    after = texts(few)
+    rungs = {path: (row["status"] == "kept", row["rung"]) for path, row in audited(few).items()}
+    assert len({rung for _, rung in rungs.values()}) > 1
+    if between == "validate":
+        assert tagflow("validate", few, *lenient, *options, "--json").json["verdict"] == "pass"
+    if between == "keep":
+        assert tagflow("run", few, *lenient, *options, "--json").json["verdict"] == "pass"
+    again = relax(tagflow, few, lenient, *options)
+    assert again.json["rewritten"] == 0 and texts(few) == after
+    assert {path: (row["status"] == "kept", row["rung"]) for path, row in audited(few).items()} == rungs
+
+
+def test_a_reorder_at_its_limits_does_not_undo_a_relaxed_order(tagflow, few, lenient, limit, texts):
+    (few / "tagflow.toml").write_text("[limits]\nmin_sim = 0\n")
+    relax(tagflow, few, lenient, "--min-sim-each", limit)
+    after = texts(few)
+    assert tagflow("reorder", few).code == 0 and texts(few) == after
+
+
+def test_at_other_limits_a_relaxed_order_is_tried_anew(tagflow, few, lenient, limit, texts, audited):
+    relax(tagflow, few, lenient, "--min-sim-each", limit)
+    assert relax(tagflow, few, lenient, "--min-sim-each", limit / 2).json["verdict"] == "pass"
+    assert {row["rung"] for row in audited(few).values()} == {14}
+
+
+def test_validate_accepts_relaxed_captions(tagflow, few, lenient, limit, audited):
+    relax(tagflow, few, lenient, "--min-sim-each", limit)
+    before = {path: row["rung"] for path, row in audited(few).items()}
+    again = tagflow("validate", few, *lenient, "--min-sim-each", limit, "--json")
+    assert (again.code, again.json["verdict"]) == (0, "pass")
+    assert {path: row["rung"] for path, row in audited(few).items()} == before
+
+
+def test_what_was_reordered_before_is_relaxed_from_its_original(
+    tagflow, few, lenient, by_rung, limit, texts, audited
+):
+    assert tagflow("reorder", few).code == 0
+    assert relax(tagflow, few, lenient, "--min-sim-each", limit).json["verdict"] == "pass"
+    for path, row in audited(few).items():
+        assert texts(few)[path].decode() == by_rung[path][row["rung"]][0]
+        assert row["rung"] == next(rung for rung in LADDER if by_rung[path][rung][1] >= limit)
+
+
+def test_write_writes_low_captions_and_certifies_nothing(tagflow, few, lenient, limit, texts, by_rung):
+    each = ("--min-sim-each", limit, "--on-low", "write")
+    result = tagflow("run", few, *lenient, *each, "--json")
+    assert (result.code, result.json["verdict"], result.json["kept"]) == (0, "uncertified", 0)
+    assert "4 captions below the limit" in result.err
+    after = texts(few)
+    assert all(after[path].decode() == rungs[14][0] for path, rungs in by_rung.items())
+    assert tagflow("run", few, *lenient, *each, "--json").json["verdict"] == "uncertified"
+    assert texts(few) == after
+    assert tagflow("validate", few, *lenient, *each[:2], "--json").json["verdict"] == "fail"
+
+
+def test_the_mean_holds_for_write_too(tagflow, few, lenient, texts):
+    before = texts(few)
+    result = tagflow("run", few, *lenient, "--min-sim", "0.999", "--on-low", "write", "--json")
+    assert (result.code, result.json["verdict"]) == (1, "fail") and texts(few) == before
+
+
+def test_the_file_of_settings_and_the_summary(tagflow, few, lenient, limit, meta):
+    (few / "tagflow.toml").write_text(f'[limits]\nmin_sim_each = {limit}\non_low = "relax"\n')
+    result = tagflow("run", few, *lenient)
+    line = next(line for line in result.out.splitlines() if line.startswith("relaxed"))
+    assert line.startswith("relaxed     4 captions: ") and "to rung" in line
+    assert meta(few).options["on_low"] == "relax"
+    (few / "tagflow.toml").write_text('[limits]\non_low = "loosen"\n')
+    assert tagflow("run", few, *lenient).code == 3
