@@ -93,3 +93,31 @@ def altered(tensors, tmp_path):
         return tmp_path / name
 
     return write
+
+
+@pytest.fixture
+def read_keys(monkeypatch):
+    """The keys of all tensors that are read from now on."""
+    import safetensors
+
+    from tagflow.encoders import weights
+
+    read = []
+
+    class Watched:
+        def __init__(self, path, **options):
+            self._file = safetensors.safe_open(path, **options)
+
+        def __enter__(self):
+            self._inner = self._file.__enter__()
+            return self
+
+        def __exit__(self, *error):
+            return self._file.__exit__(*error)
+
+        def get_tensor(self, key):
+            read.append(key)
+            return self._inner.get_tensor(key)
+
+    monkeypatch.setattr(weights, "safe_open", Watched)
+    return read
