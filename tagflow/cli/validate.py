@@ -10,6 +10,7 @@ import click
 from tagflow.audit import Audit, current_audit
 from tagflow.cli import show
 from tagflow.cli.assemble import pipeline as build
+from tagflow.cli.assemble import vector_cache
 from tagflow.cli.options import FOLDER, encoder_choice, encoder_options, result_options, token_options
 from tagflow.cli.run import result
 from tagflow.config import load_config
@@ -36,18 +37,19 @@ def validate(folder: Path | None, **given: Any) -> int:
     choice = encoder_choice(config, given)
     _audit(folder)
     progress = show.Progress()
-    with progress.shown():
-        pipeline = build(config, given, choice, progress, keep=True)
+    with progress.shown(), vector_cache(config, given, choice) as cache:
+        pipeline = build(config, given, choice, progress, cache, keep=True)
         with store.locked():
             show.recovered(store)
             outcome = hold(pipeline, found, _audit(folder))
             written = write_audit(pipeline, outcome, store, "validate", started)
     strict = bool(config.get("strict", given["strict"], False))
     show.show_findings(written.table, ("error", "warning") if strict else ("error",))
+    show.encoded(pipeline.pair)
     if written.meta.verdict != "pass":
         show.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
     if given["as_json"]:
-        show.as_json({**result(written), "schema": "tagflow.validate/1"})
+        show.as_json({**result(written, pipeline.pair), "schema": "tagflow.validate/1"})
     else:
         for line in show.summary(written.table, written.meta):
             show.out(line)
