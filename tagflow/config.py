@@ -6,7 +6,7 @@
     overlay = "my-tags.csv"      # categories of your own tags, over the ontology's
     clean = false
     cache = true                 # keep the encoders' vectors for the next run
-    cache_size = "2 GiB"
+    cache_size = "4 GiB"
 
     [trigger]
     words = ["ohwx house"]       # go in front, in this order

@@ -20,7 +20,7 @@ from tagflow.vocabulary import cache_folder, find_vocabulary, keep_copy
 if TYPE_CHECKING:
     from tagflow.encoders.cache import VectorCache
 
-CACHE_SIZE = "2 GiB"
+CACHE_SIZE = "4 GiB"  # 10,000 captions of 75 tokens, see benchmarks/cache.py
 
 
 def options(config: Config, given: dict[str, Any]) -> Options:

@@ -125,7 +125,7 @@ def shrink(base: sqlite3.Connection, limit: int) -> None:
     """Give back free pages above `limit`, which may have been lowered; those below it are used again."""
     (pages,) = base.execute("PRAGMA page_count").fetchone()
     if (over := pages - limit // PAGE) > 0:
-        base.execute(f"PRAGMA incremental_vacuum({over:d})").fetchall()
+        base.executescript(f"PRAGMA incremental_vacuum({over:d})")  # `execute` would end it after one page
 
 
 def _taken(base: sqlite3.Connection) -> int:
