@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tagflow.encoders.cache_file import (
+    FAULTS,
     PROBE,
     connect,
     cost,
@@ -50,7 +51,7 @@ class VectorCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._base = self._opened()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *FAULTS) as error:
             self._off(error)
 
     def __enter__(self) -> VectorCache:
@@ -61,7 +62,7 @@ class VectorCache:
     ) -> None:
         self._write()
         if self._base is not None and self._writes:
-            with suppress(sqlite3.Error):  # a file that is too large for now is no harm
+            with suppress(*FAULTS):  # a file that is too large for now is no harm
                 shrink(self._base, self._limit)
         self._close()
 
@@ -73,7 +74,7 @@ class VectorCache:
                 value = self._pending.get(key) or self._read(key)
                 if value is not None:
                     found[key] = value
-        except sqlite3.Error as error:
+        except FAULTS as error:
             self._off(error)
         return found
 
@@ -104,7 +105,7 @@ class VectorCache:
         try:
             with transaction(self._base):
                 self._change(self._base)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             self._writes = False
             if is_damage(error):
                 self._off(error)
@@ -131,7 +132,7 @@ class VectorCache:
         """Return the file's connection; a file that is damaged or another program's is set aside first."""
         try:
             return connect(self._path)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             if not is_damage(error):
                 raise
             self._say(f"{self._path}: {error}; set aside as {set_aside(self._path).name}")
@@ -148,7 +149,7 @@ class VectorCache:
     def _close(self) -> None:
         base, self._base = self._base, None
         if base is not None:
-            with suppress(sqlite3.Error):
+            with suppress(*FAULTS):
                 base.close()
 
 

@@ -21,6 +21,7 @@ APPLICATION = 0x7467_666C  # "tgfl", the `application_id` of SQLite's header
 PAGE = 4096  # bytes; of rows of 20 to 250 kB 3 % of the file is not vectors, with pages of 32 kB 15 %
 PATIENCE = 10.0  # seconds to wait for another process's transaction
 SLACK, AT_ONCE = 20, 64  # who makes room makes a twentieth of the limit more; rows deleted by a statement
+FAULTS = (sqlite3.Error, UnicodeError)  # the latter where SQLite's message quotes a damaged file
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -29,7 +30,7 @@ class Foreign(sqlite3.DatabaseError):
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, made anew where there is none. Raises sqlite3.Error."""
+    """Open the file, made anew where there is none. Raises one of FAULTS."""
     base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     try:
         base.text_factory = bytes  # a damaged row may say that it is text, and is then no UTF-8
@@ -47,12 +48,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _check(base: sqlite3.Connection) -> None:
-    try:
-        base.execute(PROBE, (b"",)).fetchone()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no such table, no such column
-            raise Foreign(str(error)) from error
-        raise
+    """Raise Foreign unless the table is exactly ours; a damaged one can be a table of another meaning."""
+    found = base.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    if sorted(found) != sorted([(INDEX.encode(),), (TABLE.encode(),)]):
+        raise Foreign("its table is not that of vectors")
 
 
 def _create(base: sqlite3.Connection) -> None:
@@ -74,20 +73,22 @@ def _application(base: sqlite3.Connection) -> int:
 
 @contextmanager
 def transaction(base: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing, also on Ctrl-C. Raises sqlite3.Error, after PATIENCE where another one writes."""
+    """All of it or nothing, also on Ctrl-C. Raises one of FAULTS, after PATIENCE where another one writes."""
     base.execute("BEGIN IMMEDIATE")
     try:
         yield
         base.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):  # some errors have ended the transaction already
+        with suppress(*FAULTS):  # some errors have ended the transaction already
             base.execute("ROLLBACK")
         raise
 
 
 def is_damage(error: Exception) -> bool:
     """Say whether the file is no database, a broken one, or another program's."""
-    return isinstance(error, Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+    return (
+        isinstance(error, (Foreign, UnicodeError)) or getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+    )
 
 
 def set_aside(path: Path) -> Path:

@@ -106,7 +106,7 @@ def test_no_folder_for_it_is_one_note(tagflow, cluster, lenient, monkeypatch, tm
 
 def test_ctrl_c_leaves_what_was_encoded(cluster, tagflow, folder, lenient):
     words = ("sofa", "photograph", "lamp", "red wall", "bedroom", "daytime")
-    files = {f"{n}.txt": f"{words[n % 6]}, chair {n}, {words[n % 5]}, photograph" for n in range(3000)}
+    files = {f"{n}.txt": f"{words[n % 6]}, chair {n}, {words[n % 5]}, photograph" for n in range(1500)}
     root = folder(files)
     program = [sys.executable, "-m", "tagflow", "run", root, *map(str, lenient), "--dry-run"]
     run = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

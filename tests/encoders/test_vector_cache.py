@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagflow.encoders import cache as module
@@ -83,6 +83,7 @@ def start(path, count):
     return subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.binary(min_size=32, max_size=32), st.binary(min_size=1, max_size=20_000)))
 def test_what_was_put_comes_back(values):
     with tempfile.TemporaryDirectory() as folder:
@@ -94,6 +95,7 @@ def test_what_was_put_comes_back(values):
             assert cache.get(list(values)) == values
 
 
+@settings(deadline=None, max_examples=150)
 @given(st.data())
 def test_a_flipped_bit_is_a_miss_or_nothing(data):
     """Anywhere in the file: what is given back is what was put, and no error comes out."""
