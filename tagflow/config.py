@@ -5,6 +5,8 @@
     ontology = "architecture"
     overlay = "my-tags.csv"      # categories of your own tags, over the ontology's
     clean = false
+    cache = true                 # keep the encoders' vectors for the next run
+    cache_size = "4 GiB"
 
     [trigger]
     words = ["ohwx house"]       # go in front, in this order
@@ -23,6 +25,7 @@ Paths in it are relative to the file. A command's own options win over it.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +42,7 @@ ON_LOW: tuple[OnLow, ...] = get_args(OnLow)
 _Kinds = dict[str, type | tuple[type, ...]]
 _TOP: _Kinds = {
     "dir": str, "encoders": str, "ontology": str, "overlay": str, "device": str, "dtype": str,
-    "clean": bool, "strict": bool,
+    "clean": bool, "strict": bool, "cache": bool, "cache_size": str,
 }  # fmt: skip
 _TABLES: dict[str, _Kinds] = {
     "trigger": {"words": list, "keep_first": int, "detect": bool},
@@ -49,6 +52,7 @@ _TABLES: dict[str, _Kinds] = {
     },
 }  # fmt: skip
 _RANGES = {"min_sim": (0, 1), "min_sim_each": (0, 1), "warn_tokens": (1, 225), "keep_first": (0, 225)}
+_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(k|M|G|T)(i?)B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,14 @@ def load_config(given: Path | None, folder: Path | None) -> Config:
     return Config(file, {**{name: data[name] for name in _TOP if name in data}, **tables})
 
 
+def byte_size(text: str) -> int | None:
+    """Bytes of a size such as `2 GiB` or `500 MB`; None where it is no such size."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        return None
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** ("kMGT".index(found[2]) + 1))
+
+
 def _faults(data: dict[str, Any]) -> Iterator[str]:
     for name, value in data.items():
         if name in _TABLES and isinstance(value, dict):
@@ -117,6 +129,8 @@ def _value_fault(name: str, value: Any) -> str | None:
         return "must be 75, 150 or 225"
     if name == "on_low" and value not in ON_LOW:
         return f"must be one of {', '.join(ON_LOW)}"
+    if name == "cache_size" and byte_size(value) is None:
+        return 'must be a size such as "2 GiB" or "500 MB"'
     low, high = _RANGES.get(name, (None, None))
     if low is not None and high is not None and not low <= value <= high:
         return f"must lie between {low} and {high}"

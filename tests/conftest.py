@@ -51,7 +51,10 @@ class Result:
 def _own_surroundings(monkeypatch, tmp_path_factory):
     """No test reads or writes the user's own settings, cache or network."""
     monkeypatch.delenv("TAGFLOW_ENCODERS", raising=False)
-    monkeypatch.setenv("TAGFLOW_CACHE", str(tmp_path_factory.getbasetemp() / "tagflow-cache"))
+    cache = tmp_path_factory.getbasetemp() / "tagflow-cache"
+    monkeypatch.setenv("TAGFLOW_CACHE", str(cache))
+    for file in cache.glob("vectors-*"):  # what one test encoded, the next one encodes again
+        file.unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 

@@ -32,6 +32,7 @@ DOORS = {
     "click": {"cli"},
     "rich": {"cli"},
     "torch": {"encoders"},
+    "sqlite3": {"encoders"},
     "safetensors": {"encoders"},
     "sentence_transformers": {"encoders"},
     "transformers": set[str](),

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from tagflow.audit import Limits
 from tagflow.caption import parse
 from tagflow.cli.options import EncoderChoice, load_ontology, tokenizer_folder
-from tagflow.cli.show import Progress
-from tagflow.config import Config
+from tagflow.cli.show import Progress, note
+from tagflow.config import Config, byte_size
 from tagflow.encoders import EncoderPair, load_encoders
 from tagflow.errors import UsageProblem, VocabularyMissing
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
 from tagflow.tokenizer import Tokenizer
 from tagflow.trigger import detect_trigger
-from tagflow.vocabulary import find_vocabulary, keep_copy
+from tagflow.vocabulary import cache_folder, find_vocabulary, keep_copy
+
+if TYPE_CHECKING:
+    from tagflow.encoders.cache import VectorCache
+
+CACHE_SIZE = "4 GiB"  # 10,000 captions of 75 tokens, see benchmarks/cache.py
 
 
 def options(config: Config, given: dict[str, Any]) -> Options:
@@ -68,12 +74,30 @@ def tokenizer(folder: Path | None = None, *, hub: bool, keep: bool) -> Tokenizer
     return Tokenizer(vocabulary)
 
 
+def vector_cache(
+    config: Config, given: dict[str, Any], choice: EncoderChoice | None
+) -> AbstractContextManager[VectorCache | None]:
+    """The cache of vectors, while it is in use; none where it is not wanted or there is nothing to keep."""
+    if choice is None or given["no_cache"] or not config.get("cache", None, True):
+        return nullcontext()
+    from tagflow.encoders.cache import FILE, VectorCache
+
+    limit = byte_size(config.get("cache_size", None, CACHE_SIZE)) or 0
+    return VectorCache(cache_folder() / FILE, limit, note)
+
+
 def pipeline(
-    config: Config, given: dict[str, Any], choice: EncoderChoice | None, show: Progress, *, keep: bool
+    config: Config,
+    given: dict[str, Any],
+    choice: EncoderChoice | None,
+    show: Progress,
+    cache: VectorCache | None,
+    *,
+    keep: bool,
 ) -> Pipeline:
     """Build what a run needs. Raises VocabularyMissing where encoders would have nothing to read."""
     chosen, names = options(config, given), load_ontology(config, given)
-    pair = _encoders(choice, show)
+    pair = _encoders(choice, show, cache)
     folder = pair.tokenizer_folder if pair else tokenizer_folder(config)
     words = tokenizer(folder, hub=True, keep=keep)
     if pair is not None and words is None:
@@ -81,8 +105,8 @@ def pipeline(
     return Pipeline(names, words, pair, chosen, show)
 
 
-def _encoders(choice: EncoderChoice | None, show: Progress) -> EncoderPair | None:
+def _encoders(choice: EncoderChoice | None, show: Progress, cache: VectorCache | None) -> EncoderPair | None:
     if choice is None:
         return None
     with show.waiting(f"loading the text encoders ({choice.spec})"):
-        return load_encoders(choice.spec, choice.device, choice.dtype)
+        return load_encoders(choice.spec, choice.device, choice.dtype, cache)

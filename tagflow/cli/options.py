@@ -95,6 +95,7 @@ encoder_options = _stack(
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),
     click.option("--min-sim-each", type=COSINE, metavar="X",
                  help="A caption below this keeps its original. Default: off."),
+    click.option("--no-cache", is_flag=True, help="Encode everything anew, and keep no vectors for later."),
 )  # fmt: skip
 
 low_options = _stack(

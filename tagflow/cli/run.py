@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tagflow.audit import current_audit
 from tagflow.cli import show
 from tagflow.cli.assemble import pipeline as build
+from tagflow.cli.assemble import vector_cache
 from tagflow.cli.options import (
     FOLDER,
     EncoderChoice,
@@ -30,6 +31,9 @@ from tagflow.sources.folder import Survey, survey
 from tagflow.sources.store import Store
 from tagflow.write import Written, now, preview, targets, write
 from tagflow.write_out import check_out, write_out
+
+if TYPE_CHECKING:
+    from tagflow.encoders import EncoderPair
 
 RUN_SCHEMA = "tagflow.run/1"
 
@@ -94,15 +98,17 @@ class _Job:
         progress, started = show.Progress(), now()
         store = Store(found.root)
         writes = not (out or self.given["dry_run"])
-        with progress.shown():
+        with progress.shown(), vector_cache(self.config, self.given, choice) as cache:
             # What may be refused (a wrong checkpoint) is built before the folder is touched.
-            pipeline = build(self.config, self.given, choice, progress, keep=not self.given["dry_run"])
+            keep = not self.given["dry_run"]
+            pipeline = build(self.config, self.given, choice, progress, cache, keep=keep)
             with store.locked() if writes else nullcontext():
                 (show.recovered if writes else show.cut_off)(store)
                 outcome = pipeline(found, current_audit(found.root), selected)
                 written = self._leave(pipeline, outcome, found, store, started, progress)
         self._not_captions(found, selected)
-        return self._tell(found, outcome, written)
+        show.encoded(pipeline.pair)
+        return self._tell(found, outcome, written, pipeline.pair)
 
     def _not_captions(self, found: Survey, selected: Collection[str] | None) -> None:
         for path in sorted(set(selected or ()).difference(found.captions)):
@@ -123,14 +129,14 @@ class _Job:
             return write_out(pipeline, outcome, found, self.given["out"], self.command, started)
         return write(pipeline, outcome, store, self.command, started, progress.progress("writing"))
 
-    def _tell(self, found: Survey, outcome: Outcome, written: Written) -> int:
+    def _tell(self, found: Survey, outcome: Outcome, written: Written, pair: EncoderPair | None) -> int:
         failed = written.meta.verdict == "fail"
         self._notes(found, outcome, written)
         show.show_findings(written.table, ("error", "warning") if self.strict else ("error",))
         if self.given["diff"]:
             show.show_diff(outcome.table, targets(outcome))
         if self.given["as_json"]:
-            show.as_json(result(written))
+            show.as_json(result(written, pair))
         else:
             for line in show.summary(written.table, written.meta):
                 show.out(line)
@@ -169,8 +175,9 @@ def _some(paths: tuple[str, ...]) -> str:
     return ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
 
 
-def result(written: Written) -> dict[str, Any]:
+def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
     """What `run --json` ends with."""
+    encoded, cached = (None, None) if pair is None else pair.windows()
     status = written.table.column("status").to_pylist()
     return {
         "schema": RUN_SCHEMA,
@@ -182,4 +189,6 @@ def result(written: Written) -> dict[str, Any]:
         "verdict": written.meta.verdict,
         "audit": None if written.audit is None else str(written.audit),
         "run": written.meta.run,
+        "windows_encoded": encoded,
+        "windows_cached": cached,
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from tagflow.audit import Meta
+    from tagflow.encoders import EncoderPair
     from tagflow.sources.store import Store
 
 _SHOWN = 20  # findings named one by one before the rest is only counted
@@ -61,6 +62,12 @@ def cut_off(store: Store) -> None:
     for record in store.runs():
         if record.state == "writing":
             note(f"run {record.run} was cut off; the next command that writes puts its files back")
+
+
+def encoded(pair: EncoderPair | None) -> None:
+    """Say how much the encoders had to do; both count, so a short line is two windows."""
+    if pair is not None and any(pair.windows()):
+        note("encoded {} token windows, {} from the cache".format(*pair.windows()))
 
 
 def visible(text: str) -> str:

@@ -10,6 +10,7 @@ import click
 from tagflow.audit import Audit, current_audit
 from tagflow.cli import show
 from tagflow.cli.assemble import pipeline as build
+from tagflow.cli.assemble import vector_cache
 from tagflow.cli.options import (
     FOLDER,
     encoder_choice,
@@ -45,8 +46,8 @@ def validate(folder: Path | None, **given: Any) -> int:
     choice = encoder_choice(config, given)
     given = _with_its_ontology(_audit(folder), given)
     progress = show.Progress()
-    with progress.shown():
-        pipeline = build(config, given, choice, progress, keep=True)
+    with progress.shown(), vector_cache(config, given, choice) as cache:
+        pipeline = build(config, given, choice, progress, cache, keep=True)
         if pipeline.ontology.hash != _audit(folder).meta.ontology_hash:
             show.note(f"the ontology {pipeline.ontology.name} is not as it was when the audit was written")
         with store.locked():
@@ -55,10 +56,11 @@ def validate(folder: Path | None, **given: Any) -> int:
             written = write_audit(pipeline, outcome, store, "validate", started)
     strict = bool(config.get("strict", given["strict"], False))
     show.show_findings(written.table, ("error", "warning") if strict else ("error",))
+    show.encoded(pipeline.pair)
     if written.meta.verdict != "pass":
         show.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
     if given["as_json"]:
-        show.as_json({**result(written), "schema": "tagflow.validate/1"})
+        show.as_json({**result(written, pipeline.pair), "schema": "tagflow.validate/1"})
     else:
         for line in show.summary(written.table, written.meta):
             show.out(line)

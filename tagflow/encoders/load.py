@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tagflow.encoders.checkpoint import Plan
+from tagflow.encoders.lines import Shelf, label
 from tagflow.encoders.locate import Located, locate
 from tagflow.encoders.pair import EncoderPair, TextEncoder, is_memory
 from tagflow.errors import EncoderError, UsageProblem
@@ -14,18 +15,23 @@ from tagflow.errors import EncoderError, UsageProblem
 if TYPE_CHECKING:
     import torch
 
+    from tagflow.encoders.cache import VectorCache
+
 STAND_IN = "stand-in"
 DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
 DEVICE_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
-def load_encoders(spec: str, device: str = "auto", dtype: str = "auto") -> EncoderPair:
+def load_encoders(
+    spec: str, device: str = "auto", dtype: str = "auto", cache: VectorCache | None = None
+) -> EncoderPair:
     """Load SDXL's two text encoders.
 
     spec: the path of a single-file checkpoint (.safetensors) or of a diffusers folder, a hub id
     `owner/name`, or `stand-in` for a small untrained pair. Only the text encoders' tensors are read.
     device: auto (CUDA if there is one), cpu, cuda, cuda:n. dtype: fp32, bf16, fp16, or auto, which
-    is fp32: it is exact, and a threshold near 1 leaves no room.
+    is fp32: it is exact, and a threshold near 1 leaves no room. cache: where views of lines are kept; the
+    stand-in's are not, they are quickly made and prove nothing.
 
     te2's pooled vector is x @ text_projection, as open_clip, sgm, ComfyUI, A1111 and diffusers compute
     it: tagflow measures what inference programs see. sd-scripts puts a single file's matrix into
@@ -42,7 +48,10 @@ def load_encoders(spec: str, device: str = "auto", dtype: str = "auto") -> Encod
     place, word = find_device(device), "fp32" if dtype == "auto" else dtype
     if located is None:
         return _stand_in(DTYPES[word], place, word)
-    return _loaded(spec, located, DTYPES[word], place, word)
+    pair = _loaded(spec, located, DTYPES[word], place, word)
+    if cache is not None:
+        _keep(pair, cache, place.type)
+    return pair
 
 
 def check_words(device: str, dtype: str = "auto") -> None:
@@ -102,6 +111,15 @@ def read_towers(
 def _loaded(spec: str, located: Located, dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
     (te1, te2), found = read_towers(spec, (located.te1, located.te2), dtype, device)
     return EncoderPair(te1, te2, found, spec, True, word, str(device), located.tokenizer_folder)
+
+
+def _keep(pair: EncoderPair, cache: VectorCache, kind: str) -> None:
+    """Give both encoders their shelves. `kind`: cpu or cuda; they differ by more than batches do in bf16."""
+    import torch
+
+    for encoder in (pair.te1, pair.te2):
+        facts = (pair.fingerprint, encoder.name, pair.dtype, kind, torch.__version__)
+        encoder.keep_on(Shelf(cache, label(*facts)))
 
 
 def _stand_in(dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:

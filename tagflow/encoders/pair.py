@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tagflow.encoders.checkpoint import POSITIONS, VOCABULARY
+from tagflow.encoders.lines import Line, Shelf, View, flat, view
 from tagflow.errors import EncoderError
 
 if TYPE_CHECKING:
     from tagflow.encoders.tower import Tower
 
+Item = TypeVar("Item")
 Floats = npt.NDArray[np.float32]
 Window = tuple[int, ...]
 # Tokens computed at once: matrix products are at full speed, and activations stay near the caches
@@ -40,13 +42,46 @@ class Vectors:
 
 
 class TextEncoder:
-    """te1 or te2. `width` and `layers` are its sizes, `name` is `te1` or `te2`."""
+    """te1 or te2. `width` and `layers` are its sizes, `name` is `te1` or `te2`.
+
+    encoded, cached: how many windows of lines were computed, and how many the cache made needless.
+    """
 
     def __init__(self, name: str, tower: Tower) -> None:
         self.name = name
         self.width = int(tower.token_embedding.shape[1])
         self.layers = len(tower.layers)
+        self.encoded = self.cached = 0
         self._tower = tower
+        self._shelf: Shelf | None = None
+
+    def keep_on(self, shelf: Shelf) -> None:
+        """Take from a shelf what lies there, from now on, and put there what is made."""
+        self._shelf = shelf
+
+    def view(self, lines: Sequence[Line]) -> list[View]:
+        """Return what the encoder makes of each line, in the order given; equal lines are computed once.
+
+        Raises what `encode` raises.
+        """
+        distinct = sorted(set(lines), key=lambda line: line.windows)
+        found = self._shelf.get(distinct) if self._shelf else {}
+        self.cached += sum(len(line.windows) for line in found)
+        missing = [line for line in distinct if line not in found]
+        for batch in _batches(missing, self._at_once(), lambda line: line.tokens):
+            made = self._flat(batch)
+            if self._shelf:
+                self._shelf.put(made)
+            found.update(made)
+        return [view(line, found[line], self.width) for line in lines]
+
+    def _flat(self, batch: list[Line]) -> dict[Line, Floats]:
+        vectors = iter(self.encode([window for line in batch for window in line.windows]))
+        self.encoded += sum(len(line.windows) for line in batch)
+        return {line: flat(line, [next(vectors) for _ in line.windows]) for line in batch}
+
+    def _at_once(self) -> int:
+        return TOKENS_AT_ONCE[self._tower.token_embedding.device.type]
 
     def encode(self, windows: Sequence[Sequence[int]]) -> list[Vectors]:
         """Return the vectors of each window, in the order given; equal windows are computed once.
@@ -60,7 +95,7 @@ class TextEncoder:
         for window in distinct:
             _check(window)
         found: dict[Window, Vectors] = {}
-        for batch in _batches(distinct, TOKENS_AT_ONCE[self._tower.token_embedding.device.type]):
+        for batch in _batches(distinct, self._at_once(), len):
             batch.sort(key=len)
             found.update(zip(batch, self._vectors(batch), strict=True))
         return [found[window] for window in wanted]
@@ -109,6 +144,10 @@ class EncoderPair:
     device: str
     tokenizer_folder: Path | None
 
+    def windows(self) -> tuple[int, int]:
+        """How many windows of lines were encoded so far and how many the cache made needless, in both."""
+        return self.te1.encoded + self.te2.encoded, self.te1.cached + self.te2.cached
+
 
 def is_memory(error: Exception) -> bool:
     """Say whether `error` means too little memory; torch raises a plain RuntimeError for the CPU's."""
@@ -122,15 +161,15 @@ def _check(window: Window) -> None:
         raise ValueError(f"token ids are 0 to {VOCABULARY - 1}, got {min(window)} to {max(window)}")
 
 
-def _batches(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
-    """Yield `windows` in order, in batches of at most `tokens` token ids (at least one window)."""
-    batch: list[Window] = []
-    size = 0
-    for window in windows:
-        if batch and size + len(window) > tokens:
+def _batches(items: Sequence[Item], tokens: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Yield `items` in order, in batches of at most `tokens` token ids (at least one item)."""
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        if batch and total + size(item) > tokens:
             yield batch
-            batch, size = [], 0
-        batch.append(window)
-        size += len(window)
+            batch, total = [], 0
+        batch.append(item)
+        total += size(item)
     if batch:
         yield batch

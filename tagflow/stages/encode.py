@@ -17,9 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tagflow.caption import changed_lines, parse, same_tag
+from tagflow.encoders.lines import Line
 from tagflow.errors import EncoderError
 from tagflow.schema import add, rows
-from tagflow.tokenizer import WINDOW, Tokenizer, te2_windows, windows
+from tagflow.tokenizer import Tokenizer, te2_windows, windows
 
 if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair
@@ -128,26 +129,11 @@ def _worst(
 
 
 def _views(encoder: TextEncoder, sides: Sequence[tuple[Any, dict[TagKey, tuple[int, ...]]]]) -> list[View]:
-    vectors = iter(encoder.encode([window for ids, _ in sides for window in ids]))
-    views = []
-    for ids, tags in sides:
-        made = [next(vectors) for _ in ids]
-        hidden = [one.hidden for one in made]
-        views.append(View(made[0].pooled, {key: _tag_state(hidden, at) for key, at in tags.items()}))
-    return views
-
-
-def _tag_state(hidden: Sequence[Array], tokens: Sequence[int]) -> Array | None:
-    """The mean of a tag's hidden states; None where no token of it is read."""
-    states = [
-        hidden[index // WINDOW][1 + index % WINDOW]
-        for index in tokens
-        if index // WINDOW < len(hidden) and 1 + index % WINDOW < len(hidden[index // WINDOW])
+    seen = encoder.view([Line(windows, tuple(tags.values())) for windows, tags in sides])
+    return [
+        View(one.pooled, dict(zip(tags, one.tags, strict=True)))
+        for one, (_, tags) in zip(seen, sides, strict=True)
     ]
-    if not states:
-        return None
-    mean: Array = np.mean(np.stack(states), axis=0)
-    return mean
 
 
 def _compare(before: tuple[View, View], after: tuple[View, View]) -> Sims:
