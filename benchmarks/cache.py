@@ -4,7 +4,7 @@
 
 Random weights at SDXL's size unless --small, fp32, captions of about 32 and 75 tokens. Baseline: the same
 similarities without a cache. "first" fills the cache, "second" finds everything. The file's bytes are those
-of both orders in both encoders; "hidden" is what the hidden states of all tokens would take instead.
+of both orders in both encoders; "hidden" is what the hidden states of all tokens would take at SDXL's size.
 """
 
 from __future__ import annotations
