@@ -32,6 +32,12 @@ if importlib.util.find_spec("torch") is None:  # the `encoders` extra is not ins
     ]
 
 
+def pytest_configure(config):
+    """Small towers are slower on several threads, far slower where other work wants the cores, too."""
+    if config.option.markexpr != "full_size":
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended."""
