@@ -43,6 +43,12 @@ class _Run:
         """Originals by the digest left, of files that are not there any more: they may have been renamed."""
         return {sha: original for path, (sha, original, _) in self.left.items() if not Path(path).exists()}
 
+    @cached_property
+    def relaxed(self) -> set[str | None]:
+        """Digests of the texts that this run left in a coarser order than its ontology's."""
+        columns = zip(*(rows(self.audit.table, name) for name in ("sha256_file", "findings")), strict=True)
+        return {sha for sha, codes in columns if "order-relaxed" in codes}
+
     def before(self, path: str, digest: str) -> str | None:
         """The original of a text that this run left; None where it left no such text."""
         sha, original, _ = self.left.get(path, (None, None, None))
@@ -76,12 +82,21 @@ class Earlier:
             before = run.before(place, digest)
             if before is None:
                 continue
-            if self.certifies(run.audit.meta) and (number or trust_newest):
+            if self._is_proof(run, digest) and (number or trust_newest):
                 break
             if before != text:
                 self.tidied = self.tidied or bool(run.audit.meta.options.get("tidied"))
                 text, digest = before, sha256(before.encode())
         return text
+
+    def _is_proof(self, run: _Run, digest: str) -> bool:
+        """Say whether a run's pass makes the text that it left an original.
+
+        A relaxed text counts only while it keeps its rung: at other limits it is sorted anew, and step by
+        step, each measured against the last, it would drift below the limit that all of them claim.
+        """
+        meta = run.audit.meta
+        return self.certifies(meta) and (digest not in run.relaxed or self.remembers(meta))
 
     def rung(self, path: str, text: str) -> int | None:
         """The rung on which a run left just this text; None where none did, or where none counts here.
