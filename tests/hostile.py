@@ -69,7 +69,7 @@ CAPTIONS = st.one_of(
 
 def reordered(
     text: str,
-    pins: Pins = Pins(),  # noqa: B008
+    pins: Pins = Pins(),  # noqa: B008 - frozen
     *,
     clean: bool = False,
     rung: int | None = None,
@@ -79,7 +79,7 @@ def reordered(
     return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(table)).to_pylist()[0]
 
 
-def folder(texts: list[str], pins: Pins = Pins(), *, clean: bool = False) -> pa.Table:  # noqa: B008
+def folder(texts: list[str], pins: Pins = Pins(), *, clean: bool = False) -> pa.Table:  # noqa: B008 - frozen
     """The batch of these captions after parse, classify and reorder."""
     return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(parsed(texts, clean=clean)))
 

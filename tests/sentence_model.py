@@ -16,7 +16,7 @@ def make_sentence_model(folder: Path) -> Path:
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
     tokenizer = Tokenizer(
-        models.WordPiece({word: at for at, word in enumerate(words)}, unk_token="[UNK]")  # noqa: S106
+        models.WordPiece({word: at for at, word in enumerate(words)}, unk_token="[UNK]")  # noqa: S106 - a token
     )
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -44,15 +44,18 @@ def validate(folder: Path | None, **given: Any) -> int:
     folder = folder or Path(config.path("dir") or ".")
     found, store, started = survey(folder), Store(folder), now()
     choice = encoder_choice(config, given)
-    given = _with_its_ontology(_audit(folder), given)
+    audit = _audit(folder)
+    given = _with_its_ontology(audit, given)
     progress = show.Progress()
     with progress.shown(), vector_cache(config, given, choice) as cache:
         pipeline = build(config, given, choice, progress, cache, keep=True)
-        if pipeline.ontology.hash != _audit(folder).meta.ontology_hash:
+        if pipeline.ontology.hash != audit.meta.ontology_hash:
             show.note(f"the ontology {pipeline.ontology.name} is not as it was when the audit was written")
         with store.locked():
             show.recovered(store)
-            outcome = hold(pipeline, found, _audit(folder))
+            outcome = hold(
+                pipeline, found, _audit(folder)
+            )  # again: a recovery may have put an older one back
             written = write_audit(pipeline, outcome, store, "validate", started)
     strict = bool(config.get("strict", given["strict"], False))
     show.show_findings(written.table, ("error", "warning") if strict else ("error",))

@@ -139,4 +139,4 @@ def _taken(base: sqlite3.Connection) -> int:
 def _forget(base: sqlite3.Connection, which: str, run: int) -> int:
     """Delete some of the rows used longest ago and return their number; `which`: a condition on `run`."""
     chosen = f"SELECT key FROM vectors WHERE {which} ORDER BY used LIMIT {AT_ONCE}"  # noqa: S608 - no input
-    return base.execute(f"DELETE FROM vectors WHERE key IN ({chosen})", (run,)).rowcount  # noqa: S608
+    return base.execute(f"DELETE FROM vectors WHERE key IN ({chosen})", (run,)).rowcount  # noqa: S608 - as above
