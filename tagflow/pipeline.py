@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
@@ -49,6 +49,15 @@ class Options:
     def count(self, tokenizer: Tokenizer | None) -> Count:
         """The stage that counts, with the limits chosen."""
         return Count(tokenizer, self.limits.max_tokens, self.limits.warn_tokens)
+
+    def order(self) -> dict[str, Any]:
+        """What decides an order beside the ontology, as the audit's `options` have it."""
+        return {
+            "keep_first": self.keep_first,
+            "triggers": list(self.triggers),
+            "detect": self.detect,
+            "clean": self.clean,
+        }
 
 
 class Listener(Protocol):
@@ -131,12 +140,22 @@ class Pipeline:
         """Whether an earlier run's pass makes its texts the originals of this one."""
         return certifies(meta, self.options.limits, None if self.pair is None else self.pair.fingerprint)
 
-    def remembers(self, meta: Meta) -> bool:
-        """Whether a text that an earlier run certified on a rung stays there: what decided is the same."""
-        now, then = self.options.limits, meta.limits
-        same = (now.min_sim, now.min_sim_each) == (then.min_sim, then.min_sim_each)
-        asked = same or self.pair is None
-        return asked and meta.ontology_hash == self.ontology.hash and self.certifies(meta)
+    def remembers(self, meta: Meta, rung: int | None) -> bool:
+        """Whether a text that an earlier run certified on a rung stays there: what decided is the same.
+
+        A validation decides no rung. Rung 1 is what `--on-low relax` alone holds to: else the full order is
+        proposed for every original. Options that an older tagflow did not write down are not the same.
+        """
+        if meta.command != "run" or not self.certifies(meta) or meta.ontology_hash != self.ontology.hash:
+            return False
+        if rung == 1 and (self.options.on_low, meta.options.get("on_low")) != ("relax", "relax"):
+            return False
+        return self._same_limits(meta.limits) and self.options.order().items() <= meta.options.items()
+
+    def _same_limits(self, then: Limits) -> bool:
+        now = self.options.limits
+        gate = self.pair is None or (now.min_sim, now.min_sim_each) == (then.min_sim, then.min_sim_each)
+        return gate and now.max_tokens == then.max_tokens
 
     def _trigger(self, table: pa.Table) -> str | None:
         if self.options.triggers or not self.options.detect:

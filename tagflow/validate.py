@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from tagflow.audit import Audit
+from tagflow.audit import Audit, Meta
 from tagflow.engines.local import through
 from tagflow.extract import extract
 from tagflow.originals import Earlier
 from tagflow.pipeline import Outcome, Pipeline
-from tagflow.schema import add, rows
+from tagflow.schema import add, add_findings, rows
 from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
 from tagflow.stages.judge import Judgement
@@ -24,7 +24,7 @@ from tagflow.stages.parse import Parse
 def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     """Hold a folder against its audit."""
     listener = pipeline.listener
-    earlier = Earlier(found, audit, pipeline.certifies)
+    earlier = Earlier(found, audit, pipeline.certifies, _keeps_its_rung)
     table = extract(found, audit, None, listener.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     classify = Classify(pipeline.ontology, (*pipeline.options.triggers, *_triggers(audit.meta.options)))
@@ -34,6 +34,11 @@ def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     table, judged = pipeline.judged(table, tidied=tidied)
     table, judged = _standing(table, audit, judged)
     return Outcome(table, judged, audit.meta.options.get("detected_trigger"), tidied)
+
+
+def _keeps_its_rung(meta: Meta, rung: int | None) -> bool:
+    """Nothing is sorted here, so a relaxed text that was certified is no less an original than another."""
+    return True
 
 
 def _triggers(options: dict[str, Any]) -> list[str]:
@@ -57,12 +62,19 @@ def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Tabl
         # What the audit did not vouch for, it must not vouch for the next time either.
         sha256_file=[known[path]["sha256_file"] if path in known else None for path in paths],
     )
+    table = add_findings(table, [_relaxed(known.get(path)) for path in paths])
     if low and judged.verdict != "fail":
         reason = (
             f"{low} captions are below the limit for single captions; `tagflow run` keeps their originals"
         )
         judged = Judgement("fail", (reason,), judged.sim_te1_mean, judged.sim_te2_mean)
     return table, judged
+
+
+def _relaxed(known: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The audit's note that a caption stands in a coarser order: later runs ask for it."""
+    noted = [] if known is None else zip(known["findings"], known["details"], strict=False)
+    return [(code, detail) for code, detail in noted if code == "order-relaxed"]
 
 
 def _status(status: str, known: dict[str, Any] | None) -> str:

@@ -69,10 +69,8 @@ def make_meta(
         options={
             "ontology": pipeline.ontology.source,
             "overlay": None if pipeline.ontology.overlay is None else str(pipeline.ontology.overlay),
-            "keep_first": options.keep_first,
-            "triggers": list(options.triggers),
+            **options.order(),
             "detected_trigger": outcome.trigger,
-            "clean": options.clean,
             "on_low": options.on_low,
             "tidied": outcome.tidied,
         },

@@ -22,6 +22,7 @@ from tagflow.encoders.cache_file import (
     connect,
     cost,
     is_damage,
+    is_gone,
     make_room,
     set_aside,
     shrink,
@@ -109,6 +110,9 @@ class VectorCache:
             self._writes = False
             if is_damage(error):
                 self._off(error)
+            elif is_gone(error, self._path):
+                lost = "the file was removed while in use; what this run encodes from now on is not kept"
+                self._say(f"{self._path}: {lost}")
             else:
                 self._say(f"{self._path}: {error}; what this run encodes is not kept")
         self._pending.clear()

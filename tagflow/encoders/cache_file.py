@@ -91,6 +91,15 @@ def is_damage(error: Exception) -> bool:
     )
 
 
+def is_gone(error: Exception, path: Path) -> bool:
+    """Say whether the open file is not the one at `path` any more: SQLite then calls it read-only."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
+        return True
+    with suppress(OSError):  # a folder that may not be searched any more
+        return not path.exists()
+    return False
+
+
 def set_aside(path: Path) -> Path:
     """Rename a damaged file and return its new name. Raises OSError.
 

@@ -35,6 +35,11 @@ class Record:
     changes: list[Change] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
 
+    @property
+    def stands(self) -> bool:
+        """Whether the run came to its end and was not undone."""
+        return self.state == "done"
+
     def to_undo(self) -> list[Change]:
         """The changes that still stand."""
         given_back = set(self.undone)
@@ -68,4 +73,4 @@ def read_record(file: Path) -> Record:
 
 def standing_runs(records: Sequence[Record]) -> list[Record]:
     """The runs that were not undone, newest first."""
-    return [record for record in reversed(records) if record.state == "done"]
+    return [record for record in reversed(records) if record.stands]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from tagflow.encoders import cache as module
 from tagflow.encoders.cache import VectorCache
-from tagflow.encoders.cache_file import set_aside
+from tagflow.encoders.cache_file import is_gone, set_aside
 
 LARGE = 1 << 30
 WRITER = """
@@ -244,6 +245,33 @@ def test_who_had_a_damaged_file_open_does_not_write_into_the_new_one(path, opene
         fill(opened, [2])
         old.put({key(3): b"x"})
     assert known(opened, [1, 2, 3]) == [2] and len(told) == 1
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "with its folder"])
+def test_a_file_that_goes_while_in_use_is_said_to_be_gone(path, opened, told, how):
+    with opened() as cache:
+        cache.put({key(1): b"x"})
+        cache._write()
+        if how == "replaced":
+            shutil.copy(path, path.with_name("other"))
+            path.with_name("other").replace(path)
+        elif how == "deleted":
+            path.unlink()
+        else:
+            shutil.rmtree(path.parent)
+        for number in (2, 3):
+            cache.put({key(number): b"x"})
+            cache._write()
+    gone = "the file was removed while in use; what this run encodes from now on is not kept"
+    assert told == [f"{path}: {gone}"]
+    assert known(opened, [1, 2, 3]) == ([1] if how == "replaced" else [])
+
+
+def test_any_fault_on_a_path_without_a_file_means_that_it_is_gone(path, opened):
+    fault = sqlite3.OperationalError("unable to open database file")
+    assert is_gone(fault, path)
+    fill(opened, [1])
+    assert not is_gone(fault, path)
 
 
 def test_two_processes_at_once(path, opened, told):
