@@ -47,6 +47,7 @@ def _transformers(model, state, pooled):
             out = model(ids, output_hidden_states=True)
         return getattr(out, pooled), out.hidden_states[-2]
 
+    encode.model = model  # so that a test can let the library write it to a folder
     return encode
 
 
@@ -62,7 +63,11 @@ OUTSIDE = {
 
 
 def transformers_layout(tensors, prefix):
-    """Return a single file's te2 as diffusers stores it: q, k, v apart, the projection transposed."""
+    """Return a single file's te2 as diffusers stores it: q, k, v apart, the projection transposed.
+
+    transformers has no conversion of its own for this layout. On the small checkpoint the result equals that
+    of diffusers 0.35.2, `convert_open_clip_checkpoint`, name by name and bit by bit.
+    """
     found = {}
     for key, value in tensors.items():
         name = key.removeprefix(prefix)
@@ -108,6 +113,36 @@ def open_clip_te2(tensors, maker):
         return pooled, states[0]
 
     return encode
+
+
+def trainer_rows(ids, limit, encoder):
+    """Return the ids (limit / 75, 77) that sd-scripts feeds te1 or te2 for a caption's `ids`.
+
+    The tokenizer cuts and pads to limit + 2; above 75, 75 ids at a time stand between the first and the last
+    of these, and te2's rows are mended. Source: sd-scripts `library/strategy_base.py`, `_get_input_ids`.
+    """
+    bos, eos, pad = 49406, 49407, {"te1": 49407, "te2": 0}[encoder]
+    whole = torch.full((limit + 2,), pad)
+    filled = torch.tensor([bos, *ids[:limit], eos])
+    whole[: len(filled)] = filled
+    if limit == 75:
+        return whole[None]
+    middle = whole[1:-1].reshape(-1, 75)
+    first, last = whole[:1].expand(len(middle), 1), whole[-1:].expand(len(middle), 1)
+    rows = torch.cat([first, middle, last], dim=1)
+    if encoder == "te2":
+        rows[(rows[:, 75] != eos) & (rows[:, 75] != pad), 76] = eos
+        rows[rows[:, 1] == pad, 1] = eos
+    return rows
+
+
+def trainer_states(rows):
+    """Return (75 n + 2, width) of (n, 77, width), as sd-scripts joins what the encoder makes of n rows.
+
+    The first row's BOS, each row's 75 in the middle, the last row's last. Source: sd-scripts
+    `library/strategy_sdxl.py`, `_get_hidden_states_sdxl`.
+    """
+    return torch.cat([rows[0, :1], rows[:, 1:76].flatten(0, 1), rows[-1, 76:]])
 
 
 def padded_loop(path, prefix):

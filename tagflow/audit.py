@@ -23,6 +23,8 @@ from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
 Verdict = Literal["pass", "fail", "uncertified"]
 
 _PREFIX = "tagflow."
+LATER = {"rung", "sim_dtype"}
+"""Columns that came after the first version; an audit may lack them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,10 @@ def read_audit(file: Path) -> Audit | None:
 
 def _completed(table: pa.Table) -> pa.Table:
     """The table with nulls for the columns that its version of tagflow did not have yet."""
-    if "rung" in table.column_names or not set(AUDIT.names) - {"rung"} <= set(table.column_names):
+    missing = [name for name in AUDIT.names if name not in table.column_names]
+    if not missing or not set(missing) <= LATER:
         return table
-    return add(table, rung=[None] * table.num_rows).select(AUDIT.names)
+    return add(table, **{name: [None] * table.num_rows for name in missing}).select(AUDIT.names)
 
 
 def current_audit(root: Path) -> Audit | None:

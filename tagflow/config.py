@@ -7,6 +7,9 @@
     clean = false
     cache = true                 # keep the encoders' vectors for the next run
     cache_size = "4 GiB"
+    device = "auto"
+    dtype = "auto"               # the fastest here; or "fp32", "bf16", "fp16"
+    threads = 8                  # CPU threads of the encoders
 
     [trigger]
     words = ["ohwx house"]       # go in front, in this order
@@ -42,7 +45,7 @@ ON_LOW: tuple[OnLow, ...] = get_args(OnLow)
 _Kinds = dict[str, type | tuple[type, ...]]
 _TOP: _Kinds = {
     "dir": str, "encoders": str, "ontology": str, "overlay": str, "device": str, "dtype": str,
-    "clean": bool, "strict": bool, "cache": bool, "cache_size": str,
+    "clean": bool, "strict": bool, "cache": bool, "cache_size": str, "threads": int,
 }  # fmt: skip
 _TABLES: dict[str, _Kinds] = {
     "trigger": {"words": list, "keep_first": int, "detect": bool},
@@ -51,7 +54,13 @@ _TABLES: dict[str, _Kinds] = {
         "warn_tokens": int,
     },
 }  # fmt: skip
-_RANGES = {"min_sim": (0, 1), "min_sim_each": (0, 1), "warn_tokens": (1, 225), "keep_first": (0, 225)}
+_RANGES = {
+    "min_sim": (0, 1),
+    "min_sim_each": (0, 1),
+    "warn_tokens": (1, 225),
+    "keep_first": (0, 225),
+    "threads": (1, 1024),
+}
 _SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(k|M|G|T)(i?)B")
 
 

@@ -6,7 +6,8 @@ Nothing here writes; `tagflow.write` takes what comes out.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -20,11 +21,12 @@ from tagflow.ontology import Ontology
 from tagflow.originals import Earlier
 from tagflow.relax import Relax
 from tagflow.schema import add, add_findings, rows
+from tagflow.settle import Settle
 from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
 from tagflow.stages.encode import Encode
-from tagflow.stages.judge import Judgement, judge
+from tagflow.stages.judge import Judgement, counted, judge
 from tagflow.stages.parse import Parse
 from tagflow.stages.prove import prove
 from tagflow.stages.reorder import Pins, Reorder, ladder
@@ -99,15 +101,18 @@ class Pipeline:
         stages = [*self._order(trigger), self.options.count(self.tokenizer)]
         table = through(table, stages, self.listener.progress("reordering"))
         tidied = self.options.clean or earlier.tidied
-        table = self._measured(table, "encoding", tidied=tidied)
+        settle = self._settle(tidied=tidied)
+        table = settle(self._measured(table, "encoding", tidied=tidied))
         if self.options.on_low == "relax" and self._trained:
-            table = self._relaxed(read, table, trigger, tidied=tidied)
-        table, judgement = self._judged(table, write_low=self.options.on_low == "write")
-        return Outcome(table, judgement, trigger, tidied)
+            table = self._relaxed(read, table, trigger, settle, tidied=tidied)
+        table, judgement = self._judged(table, write_low=self._writes_low)
+        return Outcome(table, replace(judgement, sim_error=settle.error), trigger, tidied)
 
     def judged(self, table: pa.Table, *, tidied: bool) -> tuple[pa.Table, Judgement]:
         """The last stages of a validation: prove, encode, judge. It never lets a low caption through."""
-        return self._judged(self._measured(table, "encoding", tidied=tidied))
+        settle = self._settle(tidied=tidied)
+        table, judgement = self._judged(settle(self._measured(table, "encoding", tidied=tidied)))
+        return table, replace(judgement, sim_error=settle.error)
 
     def _judged(self, table: pa.Table, *, write_low: bool = False) -> tuple[pa.Table, Judgement]:
         return judge(
@@ -122,7 +127,13 @@ class Pipeline:
     def _trained(self) -> bool:
         return self.pair is not None and self.pair.trained
 
-    def _relaxed(self, read: pa.Table, table: pa.Table, trigger: str | None, *, tidied: bool) -> pa.Table:
+    @property
+    def _writes_low(self) -> bool:
+        return self.options.on_low == "write"
+
+    def _relaxed(
+        self, read: pa.Table, table: pa.Table, trigger: str | None, settle: Settle, *, tidied: bool
+    ) -> pa.Table:
         """The batch with coarser orders where the full one misses a limit."""
         order = [Parse(self.options.clean), *self._order(trigger)]
         count = [self.options.count(self.tokenizer)]
@@ -132,6 +143,7 @@ class Pipeline:
             ladder(len(self.ontology.categories)),
             reorder=lambda part: through(part, order, _silent),
             measure=lambda part: self._measured(through(part, count, _silent), "relaxing", tidied=tidied),
+            settle=settle,
             judge=self._judged,
             min_sim=self.options.limits.min_sim,
         )()
@@ -173,16 +185,22 @@ class Pipeline:
     def _measured(self, table: pa.Table, what: str, *, tidied: bool) -> pa.Table:
         """The batch proved and, where there are encoders, with its similarity columns."""
         table = prove(table, tidied=tidied)
-        if self.pair is None or self.tokenizer is None:
+        return table if self.pair is None else self._encoded(self.pair, what, table, tidied=tidied)
+
+    def _encoded(self, pair: EncoderPair, what: str, table: pa.Table, *, tidied: bool) -> pa.Table:
+        if self.tokenizer is None:
             return table
-        stage = Encode(
-            self.pair,
-            self.tokenizer,
-            self.options.limits.max_tokens,
-            tidied,
-            self.listener.progress(what),
+        tell, longest = self.listener.progress(what), self.options.limits.max_tokens
+        return Encode(pair, self.tokenizer, longest, tidied, tell)(table)
+
+    def _settle(self, *, tidied: bool) -> Settle:
+        """What the encoders leave open in their dtype, and how it is settled in fp32."""
+        exact = None if self.pair is None else self.pair.exact
+        return Settle(
+            self.options.limits,
+            measure=None if exact is None else partial(self._encoded, exact, "in fp32", tidied=tidied),
+            counted=lambda part: counted(part, self.options.limits, write_low=self._writes_low),
         )
-        return stage(table)
 
 
 def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tagflow.caption import changed_lines
-from tagflow.schema import add, add_findings, rows
+from tagflow.schema import add, add_findings, put, rows
 from tagflow.stages.judge import Judgement
 from tagflow.stages.reorder import relaxed_note
 
@@ -24,8 +24,8 @@ Stage = Callable[[pa.Table], pa.Table]
 class Relax:
     """The work on one folder: `read` is the batch as it was read, `table` as it is measured in full order.
 
-    `reorder` and `measure` are the stages between the two; `judge` is the last. A coarser order is made from
-    the caption's original: what an earlier reorder put in full order cannot be relaxed any more.
+    `reorder` and `measure` are the stages between the two; `settle` and `judge` are the last. A coarser order
+    is made from the caption's original: what an earlier reorder put in full order cannot be relaxed any more.
     """
 
     read: pa.Table
@@ -33,6 +33,7 @@ class Relax:
     ladder: Sequence[int]
     reorder: Stage
     measure: Stage
+    settle: Stage
     judge: Callable[[pa.Table], tuple[pa.Table, Judgement]]
     min_sim: float
 
@@ -47,6 +48,7 @@ class Relax:
 
     def _low(self) -> list[int]:
         """Which captions must go down a rung: those that miss a limit of their own, else the mean's."""
+        self.table = self.settle(self.table)
         judged, judgement = self.judge(self.table)
         columns = zip(rows(self.table, "rung"), rows(judged, "status"), strict=True)
         able = [at for at, (rung, status) in enumerate(columns) if rung != 1 and status != "failed"]
@@ -101,7 +103,4 @@ class Relax:
         return add_findings(table, [[relaxed_note(1, self.ladder[0])]] * len(low))
 
     def _put(self, places: Sequence[int], new: pa.Table) -> None:
-        order = list(range(self.table.num_rows))
-        for number, place in enumerate(places):
-            order[place] = self.table.num_rows + number
-        self.table = pa.concat_tables([self.table, new.select(self.table.column_names)]).take(order)
+        self.table = put(self.table, places, new)

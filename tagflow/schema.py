@@ -57,6 +57,11 @@ _COLUMNS = (
     _field(
         "sim_unet", pa.float64(), "mean over tags of the cosine of what cross-attention is given; worst line"
     ),
+    _field(
+        "sim_dtype",
+        pa.string(),
+        "what the encoders computed in: fp32, bf16 or fp16; null: not encoded",
+    ),
     _field("status", pa.string(), "rewritten, unchanged, kept or failed", null=False),
     _field("sha256_file", pa.string(), "SHA-256 of the file's bytes when the run ended"),
     _field("findings", _TEXTS, "the codes of the findings", null=False),
@@ -70,8 +75,8 @@ AUDIT = pa.schema(
         FIELDS[name]
         for name in (
             "path", "status", "original", "rewritten", "tags", "categories", "moved", "rung", "tokens",
-            "windows", "sim_te1", "sim_te2", "sim_unet", "findings", "details", "sha256_original",
-            "sha256_rewritten", "sha256_file",
+            "windows", "sim_te1", "sim_te2", "sim_unet", "sim_dtype", "findings", "details",
+            "sha256_original", "sha256_rewritten", "sha256_file",
         )
     ]
 )  # fmt: skip
@@ -105,6 +110,14 @@ def add_findings(table: pa.Table, found: Sequence[Sequence[tuple[str, str]]]) ->
         old + [detail for _, detail in new] for old, new in zip(rows(table, "details"), found, strict=True)
     ]
     return add(table, findings=codes, details=details)
+
+
+def put(table: pa.Table, places: Sequence[int], new: pa.Table) -> pa.Table:
+    """The table with the rows at `places` replaced by those of `new`, which may have more columns."""
+    order = list(range(table.num_rows))
+    for number, place in enumerate(places):
+        order[place] = table.num_rows + number
+    return pa.concat_tables([table, new.select(table.column_names)]).take(order)
 
 
 def rows(table: pa.Table, name: str) -> list[Any]:

@@ -73,6 +73,8 @@ def make_meta(
             "detected_trigger": outcome.trigger,
             "on_low": options.on_low,
             "tidied": outcome.tidied,
+            "dtype": None if pair is None else pair.dtype,
+            "sim_error": judged.sim_error,
         },
         dataset_digest=dataset_digest(table),
         verdict=judged.verdict,
@@ -190,7 +192,8 @@ def as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
     if "sha256_file" not in table.column_names:
         files = [written.get(path, sha) for path, sha in zip(*paths_and(table, "sha256_read"), strict=True)]
         table = add(table, sha256_file=files)
-    missing = [name for name in ("sim_te1", "sim_te2", "sim_unet") if name not in table.column_names]
+    filled = ("sim_te1", "sim_te2", "sim_unet", "sim_dtype")
+    missing = [name for name in filled if name not in table.column_names]
     return add(table, **{name: [None] * table.num_rows for name in missing})
 
 

@@ -139,8 +139,8 @@ def checkpoint(make_checkpoint, tmp_path_factory):
 
 @pytest.fixture
 def lenient(checkpoint):
-    """Options that let a random checkpoint certify."""
-    return ("--encoders", checkpoint, "--device", "cpu", "--min-sim", "0")
+    """Options that let a random checkpoint certify, in the dtype that every machine has."""
+    return ("--encoders", checkpoint, "--device", "cpu", "--dtype", "fp32", "--min-sim", "0")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ BOS, EOS = 49406, 49407
 
 @pytest.fixture(scope="module")
 def pair(checkpoint):
-    return load_encoders(str(checkpoint), device="cpu")
+    return load_encoders(str(checkpoint), device="cpu", dtype="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_equal_texts_are_exactly_1_and_not_encoded(sims, monkeypatch):
     def never(*args):
         raise AssertionError("encoded")
 
-    monkeypatch.setattr(TextEncoder, "encode", never)
+    monkeypatch.setattr(TextEncoder, "view", never)
     assert sims(("a, b", "a, b"), ("", "")) == [(1.0, 1.0, 1.0)] * 2
 
 
@@ -133,7 +133,7 @@ def test_progress_counts_pairs_of_lines(pair, words):
     told = []
     table = batch(original=["a, b", "a, b", "c"], rewritten=["b, a", "b, a", "c"])
     Encode(pair, words, 225, progress=lambda done, total: told.append((done, total)))(table)
-    assert told == [(0, 1), (1, 1)]
+    assert told[0] == (0, 1) and told[-1] == (1, 1) and told == sorted(told)
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])

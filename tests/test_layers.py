@@ -19,7 +19,7 @@ LAYERS = (
     "audit encoders engines",
     "stages trigger models",
     "originals",
-    "extract relax",
+    "extract relax settle",
     "pipeline coverage",
     "suggest",
     "validate write roots",

@@ -109,4 +109,6 @@ def _encoders(choice: EncoderChoice | None, show: Progress, cache: VectorCache |
     if choice is None:
         return None
     with show.waiting(f"loading the text encoders ({choice.spec})"):
-        return load_encoders(choice.spec, choice.device, choice.dtype, cache)
+        return load_encoders(
+            choice.spec, choice.device, choice.dtype, cache, threads=choice.threads, note=note
+        )

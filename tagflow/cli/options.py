@@ -89,8 +89,11 @@ token_options = _stack(
 encoder_options = _stack(
     click.option("--encoders", metavar="SPEC",
                  help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
-    click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto."),
-    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Default: auto."),
+    click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto, all GPUs or else the CPU."),
+    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+                 help="Default: auto, what is fastest here; close calls are made in fp32 whatever it is."),
+    click.option("--threads", type=click.IntRange(1), metavar="N",
+                 help="CPU threads of the encoders. Default: torch's choice."),
     click.option("--min-sim", type=COSINE, metavar="X",
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),
     click.option("--min-sim-each", type=COSINE, metavar="X",
@@ -118,6 +121,7 @@ class EncoderChoice:
     spec: str
     device: str
     dtype: str
+    threads: int | None
 
 
 def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
@@ -126,7 +130,10 @@ def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
     if not spec:
         raise EncoderError("no text encoders were given", THREE_WAYS)
     return EncoderChoice(
-        spec, config.get("device", given["device"], "auto"), config.get("dtype", given["dtype"], "auto")
+        spec,
+        config.get("device", given["device"], "auto"),
+        config.get("dtype", given["dtype"], "auto"),
+        config.get("threads", given["threads"]),
     )
 
 

@@ -19,12 +19,9 @@ from tagflow.tokenizer import WINDOW
 
 if TYPE_CHECKING:
     from tagflow.encoders.cache import VectorCache
-    from tagflow.encoders.pair import Vectors
 
 Floats = npt.NDArray[np.float32]
-RECIPE = (
-    1  # raise it whenever tower, weights or `flat` come to give other numbers: old values are not found then
-)
+RECIPE = 2  # raise it whenever tower or weights come to give other numbers: old values are not found then
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +39,20 @@ class Line:
         """How many token ids an encoder computes for the line."""
         return sum(map(len, self.windows))
 
-    def places(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield for each tag where its tokens are read: (window, place in it)."""
+    @property
+    def places(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Where the tokens of each tag are read, as (window, place in it); without tags that are not."""
+        return tuple(places for places in self._read() if places)
+
+    @property
+    def read(self) -> list[bool]:
+        """For each tag whether any of its tokens is read."""
+        return [bool(places) for places in self._read()]
+
+    def _read(self) -> Iterator[tuple[tuple[int, int], ...]]:
         for tag in self.tags:
             at = ((index // WINDOW, 1 + index % WINDOW) for index in tag)
-            yield [(n, i) for n, i in at if n < len(self.windows) and i < len(self.windows[n])]
+            yield tuple((n, i) for n, i in at if n < len(self.windows) and i < len(self.windows[n]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +93,9 @@ def label(*facts: str) -> str:
     return json.dumps([RECIPE, *facts])
 
 
-def flat(line: Line, made: Sequence[Vectors]) -> Floats:
-    """Return the pooled vector of window 1 and the mean state of each tag that is read, end to end."""
-    means = [
-        np.mean(np.stack([made[n].hidden[i] for n, i in places]), axis=0)
-        for places in line.places()
-        if places
-    ]
-    return np.concatenate([made[0].pooled, *means])
-
-
 def view(line: Line, kept: Floats, width: int) -> View:
     """Return the view that `kept` is the flat form of; `width` is the encoder's."""
-    read = [bool(places) for places in line.places()]
+    read = line.read
     end = len(kept) - width * sum(read)
     means = iter(kept[end:].reshape(-1, width))
     return View(kept[:end], tuple(next(means) if one else None for one in read))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tagflow.encoders.checkpoint import Plan
@@ -16,26 +17,34 @@ if TYPE_CHECKING:
     import torch
 
     from tagflow.encoders.cache import VectorCache
+    from tagflow.encoders.tower import Tower
 
+Note = Callable[[str], None]
 STAND_IN = "stand-in"
 DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
 DEVICE_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def load_encoders(
-    spec: str, device: str = "auto", dtype: str = "auto", cache: VectorCache | None = None
+    spec: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache: VectorCache | None = None,
+    *,
+    threads: int | None = None,
+    note: Note = lambda text: None,
 ) -> EncoderPair:
     """Load SDXL's two text encoders.
 
     spec: the path of a single-file checkpoint (.safetensors) or of a diffusers folder, a hub id
     `owner/name`, or `stand-in` for a small untrained pair. Only the text encoders' tensors are read.
-    device: auto (CUDA if there is one), cpu, cuda, cuda:n. dtype: fp32, bf16, fp16, or auto, which
-    is fp32: it is exact, and a threshold near 1 leaves no room. cache: where views of lines are kept; the
-    stand-in's are not, they are quickly made and prove nothing.
+    device: auto (all GPUs, one worker each, else the CPU), cpu, cuda, cuda:n. dtype: fp32, bf16, fp16, or
+    auto: what the device is clearly fastest in, by measurement. Where that is not fp32 the pair has `exact`.
+    cache: where views of lines are kept; not the stand-in's, which are quickly made and prove nothing.
+    threads: of a CPU; torch's choice by default. note: told what a user should know.
 
-    te2's pooled vector is x @ text_projection, as open_clip, sgm, ComfyUI, A1111 and diffusers compute
-    it: tagflow measures what inference programs see. sd-scripts puts a single file's matrix into
-    an nn.Linear without transposing it, so its pooled vector is x @ text_projection.T, another one.
+    te2's pooled vector is x @ text_projection, as in open_clip, sgm, ComfyUI, A1111 and diffusers. sd-scripts
+    does not transpose a single file's matrix and so computes x @ text_projection.T, another vector.
 
     Raises UsageProblem if device or dtype is no such word, and EncoderError if the files are
     missing, damaged or not SDXL's, or torch or the device is not there.
@@ -43,14 +52,20 @@ def load_encoders(
     check_words(device, dtype)
     located = None if spec == STAND_IN else locate(spec)
     check_installed()
-    from tagflow.encoders.weights import DTYPES
+    import torch
 
-    place, word = find_device(device), "fp32" if dtype == "auto" else dtype
+    from tagflow.encoders.precision import fastest
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    places = find_devices(device)
     if located is None:
-        return _stand_in(DTYPES[word], place, word)
-    pair = _loaded(spec, located, DTYPES[word], place, word)
+        return _stand_in(places[0], "fp32" if dtype == "auto" else dtype, note)
+    word = fastest(places[0]) if dtype == "auto" else dtype
+    pair = _loaded(spec, located, word, places, note)
     if cache is not None:
-        _keep(pair, cache, place.type)
+        for one in pair.both():
+            _keep(one, cache, places[0].type)
     return pair
 
 
@@ -72,25 +87,23 @@ def check_installed() -> None:
         raise EncoderError(f"the text encoders need torch and safetensors: {error}", cure) from error
 
 
-def find_device(word: str) -> torch.device:
-    """Return the device that a word means. Raises EncoderError if torch does not see it."""
+def find_devices(word: str) -> list[torch.device]:
+    """Return the devices that a word means, at least one. Raises EncoderError if torch does not see them."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if word == "auto":
-        word = "cuda" if count else "cpu"
-    if word == "cpu":
-        return torch.device("cpu")
-    number = int(word.partition(":")[2] or 0)
-    if number >= count:
+    if word == "cpu" or (word == "auto" and not count):
+        return [torch.device("cpu")]
+    number = word.partition(":")[2]
+    if count <= int(number or 0):
         raise EncoderError(f"device {word}: torch sees {count} CUDA devices here", "use device cpu")
-    return torch.device("cuda", number)
+    return [torch.device("cuda", int(number))] if number else [torch.device("cuda", n) for n in range(count)]
 
 
 def read_towers(
     spec: str, plans: Sequence[Plan], dtype: torch.dtype, device: torch.device
-) -> tuple[list[TextEncoder], str]:
-    """Return the encoders of `plans`, and the fingerprint of their tensors and no others.
+) -> tuple[list[Tower], str]:
+    """Return the towers of `plans`, and the fingerprint of their tensors and no others.
 
     Raises EncoderError if a tensor cannot be read or is damaged, or the memory does not suffice.
     """
@@ -98,32 +111,57 @@ def read_towers(
 
     reader = Reader(dtype, device)
     try:
-        encoders = [TextEncoder(plan.name, reader.tower(plan)) for plan in plans]
+        towers = [reader.tower(plan) for plan in plans]
     except (RuntimeError, MemoryError) as error:
         if not is_memory(error):
             raise
         raise EncoderError(
             f"{spec}: not enough memory on {device}", "use dtype bf16 or device cpu"
         ) from error
-    return encoders, reader.fingerprint()
+    return towers, reader.fingerprint()
 
 
-def _loaded(spec: str, located: Located, dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
-    (te1, te2), found = read_towers(spec, (located.te1, located.te2), dtype, device)
-    return EncoderPair(te1, te2, found, spec, True, word, str(device), located.tokenizer_folder)
+def _loaded(
+    spec: str, located: Located, word: str, places: Sequence[torch.device], note: Note
+) -> EncoderPair:
+    import torch
+
+    from tagflow.encoders.precision import DTYPES
+    from tagflow.encoders.weights import LayersOnDemand
+
+    plans = (located.te1, located.te2)
+    towers, found = read_towers(spec, plans, DTYPES[word], places[0])
+    copies = [[tower, *(tower.to(place) for place in places[1:])] for tower in towers]
+    te1, te2 = (encoder(plan.name, each, note) for plan, each in zip(plans, copies, strict=True))
+    folder, names = located.tokenizer_folder, ",".join(map(str, places))
+    pair = EncoderPair(te1, te2, found, spec, True, word, names, folder)
+    if DTYPES[word] != torch.float32:
+        layers = (LayersOnDemand(plan, places[0]) for plan in plans)
+        exact = (replace(tower, layers=anew) for tower, anew in zip(towers, layers, strict=True))
+        te1, te2 = (encoder(plan.name, [tower], note) for plan, tower in zip(plans, exact, strict=True))
+        pair.exact = EncoderPair(te1, te2, found, spec, True, "fp32", str(places[0]), folder)
+    return pair
+
+
+def encoder(name: str, towers: Sequence[Tower], note: Note = lambda text: None) -> TextEncoder:
+    """Return the encoder of a tower, or of its copies on several devices."""
+    from tagflow.encoders.compute import Compute
+
+    return TextEncoder(name, Compute(name, towers, note))
 
 
 def _keep(pair: EncoderPair, cache: VectorCache, kind: str) -> None:
     """Give both encoders their shelves. `kind`: cpu or cuda; they differ by more than batches do in bf16."""
     import torch
 
-    for encoder in (pair.te1, pair.te2):
-        facts = (pair.fingerprint, encoder.name, pair.dtype, kind, torch.__version__)
-        encoder.keep_on(Shelf(cache, label(*facts)))
+    for one in (pair.te1, pair.te2):
+        facts = (pair.fingerprint, one.name, pair.dtype, kind, torch.__version__)
+        one.keep_on(Shelf(cache, label(*facts)))
 
 
-def _stand_in(dtype: torch.dtype, device: torch.device, word: str) -> EncoderPair:
+def _stand_in(device: torch.device, word: str, note: Note) -> EncoderPair:
+    from tagflow.encoders.precision import DTYPES
     from tagflow.encoders.standin import fingerprint, stand_in
 
-    te1, te2 = (TextEncoder(name, stand_in(name, dtype, device)) for name in ("te1", "te2"))
+    te1, te2 = (encoder(name, [stand_in(name, DTYPES[word], device)], note) for name in ("te1", "te2"))
     return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(device), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,18 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tagflow.encoders.checkpoint import POSITIONS, VOCABULARY
-from tagflow.encoders.lines import Line, Shelf, View, flat, view
-from tagflow.errors import EncoderError
+from tagflow.encoders.lines import Line, Shelf, View, view
 
 if TYPE_CHECKING:
-    from tagflow.encoders.tower import Tower
+    from tagflow.encoders.compute import Compute
+    from tagflow.encoders.packing import Asked
+    from tagflow.encoders.tower import Tick
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound="Asked")
 Floats = npt.NDArray[np.float32]
 Window = tuple[int, ...]
-# Tokens computed at once: matrix products are at full speed, and activations stay near the caches
-# (CPU, see benchmarks/encoders.py) or well below a small card's memory (GPU).
-TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16384}
+ABOUT = 8  # token ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +40,55 @@ class Vectors:
     hidden: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """One window of which every state is wanted: an `Asked`."""
+
+    windows: tuple[Window]
+
+    @property
+    def places(self) -> tuple[tuple[tuple[int, int]], ...]:
+        return tuple(((0, place),) for place in range(self.tokens))
+
+    @property
+    def tokens(self) -> int:
+        return len(self.windows[0])
+
+
 class TextEncoder:
     """te1 or te2. `width` and `layers` are its sizes, `name` is `te1` or `te2`.
 
     encoded, cached: how many windows of lines were computed, and how many the cache made needless.
     """
 
-    def __init__(self, name: str, tower: Tower) -> None:
+    def __init__(self, name: str, compute: Compute) -> None:
         self.name = name
-        self.width = int(tower.token_embedding.shape[1])
-        self.layers = len(tower.layers)
+        self.width = compute.width
+        self.layers = compute.depth
         self.encoded = self.cached = 0
-        self._tower = tower
+        self._compute = compute
         self._shelf: Shelf | None = None
 
     def keep_on(self, shelf: Shelf) -> None:
         """Take from a shelf what lies there, from now on, and put there what is made."""
         self._shelf = shelf
 
-    def view(self, lines: Sequence[Line]) -> list[View]:
+    def view(self, lines: Sequence[Line], tick: Tick = lambda part: None) -> list[View]:
         """Return what the encoder makes of each line, in the order given; equal lines are computed once.
 
-        Raises what `encode` raises.
+        tick: told which part is done. Raises what `encode` raises.
         """
-        distinct = sorted(set(lines), key=lambda line: line.windows)
+        distinct = sorted(set(lines), key=_likeness)
         found = self._shelf.get(distinct) if self._shelf else {}
         self.cached += sum(len(line.windows) for line in found)
         missing = [line for line in distinct if line not in found]
-        for batch in _batches(missing, self._at_once(), lambda line: line.tokens):
-            made = self._flat(batch)
+        for batch, pooled, means in self._made(missing, tick):
+            made = dict(zip(batch, _apart(batch, pooled, means), strict=True))
+            self.encoded += sum(len(line.windows) for line in batch)
             if self._shelf:
                 self._shelf.put(made)
             found.update(made)
         return [view(line, found[line], self.width) for line in lines]
-
-    def _flat(self, batch: list[Line]) -> dict[Line, Floats]:
-        vectors = iter(self.encode([window for line in batch for window in line.windows]))
-        self.encoded += sum(len(line.windows) for line in batch)
-        return {line: flat(line, [next(vectors) for _ in line.windows]) for line in batch}
-
-    def _at_once(self) -> int:
-        return TOKENS_AT_ONCE[self._tower.token_embedding.device.type]
 
     def encode(self, windows: Sequence[Sequence[int]]) -> list[Vectors]:
         """Return the vectors of each window, in the order given; equal windows are computed once.
@@ -90,39 +97,19 @@ class TextEncoder:
         Raises EncoderError if a vector is not finite or the device's memory does not suffice, and
         ValueError if a window is empty, too long, or holds ids outside the vocabulary.
         """
-        wanted = [tuple(map(int, window)) for window in windows]
-        distinct = sorted(set(wanted))  # neighbours begin alike, and the tower computes that once
-        for window in distinct:
-            _check(window)
-        found: dict[Window, Vectors] = {}
-        for batch in _batches(distinct, self._at_once(), len):
-            batch.sort(key=len)
-            found.update(zip(batch, self._vectors(batch), strict=True))
-        return [found[window] for window in wanted]
+        wanted = [_Whole((tuple(map(int, window)),)) for window in windows]
+        found: dict[_Whole, Vectors] = {}
+        for batch, pooled, hidden in self._made(sorted(set(wanted), key=_likeness), lambda part: None):
+            hidden.flags.writeable = pooled.flags.writeable = False
+            ends = np.cumsum([one.tokens for one in batch])[:-1]
+            for one, vector, states in zip(batch, pooled, np.split(hidden, ends), strict=True):
+                found[one] = Vectors(pooled=vector, hidden=states)
+        return [found[one] for one in wanted]
 
-    def _vectors(self, batch: list[Window]) -> Iterator[Vectors]:
-        """Yield the vectors of a batch; those of one batch are views of two arrays."""
-        hidden, pooled = self._computed(batch)
-        if not (np.isfinite(hidden).all() and np.isfinite(pooled).all()):
-            raise EncoderError(
-                f"{self.name} gave NaN or Inf for one of {len(batch)} token windows",
-                "use dtype fp32; if it is fp32 already, the checkpoint is damaged",
-            )
-        hidden.flags.writeable = pooled.flags.writeable = False
-        ends = np.cumsum([len(window) for window in batch])[:-1]
-        for states, vector in zip(np.split(hidden, ends), pooled, strict=True):
-            yield Vectors(pooled=vector, hidden=states)
-
-    def _computed(self, batch: list[Window]) -> tuple[Floats, Floats]:
-        try:
-            hidden, pooled = self._tower(batch)
-            return hidden.cpu().numpy(), pooled.cpu().numpy()
-        except (RuntimeError, MemoryError) as error:
-            if not is_memory(error):
-                raise
-            raise EncoderError(
-                f"{self.name}: the device's memory does not suffice", "use device cpu"
-            ) from error
+    def _made(self, asked: Sequence[Item], tick: Tick) -> Iterator[tuple[list[Item], Floats, Floats]]:
+        for one in asked:
+            _check(one)
+        return self._compute(asked, tick)
 
 
 @dataclass
@@ -131,8 +118,9 @@ class EncoderPair:
 
     fingerprint: sha256 (hex) over the text tensors' names, types, shapes and bytes; `stand-in:...`
     for the stand-in. source: as the user gave it. trained: False only for the stand-in, with which
-    nothing is ever certified. dtype: fp32, bf16 or fp16. device: cpu or cuda:n.
+    nothing is ever certified. dtype: fp32, bf16 or fp16. device: cpu, cuda:n, or several with commas.
     tokenizer_folder: a diffusers folder's own tokenizer, if the source is one.
+    exact: the same encoders in fp32, where these are not; their weights are read when they are asked.
     """
 
     te1: TextEncoder
@@ -143,10 +131,16 @@ class EncoderPair:
     dtype: str
     device: str
     tokenizer_folder: Path | None
+    exact: EncoderPair | None = None
+
+    def both(self) -> list[EncoderPair]:
+        """The pair, and that in fp32 where it is another one."""
+        return [self] if self.exact is None else [self, self.exact]
 
     def windows(self) -> tuple[int, int]:
         """How many windows of lines were encoded so far and how many the cache made needless, in both."""
-        return self.te1.encoded + self.te2.encoded, self.te1.cached + self.te2.cached
+        every = [one for pair in self.both() for one in (pair.te1, pair.te2)]
+        return sum(one.encoded for one in every), sum(one.cached for one in every)
 
 
 def is_memory(error: Exception) -> bool:
@@ -154,22 +148,22 @@ def is_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "memory" in str(error).lower()
 
 
-def _check(window: Window) -> None:
-    if not 1 <= len(window) <= POSITIONS:
-        raise ValueError(f"a window of {len(window)} token ids; 1 to {POSITIONS} are possible")
-    if min(window) < 0 or max(window) >= VOCABULARY:
-        raise ValueError(f"token ids are 0 to {VOCABULARY - 1}, got {min(window)} to {max(window)}")
+def _likeness(asked: Asked) -> tuple[list[int], tuple[Window, ...]]:
+    """Sort by this: neighbours are about as long, and begin alike, which is computed once."""
+    return [len(window) // ABOUT for window in asked.windows], asked.windows
 
 
-def _batches(items: Sequence[Item], tokens: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Yield `items` in order, in batches of at most `tokens` token ids (at least one item)."""
-    batch: list[Item] = []
-    total = 0
-    for item in items:
-        if batch and total + size(item) > tokens:
-            yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += size(item)
-    if batch:
-        yield batch
+def _apart(lines: Sequence[Line], pooled: Floats, means: Floats) -> Iterator[Floats]:
+    """Yield each line's vectors end to end, as they are kept: the pooled one, and its tags' means."""
+    end = 0
+    for line, vector in zip(lines, pooled, strict=True):
+        start, end = end, end + len(line.places)
+        yield np.concatenate([vector, means[start:end].ravel()])
+
+
+def _check(asked: Asked) -> None:
+    for window in asked.windows:
+        if not 1 <= len(window) <= POSITIONS:
+            raise ValueError(f"a window of {len(window)} token ids; 1 to {POSITIONS} are possible")
+        if min(window) < 0 or max(window) >= VOCABULARY:
+            raise ValueError(f"token ids are 0 to {VOCABULARY - 1}, got {min(window)} to {max(window)}")

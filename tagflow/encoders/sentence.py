@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tagflow.encoders.embedder import Floats, Progress, silent, unit
-from tagflow.encoders.load import check_installed, check_words, find_device
+from tagflow.encoders.load import check_installed, check_words, find_devices
 from tagflow.encoders.pair import is_memory
 from tagflow.errors import EncoderError
 
@@ -78,7 +78,7 @@ def load_sentence(spec: str, device: str = "auto") -> SentenceEmbedder:
     folder = Path(spec).expanduser()
     _refuse_foreign_code(folder / MODULES)
     check_installed()
-    model = _loaded(folder, str(find_device(device)))
+    model = _loaded(folder, str(find_devices(device)[0]))
     return SentenceEmbedder(model, spec, _fingerprint(folder))
 
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from tagflow.encoders.checkpoint import POSITIONS, VOCABULARY
-from tagflow.encoders.tower import ACTIVATIONS, Layer, Linear, Norm, Tower
+from tagflow.encoders.layers import Layer, Linear, Norm
+from tagflow.encoders.tower import ACTIVATIONS, Tower
 
 RECIPE = "1"  # raise it whenever a number below changes: the fingerprint names what measured
 SIZES = {"te1": (128, 3), "te2": (192, 4)}  # width, layers
@@ -36,9 +37,11 @@ def stand_in(name: str, dtype: torch.dtype, device: torch.device) -> Tower:
         token_embedding=draw(VOCABULARY, width, std=0.02).to(device, dtype),
         position_embedding=draw(POSITIONS, width, std=0.01).to(device),
         layers=tuple(_layer(draw, width, layers, dtype, device) for _ in range(layers)),
+        depth=layers,
         norm=_norm(width, device),
         projection=None if name == "te1" else draw(width, width, std=width**-0.5).to(device),
         activation=ACTIVATIONS[name],
+        device=device,
     )
 
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from tagflow.encoders.embedder import Floats, Progress, silent, unit
-from tagflow.encoders.load import STAND_IN, check_installed, check_words, find_device, read_towers
+from tagflow.encoders.lines import Line
+from tagflow.encoders.load import STAND_IN, check_installed, check_words, encoder, find_devices, read_towers
 from tagflow.encoders.locate import locate
 from tagflow.encoders.pair import TextEncoder
 from tagflow.tokenizer import WINDOW, Tokenizer, windows
 from tagflow.vocabulary import find_vocabulary
 
-AT_ONCE = 512  # texts; every token's hidden state is held until a batch is done
+AT_ONCE = 512  # texts between two reports of progress
 
 
 class Te1Embedder:
@@ -34,7 +35,8 @@ class Te1Embedder:
         for start in range(0, len(texts), AT_ONCE):
             progress(start, len(texts))
             batch = texts[start : start + AT_ONCE]
-            found = self._encoder.encode([windows(self._tokenizer.ids(text), WINDOW)[0] for text in batch])
+            first = [windows(self._tokenizer.ids(text), WINDOW)[0] for text in batch]
+            found = self._encoder.view([Line((window,), ()) for window in first])
             vectors[start : start + len(batch)] = [one.pooled for one in found]
         progress(len(texts), len(texts))
         return unit(vectors)
@@ -52,12 +54,12 @@ def load_te1(spec: str, device: str = "auto") -> Te1Embedder:
     check_installed()
     import torch
 
-    place = find_device(device)
+    place = find_devices(device)[0]
     tokenizer = Tokenizer(find_vocabulary(located.tokenizer_folder if located else None, hub=True))
     if located is None:
         from tagflow.encoders.standin import fingerprint, stand_in
 
-        encoder = TextEncoder("te1", stand_in("te1", torch.float32, place))
-        return Te1Embedder(encoder, tokenizer, STAND_IN, fingerprint(), trained=False)
-    (encoder,), found = read_towers(spec, [located.te1], torch.float32, place)
-    return Te1Embedder(encoder, tokenizer, spec, found, trained=True)
+        te1 = encoder("te1", [stand_in("te1", torch.float32, place)])
+        return Te1Embedder(te1, tokenizer, STAND_IN, fingerprint(), trained=False)
+    towers, found = read_towers(spec, [located.te1], torch.float32, place)
+    return Te1Embedder(encoder("te1", towers), tokenizer, spec, found, trained=True)

@@ -1,9 +1,7 @@
 """The text tower that te1 and te2 share: a causal pre-norm transformer over unpadded token windows.
 
-Attention is causal: a token's state depends on the tokens up to it and on nothing else. So padding
-could change nothing before it and is left out, and a beginning that several windows share (BOS, a
-trigger, `1girl, solo,`) is computed once. Both are exact. The tower works on a matrix with one row
-for each distinct beginning; only attention knows windows, and runs once for each length of them.
+It works on a matrix with one row for each distinct beginning of a window (see `packing.py`), layer by layer:
+each layer's weights go once through all windows of a call, a part of them at a time that fits the caches.
 
 Source: transformers' `modeling_clip.py` and open_clip's `transformer.py`; the tests hold the tower
 to both.
@@ -11,15 +9,27 @@ to both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every torch program uses
 from torch import Tensor
 
-EOS, HEAD_WIDTH, EPSILON = 49407, 64, 1e-5
+from tagflow.encoders.packing import Asked, Packed, pack
+
+if TYPE_CHECKING:
+    from tagflow.encoders.layers import Layer, Norm
+
+HEAD_WIDTH = 64
+# Tokens that go through a layer together: on a CPU their activations stay in its caches (see
+# benchmarks/encoders.py), a GPU takes all at once.
+AT_ONCE = 512
+
+Item = TypeVar("Item")
+Activation = Callable[[Tensor], Tensor]
+Tick = Callable[[float], None]
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -28,141 +38,101 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 # Which activation a tower has cannot be read from its tensors.
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"te1": quick_gelu, "te2": F.gelu}
+ACTIVATIONS: dict[str, Activation] = {"te1": quick_gelu, "te2": F.gelu}
 
 
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """A layer norm over the width, always in float32."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return `x` (tokens, width) with each row normalised."""
-        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, EPSILON)
+def silent(part: float) -> None:
+    """Tell nobody which part of a call is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """x @ weight.T + bias in the weights' type, weight (out, in) as transformers and open_clip store it."""
+@dataclass(slots=True)
+class _Part:
+    """Some of a call's windows on their way through the layers. x (rows, width): the residual stream."""
 
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return (tokens, out) of `x` (tokens, in)."""
-        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
-
-    def rows(self, start: int, end: int | None = None) -> Linear:
-        """Return the layer that gives only the outputs from `start` to `end`; nothing is copied."""
-        return Linear(self.weight[start:end], self.bias[start:end])
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer's weights; `qkv` gives queries, keys and values side by side."""
-
-    norm1: Norm
-    qkv: Linear
-    out: Linear
-    norm2: Norm
-    up: Linear
-    down: Linear
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """Windows sorted by length, end to end, on rows that they share where they begin alike.
-
-    ids, positions (rows,): the last token of each beginning and its place. row (tokens,): the row of
-    each token of the windows. token (rows,): one token that has the row. lengths: of the windows.
-    eos (windows,): place of the first EOS in its window, 0 where there is none.
-    """
-
-    ids: Tensor
-    positions: Tensor
-    row: Tensor
-    token: Tensor
-    lengths: tuple[int, ...]
-    eos: Tensor
-
-    def runs(self) -> Iterator[tuple[slice, slice, int]]:
-        """Yield (windows, tokens, length) for each length."""
-        first = start = 0
-        for length, group in groupby(self.lengths):
-            count = len(list(group))
-            yield slice(first, first + count), slice(start, start + count * length), length
-            first, start = first + count, start + count * length
-
-
-def pack(windows: Sequence[Sequence[int]], device: torch.device) -> Packed:
-    """Lay out `windows`, sorted by length, on `device`."""
-    rows: dict[tuple[int, int], int] = {}  # (row of what comes before, token id) -> row
-    last: list[tuple[int, int, int]] = []  # of each row: token id, position, a token that has the row
-    row: list[int] = []
-    for window in windows:
-        before = -1
-        for position, token_id in enumerate(window):
-            before = rows.setdefault((before, token_id), len(rows))
-            if before == len(last):
-                last.append((token_id, position, len(row)))
-            row.append(before)
-    ids, positions, token = torch.tensor(last).T.contiguous().to(device)
-    places = [list(window).index(EOS) if EOS in window else 0 for window in windows]
-    eos = torch.tensor(places, device=device)
-    return Packed(ids, positions, torch.tensor(row, device=device), token, tuple(map(len, windows)), eos)
+    packed: Packed
+    x: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """A text tower. Residual stream, norms and projection are float32 whatever the other weights are."""
+    """A text tower. Residual stream, norms, embeddings and projection are exact whatever the dtype is.
+
+    layers: a sequence, or something that reads one layer after another from the file.
+    """
 
     token_embedding: Tensor
     position_embedding: Tensor
-    layers: tuple[Layer, ...]
+    layers: Iterable[Layer]
+    depth: int
     norm: Norm
     projection: Tensor | None
-    activation: Callable[[Tensor], Tensor]
+    activation: Activation
+    device: torch.device = field(default=torch.device("cpu"))
+
+    @property
+    def width(self) -> int:
+        """The width of the residual stream."""
+        return int(self.token_embedding.shape[1])
+
+    def to(self, device: torch.device) -> Tower:
+        """Return a copy on another device."""
+        return replace(
+            self,
+            token_embedding=self.token_embedding.to(device),
+            position_embedding=self.position_embedding.to(device),
+            layers=tuple(layer.to(device) for layer in self.layers),
+            norm=self.norm.to(device),
+            projection=None if self.projection is None else self.projection.to(device),
+            device=device,
+        )
 
     @torch.inference_mode()
-    def __call__(self, windows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Return (hidden, pooled) of windows sorted by length, float32.
+    def __call__(self, asked: Sequence[Asked], tick: Tick = silent) -> tuple[Tensor, Tensor]:
+        """Return (pooled, means), float32, on the tower's device; a GPU is not waited for.
 
-        hidden (tokens of all windows, width): after the last layer but one, no final norm.
-        pooled (windows, projection width or width): final norm at each window's first EOS, projected.
+        pooled (asked, projection width or width): final norm at the first EOS of its first window, projected.
+        means (means of all of `asked`, width): of the states after the last layer but one, no final norm.
+        tick: told after each layer which part is done.
         """
-        packed = pack(windows, self.token_embedding.device)
+        limit = AT_ONCE if self.device.type == "cpu" else sum(one.tokens for one in asked)
+        parts = [self._embedded(some) for some in batches(asked, lambda: limit, lambda one: one.tokens)]
+        pooled: list[Tensor] = []
+        for number, layer in enumerate(self.layers, start=1):
+            for part in parts:
+                if number < self.depth:
+                    part.x += layer.out(attend(layer.qkv(layer.norm1(part.x)), part.packed))
+                    part.x += self._mlp(layer, part.x)
+                else:
+                    pooled.append(self._last(layer, part))
+            tick(number / self.depth)
+        return torch.cat(pooled), torch.cat([_means(part) for part in parts])
+
+    def _embedded(self, asked: Sequence[Asked]) -> _Part:
+        packed = pack(asked, self.device)
         x = F.embedding(packed.ids, self.token_embedding).float()
-        x += F.embedding(packed.positions, self.position_embedding)
-        for layer in self.layers[:-1]:
-            x += layer.out(attend(layer.qkv(layer.norm1(x)), packed))
-            x += self._mlp(layer, x)
-        pooled = self.norm(self._last(x, packed))
-        return x[packed.row], pooled if self.projection is None else pooled @ self.projection
+        return _Part(packed, x.add_(F.embedding(packed.positions, self.position_embedding)))
 
     def _mlp(self, layer: Layer, x: Tensor) -> Tensor:
         return layer.down(self.activation(layer.up(layer.norm2(x))))
 
-    def _last(self, x: Tensor, packed: Packed) -> Tensor:
-        """Return (windows, width): the last layer at each first EOS, the only place where it is used."""
-        layer, width = self.layers[-1], x.shape[1]
-        starts = torch.tensor((0, *packed.lengths[:-1]), device=x.device).cumsum(0)
-        rows = packed.row[starts + packed.eos]
-        h = layer.norm1(x)
-        queries, pairs = layer.qkv.rows(0, width)(h[rows]), layer.qkv.rows(width)(h)
-        x = x[rows] + layer.out(attend_from_eos(queries, pairs, packed))
-        return x + self._mlp(layer, x)
+    def _last(self, layer: Layer, part: _Part) -> Tensor:
+        """Return pooled: the last layer is computed at each first EOS only, the one place that is used."""
+        packed, width = part.packed, self.width
+        h = layer.norm1(part.x)
+        queries, pairs = layer.qkv.rows(0, width)(h[packed.eos_rows]), layer.qkv.rows(width)(h)
+        x = part.x[packed.eos_rows] + layer.out(attend_from_eos(queries, pairs, packed))
+        x = self.norm((x + self._mlp(layer, x))[packed.first])
+        return x if self.projection is None else x @ self.projection
 
 
 def attend(qkv: Tensor, packed: Packed) -> Tensor:
     """Return causal attention (rows, width) from `qkv` (rows, 3 * width), window by window."""
-    spread, done = qkv[packed.row], []
-    for _, tokens, length in packed.runs():
-        q, k, v = _heads(spread[tokens], length, 3)
+    spread, done = qkv.index_select(0, packed.spread), []
+    for _, places, length in packed.calls():
+        q, k, v = _heads(spread[places], length, 3)
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         done.append(heads.transpose(1, 2).flatten(0, 1).flatten(1))
-    return torch.cat(done)[packed.token]
+    return torch.cat(done).index_select(0, packed.back)
 
 
 def attend_from_eos(queries: Tensor, pairs: Tensor, packed: Packed) -> Tensor:
@@ -170,15 +140,35 @@ def attend_from_eos(queries: Tensor, pairs: Tensor, packed: Packed) -> Tensor:
 
     queries (windows, width); pairs (rows, 2 * width): keys and values side by side.
     """
-    spread, done = pairs[packed.row], []
-    for windows, tokens, length in packed.runs():
-        k, v = _heads(spread[tokens], length, 2)
+    spread, done = pairs.index_select(0, packed.spread), []
+    for windows, places, length in packed.calls():
+        k, v = _heads(spread[places], length, 2)
         (q,) = _heads(queries[windows], 1, 1)
         seen = torch.arange(length, device=q.device) <= packed.eos[windows].view(-1, 1, 1, 1)
         done.append(F.scaled_dot_product_attention(q, k, v, attn_mask=seen).flatten(1))
     return torch.cat(done)
 
 
+def _means(part: _Part) -> Tensor:
+    return F.embedding_bag(part.packed.sets, part.x, part.packed.offsets, mode="mean")
+
+
 def _heads(x: Tensor, length: int, parts: int) -> Tensor:
     """Return (parts, windows, heads, length, 64) of `x` (windows * length, parts * width); a view."""
     return x.view(-1, length, parts, x.shape[1] // parts // HEAD_WIDTH, HEAD_WIDTH).permute(2, 0, 3, 1, 4)
+
+
+def batches(
+    items: Sequence[Item], limit: Callable[[], int], size: Callable[[Item], int]
+) -> Iterator[list[Item]]:
+    """Yield `items` in order, in batches of `limit()` token ids at most (at least one item)."""
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        if batch and total + size(item) > limit():
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size(item)
+    if batch:
+        yield batch

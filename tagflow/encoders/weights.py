@@ -7,8 +7,9 @@ process when the map is closed, so that the peak is the loaded weights and one l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,22 +18,27 @@ from torch import Tensor
 
 from tagflow.encoders.checkpoint import Plan
 from tagflow.encoders.header import CURE_AGAIN, Entry
-from tagflow.encoders.tower import ACTIVATIONS, Layer, Linear, Norm, Tower
+from tagflow.encoders.layers import Layer, Linear, Norm
+from tagflow.encoders.tower import ACTIVATIONS, Tower
 from tagflow.errors import EncoderError
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Small, and worth their digits: these stay float32 whatever the dtype.
 PRECISE = ("norm", "norm1", "norm2", "projection", "position")
+FILE_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 MOST_EMPTY_ROWS = 0.01  # a share; trained matrices have none
 Slots = Mapping[str, tuple[Entry, ...]]
 
 
 class Reader:
-    """Reads towers in one dtype onto one device, and keeps a digest of every tensor that it read."""
+    """Reads towers in one dtype onto one device, checks every tensor and keeps a digest of it.
 
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+    again: what is read was checked and hashed before, and is only read.
+    """
+
+    def __init__(self, dtype: torch.dtype, device: torch.device, *, again: bool = False) -> None:
         self._dtype = dtype
         self._device = device
+        self._again = again
         self._digests: list[str] = []
 
     def fingerprint(self) -> str:
@@ -45,14 +51,21 @@ class Reader:
         projection = outside.get("projection")
         if projection is not None and plan.linear_projection:
             projection = projection.T.contiguous()
+        layers = [self.layer(plan, number).packed() for number in range(plan.layers - 1)]
         return Tower(
             token_embedding=outside["token_embedding"],
             position_embedding=outside["position_embedding"],
-            layers=tuple(_layer(self._read(plan, f"layers.{i}.")) for i in range(plan.layers)),
+            layers=(*layers, self.layer(plan, plan.layers - 1)),  # of the last one only some rows are used
+            depth=plan.layers,
             norm=_norm(outside, "norm"),
             projection=projection,
             activation=ACTIVATIONS[plan.name],
+            device=self._device,
         )
+
+    def layer(self, plan: Plan, number: int) -> Layer:
+        """Return one layer of `plan`. Raises what `tower` raises."""
+        return _layer(self._read(plan, f"layers.{number}."))
 
     def _read(self, plan: Plan, prefix: str) -> dict[str, Tensor]:
         """Return the tensors of one layer, or with no prefix those outside the layers, by short name."""
@@ -75,17 +88,49 @@ class Reader:
     def _slot(self, tower: str, slot: str, entries: tuple[Entry, ...], files: Mapping[Any, Any]) -> Tensor:
         """Return one slot: its tensors stacked by rows, in memory of its own."""
         rows = sum(entry.shape[0] for entry in entries)
-        dtype = torch.float32 if slot.partition("_")[0] in PRECISE else self._dtype
+        dtype = self._dtype_of(slot, entries)
         stacked = torch.empty((rows, *entries[0].shape[1:]), dtype=dtype, device=self._device)
         for entry, part in zip(entries, stacked.chunk(len(entries)), strict=True):
             source: Tensor = files[entry.path].get_tensor(entry.key)
-            _refuse_unless_finite(source, entry, "holds NaN or Inf", CURE_AGAIN)
-            _refuse_holes(source, entry)
-            self._digests.append(_digest(tower, entry, source))
+            if not self._again:
+                _refuse_unless_finite(source, entry, "holds NaN or Inf", CURE_AGAIN)
+                _refuse_holes(source, entry)
+                self._digests.append(_digest(tower, entry, source))
             part.copy_(source)
         if dtype == torch.float16:
             _refuse_unless_finite(stacked, entries[0], "is too large for fp16", "use dtype fp32 or bf16")
         return stacked
+
+    def _dtype_of(self, slot: str, entries: tuple[Entry, ...]) -> torch.dtype:
+        """Token embeddings stay in the file's type: of the largest matrix only some rows are ever read."""
+        if slot == "token_embedding":
+            return FILE_DTYPES[entries[0].dtype]
+        return torch.float32 if slot.partition("_")[0] in PRECISE else self._dtype
+
+
+class LayersOnDemand:
+    """The layers of a tower in fp32, read anew from the file each time that they are gone through.
+
+    So that what a faster dtype leaves open can be settled without the weights in memory twice.
+    """
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        self._plan = plan
+        self._device = device
+        self._stats = self._stat()
+
+    def __iter__(self) -> Iterator[Layer]:
+        """Yield the layers. Raises EncoderError if a file is not the one that was there at first."""
+        reader = Reader(torch.float32, self._device, again=True)
+        for number in range(self._plan.layers):
+            yield reader.layer(self._plan, number)
+        if self._stat() != self._stats:
+            where = sorted(self._stats)[0]
+            raise EncoderError(f"{where} was changed while it was in use", "run the command again")
+
+    def _stat(self) -> dict[Path, tuple[int, int]]:
+        paths = {entry.path for entries in self._plan.slots.values() for entry in entries}
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
 
 
 def _refuse_unless_finite(tensor: Tensor, entry: Entry, problem: str, cure: str) -> None:

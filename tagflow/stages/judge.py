@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -25,12 +25,16 @@ _DIFFERENT = frozenset({"tag-lost", "tag-added"})
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found: the verdict with its reasons, and both means (None where nothing changed)."""
+    """What was found: the verdict with its reasons, and both means (None where nothing changed).
+
+    sim_error: how far similarities were seen to be from those in fp32; None where all are in fp32.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
     sim_te1_mean: float | None
     sim_te2_mean: float | None
+    sim_error: float | None = None
 
 
 def judge(
@@ -58,6 +62,17 @@ def judge(
     return table, Judgement("uncertified" if reasons else "pass", reasons, te1, te2)
 
 
+def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list[int]:
+    """Which rows the means are taken over, where encoders are judged."""
+    table, _ = judge(table, replace(limits, min_sim=0.0), measured=True, trained=True, write_low=write_low)
+    return _counted(table)
+
+
+def judged_sims(table: pa.Table) -> list[list[float]]:
+    """For each row the similarities that `min_sim_each` holds for."""
+    return [[value for _, value in _judged(row) if value is not None] for row in _sims(table)]
+
+
 def _texts(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     return zip(*(rows(table, name) for name in ("text", "rewritten", "findings", "rung")), strict=True)
 
@@ -77,14 +92,20 @@ def _sims(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     return zip(*(rows(table, name) for name in columns), strict=True)
 
 
-def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
-    """Which of a changed caption's similarities miss `min_sim_each`. Over 75 tokens `sim_unet` counts, too:
-    the pooled vectors see only the first window."""
+def _judged(row: tuple[Any, ...]) -> list[tuple[str, float | None]]:
+    """The similarities of a changed caption that `min_sim_each` holds for. Over 75 tokens `sim_unet` counts,
+    too: the pooled vectors see only the first window."""
     te1, te2, unet, tokens, original, rewritten = row
-    if limits.min_sim_each is None or original == rewritten:
+    if original == rewritten:
+        return []
+    return [("te1", te1), ("te2", te2), *([("unet", unet)] if (tokens or 0) > WINDOW else [])]
+
+
+def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
+    """Which of a changed caption's similarities miss `min_sim_each`."""
+    if limits.min_sim_each is None:
         return
-    judged = [("te1", te1), ("te2", te2), *([("unet", unet)] if (tokens or 0) > WINDOW else [])]
-    for name, value in judged:
+    for name, value in _judged(row):
         if value is None:  # not to be had, so not proven
             yield f"sim_{name} unknown"
         elif not value >= limits.min_sim_each:
@@ -108,12 +129,17 @@ def _mean(table: pa.Table, name: str) -> float | None:
     """
     if name not in table.column_names:
         return None
-    columns = (rows(table, column) for column in (name, "status", "original", "rewritten"))
-    return mean(
-        math.nan if value is None else value
-        for value, status, original, rewritten in zip(*columns, strict=True)
+    values = rows(table, name)
+    return mean(math.nan if values[at] is None else values[at] for at in _counted(table))
+
+
+def _counted(table: pa.Table) -> list[int]:
+    columns = (rows(table, column) for column in ("status", "original", "rewritten"))
+    return [
+        at
+        for at, (status, original, rewritten) in enumerate(zip(*columns, strict=True))
         if status in ("rewritten", "unchanged") and any(changed_lines(original, rewritten))
-    )
+    ]
 
 
 def _failed(te1: float | None, te2: float | None, limits: Limits) -> Iterator[str]:

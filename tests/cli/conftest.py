@@ -36,7 +36,7 @@ def by_rung(checkpoint):
     from tagflow.stages.parse import Parse
     from tagflow.stages.reorder import Reorder
 
-    pair = load_encoders(str(checkpoint), device="cpu")
+    pair = load_encoders(str(checkpoint), device="cpu", dtype="fp32")
     texts = [(SAMPLES / f"{name}.txt").read_bytes().decode() for name in NAMES]
     found = {f"{name}.txt": {1: (text, 1.0)} for name, text in zip(NAMES, texts, strict=True)}
     for rung in (14, 7, 4, 2):

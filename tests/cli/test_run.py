@@ -191,13 +191,13 @@ class Meddler:
     def __init__(self, file, monkeypatch):
         from tagflow.encoders.pair import TextEncoder
 
-        encode = TextEncoder.encode
+        view = TextEncoder.view
 
-        def meddle(encoder, windows):
+        def meddle(encoder, *lines):
             file.write_text("edited meanwhile, photograph")
-            return encode(encoder, windows)
+            return view(encoder, *lines)
 
-        monkeypatch.setattr(TextEncoder, "encode", meddle)
+        monkeypatch.setattr(TextEncoder, "view", meddle)
 
 
 def test_a_caption_edited_during_the_run_is_left_alone(tagflow, folder, lenient, monkeypatch, audited):

@@ -27,7 +27,11 @@ def encoded(monkeypatch):
 
     counted, compute = [], Tower.__call__
     monkeypatch.setattr(
-        Tower, "__call__", lambda tower, windows: counted.append(len(windows)) or compute(tower, windows)
+        Tower,
+        "__call__",
+        lambda tower, asked, tick: (
+            counted.append(sum(len(one.windows) for one in asked)) or compute(tower, asked, tick)
+        ),
     )
     return counted
 

@@ -79,7 +79,7 @@ def single_file(tensors, tmp_path_factory):
 def pair(single_file):
     from tagflow.encoders import load_encoders
 
-    return load_encoders(str(single_file), device="cpu")
+    return load_encoders(str(single_file), "cpu", "fp32")
 
 
 @pytest.fixture

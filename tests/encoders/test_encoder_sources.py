@@ -46,7 +46,7 @@ def bare(tensors):
 @pytest.mark.parametrize("name", ["model.safetensors", "model.fp16.safetensors"])
 def test_a_diffusers_folder_equals_the_single_file(pair, towers, kit, tmp_path, prefixed, name):
     te1, te2 = towers if prefixed else map(bare, towers)
-    found = load_encoders(str(kit.folder(tmp_path, te1, te2, name)), device="cpu")
+    found = load_encoders(str(kit.folder(tmp_path, te1, te2, name)), device="cpu", dtype="fp32")
     same(pair, found, kit)
     assert found.tokenizer_folder == tmp_path / "tokenizer"
     assert found.trained
@@ -57,7 +57,7 @@ def test_a_sharded_folder(pair, towers, kit, tmp_path):
     folder = kit.folder(tmp_path, *towers)
     (folder / "text_encoder_2" / "model.safetensors").unlink()
     shard(folder / "text_encoder_2", towers[1])
-    same(pair, load_encoders(str(folder), device="cpu"), kit)
+    same(pair, load_encoders(str(folder), device="cpu", dtype="fp32"), kit)
 
 
 def shard(folder, tensors, names=("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")):
@@ -78,7 +78,7 @@ def test_an_index_must_not_leave_its_folder(towers, kit, tmp_path):
 
 def refused(spec, words):
     with pytest.raises(EncoderError, match=words) as caught:
-        load_encoders(str(spec), device="cpu")
+        load_encoders(str(spec), device="cpu", dtype="fp32")
     assert caught.value.cure
 
 
@@ -125,7 +125,8 @@ def test_what_lies_beside_the_towers_is_put_aside(pair, altered, maker, kit):
             f"{maker.TE1}embeddings.position_ids": None,
             "model.diffusion_model.out.2.weight": torch.full((2, 2), float("nan")),
             "denoiser.sigmas": torch.zeros(1000),
-        }))
+        })),
+        dtype="fp32",
     )  # fmt: skip
     same(pair, found, kit)
     assert found.fingerprint == pair.fingerprint
@@ -134,7 +135,7 @@ def test_what_lies_beside_the_towers_is_put_aside(pair, altered, maker, kit):
 def test_a_projection_stored_as_a_linear(pair, altered, tensors, maker, kit):
     key = f"{maker.TE2}text_projection"
     found = load_encoders(
-        str(altered({key: None, f"{key}.weight": tensors[key].T.contiguous()})), device="cpu"
+        str(altered({key: None, f"{key}.weight": tensors[key].T.contiguous()})), device="cpu", dtype="fp32"
     )
     same(pair, found, kit)
 
@@ -153,13 +154,13 @@ def test_the_fingerprint_is_of_the_weights(pair, single_file, altered, tensors, 
     copy.write_bytes(single_file.read_bytes())
     assert load_encoders(str(copy), device="cpu", dtype="bf16").fingerprint == pair.fingerprint
     key = f"{maker.TE2}ln_final.bias"
-    changed = load_encoders(str(altered({key: tensors[key] + 1e-3})), device="cpu")
+    changed = load_encoders(str(altered({key: tensors[key] + 1e-3})), device="cpu", dtype="fp32")
     assert changed.fingerprint != pair.fingerprint
     assert len(pair.fingerprint) == 64
 
 
 def test_only_the_text_part_is_read(single_file, read_keys):
-    load_encoders(str(single_file), device="cpu")
+    load_encoders(str(single_file), device="cpu", dtype="fp32")
     assert len(read_keys) == len(set(read_keys)) == 52 + 53
     assert all(key.startswith("conditioner.embedders.") for key in read_keys)
 
@@ -179,7 +180,7 @@ import sys
 from tagflow.encoders import load_encoders
 from tagflow.errors import EncoderError
 try:
-    print("loaded", load_encoders("owner/name", device="cpu").fingerprint)
+    print("loaded", load_encoders("owner/name", device="cpu", dtype="fp32").fingerprint)
 except EncoderError as error:
     print("refused", error.message, "|", error.cure, "torch" in sys.modules)
 """

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tagflow.encoders import load_encoders
-from tagflow.encoders.pair import TOKENS_AT_ONCE
+from tagflow.encoders import load_encoders, tower
 
 NEAR = {"rtol": 0, "atol": 2e-5}
 
@@ -51,7 +50,8 @@ def test_a_window_does_not_depend_on_its_batch(pair, kit, name, monkeypatch):
     windows += [[*windows[0][:20], 7, 8, 9, 49407], [*windows[0][:-1], 5, 49407], windows[1]]
     alone = [encoder.encode([window])[0] for window in windows]
     for tokens in (1, 64, 10_000):
-        monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", tokens)
+        monkeypatch.setattr(encoder._compute, "batch", tokens)
+        monkeypatch.setattr(tower, "AT_ONCE", max(1, tokens // 3))
         for one, many in zip(alone, encoder.encode(windows), strict=True):
             np.testing.assert_allclose(one.pooled, many.pooled, **NEAR)
             np.testing.assert_allclose(one.hidden, many.hidden, **NEAR)

@@ -1,4 +1,4 @@
-"""Make `token_ids.jsonl`: what sd-scripts' tokenizer makes of 1,700 texts.
+"""Make `token_ids.jsonl`: what sd-scripts' tokenizer makes of 2,200 texts.
 
 Run it in a second environment, for the project's own has a newer transformers that counts differently:
 
@@ -8,8 +8,8 @@ Run it in a second environment, for the project's own has a newer transformers t
 
 VOCABULARY is `bpe_simple_vocab_16e6.txt.gz` of the installed open_clip_torch. The stored file was made
 with Python 3.11.7, transformers 4.54.1, ftfy 6.3.1, tokenizers 0.21.4, regex 2026.11.15. The tokenizer
-that sd-scripts uses is the slow one, which needs no torch. The texts come from this file (fixed seed) and
-from `data_samples`, line by line, so two runs give the same bytes.
+that sd-scripts uses is the slow one, which needs no torch. The texts come from this file and `fuzz_texts.py`
+(fixed seeds) and from `data_samples`, line by line, so two runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+
+from fuzz_texts import WINDOW_CAPTIONS, mixtures
 
 SAMPLES = Path(__file__).parents[2] / "data_samples"
 
@@ -155,6 +157,8 @@ def texts() -> list[str]:
     made += [characters(draw) for _ in range(600)]
     made += [mojibake(draw) for _ in range(150)]
     made += sample_lines()
+    made += mixtures(random.Random(77152227), short=280, long=200)  # noqa: S311
+    made += WINDOW_CAPTIONS.values()
     return list(dict.fromkeys(made))
 
 
