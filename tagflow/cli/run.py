@@ -186,6 +186,8 @@ def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
         "relaxed": {str(rung): count for rung, count in show.relaxed(written.table)},
         "sim_te1_mean": written.meta.sim_te1_mean,
         "sim_te2_mean": written.meta.sim_te2_mean,
+        "dtype": written.meta.options["dtype"],
+        "sim_error": written.meta.options["sim_error"],
         "verdict": written.meta.verdict,
         "audit": None if written.audit is None else str(written.audit),
         "run": written.meta.run,

@@ -181,6 +181,12 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
             f"similarity  te1 {meta.sim_te1_mean:.4f}, te2 {meta.sim_te2_mean:.4f} "
             f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
         )
+    if meta.options.get("sim_error") is not None:
+        again = rows(table, "sim_dtype").count("fp32")
+        yield (
+            f"precision   {meta.options['dtype']}; {again} captions again in fp32 "
+            f"(largest difference {meta.options['sim_error']:.1g})"
+        )
     if rungs := relaxed(table):
         parts = ", ".join(f"{count} to rung {rung}" for rung, count in rungs)
         yield f"relaxed     {sum(count for _, count in rungs)} captions: {parts} (1: the original)"

@@ -62,11 +62,7 @@ def load_encoders(
     if located is None:
         return _stand_in(places[0], "fp32" if dtype == "auto" else dtype, note)
     word = fastest(places[0]) if dtype == "auto" else dtype
-    pair = _loaded(spec, located, word, places, note)
-    if cache is not None:
-        for one in pair.both():
-            _keep(one, cache, places[0].type)
-    return pair
+    return _kept(_loaded(spec, located, word, places, note), cache, places[0].type)
 
 
 def check_words(device: str, dtype: str = "auto") -> None:
@@ -150,13 +146,17 @@ def encoder(name: str, towers: Sequence[Tower], note: Note = lambda text: None) 
     return TextEncoder(name, Compute(name, towers, note))
 
 
-def _keep(pair: EncoderPair, cache: VectorCache, kind: str) -> None:
-    """Give both encoders their shelves. `kind`: cpu or cuda; they differ by more than batches do in bf16."""
+def _kept(pair: EncoderPair, cache: VectorCache | None, kind: str) -> EncoderPair:
+    """Give all encoders their shelves. `kind`: cpu or cuda; they differ by more than batches do in bf16."""
     import torch
 
-    for one in (pair.te1, pair.te2):
-        facts = (pair.fingerprint, one.name, pair.dtype, kind, torch.__version__)
-        one.keep_on(Shelf(cache, label(*facts)))
+    if cache is None:
+        return pair
+    for part in pair.both():
+        for one in (part.te1, part.te2):
+            facts = (part.fingerprint, one.name, part.dtype, kind, torch.__version__)
+            one.keep_on(Shelf(cache, label(*facts)))
+    return pair
 
 
 def _stand_in(device: torch.device, word: str, note: Note) -> EncoderPair:
