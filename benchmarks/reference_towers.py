@@ -145,7 +145,7 @@ def trainer_states(rows):
     return torch.cat([rows[0, :1], rows[:, 1:76].flatten(0, 1), rows[-1, 76:]])
 
 
-def padded_loop(path, prefix):
+def padded_loop(path, prefix, device="cpu"):
     """Return the usual loop over te1 or te2: fp32 transformers, padded to 77, batches of 32."""
     import make_checkpoint
     from safetensors import safe_open
@@ -158,8 +158,10 @@ def padded_loop(path, prefix):
     else:
         encode = transformers_te2(transformers_layout(tensors, prefix))
 
+    encode.model.to(device)
+
     def loop(windows):
-        ids = torch.tensor([[*window, *[49407] * (77 - len(window))] for window in windows])
+        ids = torch.tensor([[*window, *[49407] * (77 - len(window))] for window in windows], device=device)
         return [encode(batch) for batch in ids.split(32)]
 
     return loop
