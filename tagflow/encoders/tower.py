@@ -97,7 +97,9 @@ class Tower:
         limit = AT_ONCE if self.device.type == "cpu" else sum(one.tokens for one in asked)
         parts = [self._embedded(some) for some in batches(asked, lambda: limit, lambda one: one.tokens)]
         pooled: list[Tensor] = []
-        for number, layer in enumerate(self.layers, start=1):
+        number = 0
+        for layer in self.layers:
+            number += 1  # noqa: SIM113 - enumerate would keep the last layer while the next one is read
             for part in parts:
                 if number < self.depth:
                     part.x += layer.out(attend(layer.qkv(layer.norm1(part.x)), part.packed))
@@ -105,6 +107,7 @@ class Tower:
                 else:
                     pooled.append(self._last(layer, part))
             tick(number / self.depth)
+            del layer  # where layers are read one after another, the next one takes its memory
         return torch.cat(pooled), torch.cat([_means(part) for part in parts])
 
     def _embedded(self, asked: Sequence[Asked]) -> _Part:
