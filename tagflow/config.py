@@ -20,6 +20,9 @@
     max_tokens = 225
     warn_tokens = 150
 
+    [check]
+    ignore = ["tag-implied"]     # codes of findings that `tagflow check` leaves out; `select`: the only ones
+
 Paths in it are relative to the file. A command's own options win over it.
 """
 
@@ -50,6 +53,7 @@ _TABLES: dict[str, _Kinds] = {
         "min_sim": (int, float), "min_sim_each": (int, float), "on_low": str, "max_tokens": int,
         "warn_tokens": int,
     },
+    "check": {"select": list, "ignore": list},
 }  # fmt: skip
 _RANGES = {"min_sim": (0, 1), "min_sim_each": (0, 1), "warn_tokens": (1, 225), "keep_first": (0, 225)}
 _SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(k|M|G|T)(i?)B")
@@ -123,7 +127,9 @@ def _table_faults(where: str, data: dict[str, Any], known: _Kinds) -> Iterator[s
 
 
 def _value_fault(name: str, value: Any) -> str | None:
-    if name == "words" and not all(isinstance(word, str) and word.strip() for word in value):
+    if name in ("words", "select", "ignore") and not all(
+        isinstance(word, str) and word.strip() for word in value
+    ):
         return "must be a list of words"
     if name == "max_tokens" and value not in (75, 150, 225):
         return "must be 75, 150 or 225"
