@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tagflow.errors import AuditError
 from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
@@ -92,6 +91,8 @@ def dataset_digest(table: pa.Table) -> str:
 
 def to_bytes(table: pa.Table, meta: Meta) -> bytes:
     """The parquet file's bytes: the audit's columns only, one metadata key for each fact."""
+    import pyarrow.parquet as pq  # late, for `tagflow check` knows of limits and never needs parquet
+
     facts = {f"{_PREFIX}{name}": _as_text(value) for name, value in asdict(meta).items()}
     facts[f"{_PREFIX}schema"] = AUDIT_VERSION
     table = table.select(AUDIT.names).cast(AUDIT).replace_schema_metadata(facts)
@@ -106,6 +107,8 @@ def _as_text(value: object) -> str:
 
 def read_audit(file: Path) -> Audit | None:
     """Read an audit; None where there is none. Raises AuditError for one that is damaged or not ours."""
+    import pyarrow.parquet as pq
+
     if not file.exists():
         return None
     try:

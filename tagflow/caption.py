@@ -9,12 +9,13 @@ cross; joining what was parsed gives the text back, byte for byte. How sd-script
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from tagflow.findings import Finding
-from tagflow.prose import Unit, find_sentences
+from tagflow.prose import UnitKind, find_sentences, tells
 from tagflow.scanner import split_line
 
 FIXED = -1
@@ -29,8 +30,7 @@ _PARTING = re.compile(r"[,|]|;;;")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):  # a tuple, for a folder has tens of thousands
     """One tag: `text[start:end]` of its caption, in characters.
 
     `segment` numbers the stretches that nothing crosses (`FIXED` where the tag may not move), `line`
@@ -114,6 +114,9 @@ def _blank_findings(text: str, has_tags: bool) -> Iterator[Finding]:
         yield Finding("first-line-blank")
 
 
+_Part = tuple[int, int, int, UnitKind]  # start, end, stretch, kind: a Unit, or what is one without its name
+
+
 class _Line:
     """The work on one line: split, recognise prose, number the segments."""
 
@@ -125,6 +128,12 @@ class _Line:
         self.frozen = any(found.code == "separator-in-group" for found in split.findings)
 
     def tags(self) -> Iterator[Tag]:
+        if not tells(self.split):
+            self.findings += _duplicates(self.split.text, self.split.parts)
+            parts = zip(self.split.parts, self.split.stretches, strict=True)
+            tags: Iterable[_Part] = ((start, end, stretch, "tag") for (start, end), stretch in parts)
+            yield from self._numbered(tags, frozen=self.frozen)
+            return
         units = find_sentences(self.split)
         if any(unit.kind == "prose" for unit in units):
             self.findings = [Finding("prose", _beginning(self.split.text))]
@@ -135,23 +144,18 @@ class _Line:
             for unit in units
             if unit.kind == "sentence"
         ]
-        self.findings += _duplicates(self.split.text, units)
+        self.findings += _duplicates(self.split.text, [(unit.start, unit.end) for unit in units])
         yield from self._numbered(units, frozen=self.frozen)
 
-    def _numbered(self, units: Sequence[Unit], *, frozen: bool) -> Iterator[Tag]:
+    def _numbered(self, units: Iterable[_Part], *, frozen: bool) -> Iterator[Tag]:
         seen: int | None = None
-        for unit in units:
-            if seen is not None and unit.stretch != seen:
-                self.segment += 1
-            seen = unit.stretch
-            fixed = frozen or not self.split.movable(unit.stretch)
-            yield Tag(
-                self.start + unit.start,
-                self.start + unit.end,
-                self.number,
-                FIXED if fixed else self.segment,
-                unit.kind,
-            )
+        segment = FIXED
+        for start, end, stretch, kind in units:
+            if stretch != seen:
+                self.segment += seen is not None
+                seen = stretch
+                segment = self.segment if not frozen and self.split.movable(stretch) else FIXED
+            yield Tag(self.start + start, self.start + end, self.number, segment, kind)
 
 
 def _beginning(text: str, width: int = 60) -> str:
@@ -159,17 +163,20 @@ def _beginning(text: str, width: int = 60) -> str:
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
+@lru_cache(1 << 16)  # a folder says few tags many times
 def same_tag(tag: str) -> str:
     """What two spellings of one tag have in common: case, underscores and spacing do not count."""
     return " ".join(tag.casefold().replace("_", " ").split()) or tag
 
 
-def _duplicates(text: str, units: Sequence[Unit]) -> Iterator[Finding]:
+def _duplicates(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+    keys = [same_tag(text[start:end]) for start, end in spans]
+    if len(set(keys)) == len(keys):
+        return
     seen: set[str] = set()
-    for unit in units:
-        key = same_tag(text[unit.start : unit.end])
+    for key, (start, end) in zip(keys, spans, strict=True):
         if key in seen:
-            yield Finding("tag-duplicate", text[unit.start : unit.end])
+            yield Finding("tag-duplicate", text[start:end])
         seen.add(key)
 
 

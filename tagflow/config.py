@@ -23,6 +23,9 @@
     max_tokens = 225
     warn_tokens = 150
 
+    [check]
+    ignore = ["tag-implied"]     # codes of findings that `tagflow check` leaves out; `select`: the only ones
+
 Paths in it are relative to the file. A command's own options win over it.
 """
 
@@ -53,6 +56,7 @@ _TABLES: dict[str, _Kinds] = {
         "min_sim": (int, float), "min_sim_each": (int, float), "on_low": str, "max_tokens": int,
         "warn_tokens": int,
     },
+    "check": {"select": list, "ignore": list},
 }  # fmt: skip
 _RANGES = {
     "min_sim": (0, 1),
@@ -132,7 +136,9 @@ def _table_faults(where: str, data: dict[str, Any], known: _Kinds) -> Iterator[s
 
 
 def _value_fault(name: str, value: Any) -> str | None:
-    if name == "words" and not all(isinstance(word, str) and word.strip() for word in value):
+    if name in ("words", "select", "ignore") and not all(
+        isinstance(word, str) and word.strip() for word in value
+    ):
         return "must be a list of words"
     if name == "max_tokens" and value not in (75, 150, 225):
         return "must be 75, 150 or 225"

@@ -8,16 +8,18 @@ last audit is a new text, and its own original, unless the text is one that an e
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tagflow.audit import Audit
 from tagflow.engines.local import Progress
 from tagflow.findings import Finding
-from tagflow.originals import Earlier
 from tagflow.schema import batch
 from tagflow.sources.folder import Reading, Survey, read, sha256
+
+if TYPE_CHECKING:  # both know parquet, which a check has no need to load
+    from tagflow.audit import Audit
+    from tagflow.originals import Earlier
 
 
 def extract(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tagflow.caption import members
-from tagflow.ontology import Ontology, Verdict
+
+if TYPE_CHECKING:  # who has an ontology has imported it
+    from tagflow.ontology import Ontology, Verdict
 
 
 def verdict_of(ontology: Ontology, tag: str) -> Verdict:

@@ -20,7 +20,7 @@ from tagflow.extract import extract
 from tagflow.ontology import Ontology
 from tagflow.originals import Earlier
 from tagflow.relax import Relax
-from tagflow.schema import add, add_findings, rows
+from tagflow.schema import add_findings, rows
 from tagflow.settle import Settle
 from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
@@ -211,13 +211,6 @@ def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.T
 def parsed(found: Survey) -> pa.Table:
     """The batch of captions as they stand, with their tags; nothing is classified."""
     return through(extract(found, None, None, _silent), [Parse()], _silent)
-
-
-def structure(found: Survey, tokenizer: Tokenizer | None, options: Options) -> pa.Table:
-    """The batch of `tagflow check`: captions as they stand, their tags and tokens; nothing is reordered."""
-    table = extract(found, None, None, _silent)
-    table = add(table, rewritten=rows(table, "text"))
-    return through(table, [Parse(), options.count(tokenizer)], _silent)
 
 
 def _silent(done: int, total: int) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from itertools import repeat
+from typing import Literal, NamedTuple
 
 from tagflow.scanner import Split
 from tagflow.sentence import PHRASE, Part, marks
@@ -25,8 +25,7 @@ _LIST = 12  # and so many between the beginning of a sentence and the `and` or t
 UnitKind = Literal["tag", "sentence", "prose"]
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """What moves as one: `text[start:end]` of a line, in the given stretch."""
 
     start: int
@@ -38,26 +37,26 @@ class Unit:
 Run = tuple[int, int]
 
 
+def tells(split: Split) -> bool:
+    """Whether to look for sentences at all: a line of short parts that ends in no full stop holds none."""
+    text = split.text
+    if not split.parts:
+        return False
+    spaces = max(map(text.count, repeat(" "), *zip(*split.parts, strict=True)))
+    return spaces >= PHRASE - 1 or text.rstrip()[-1:] in _STOPS or bool(_WIDE_STOP.search(text))
+
+
 def find_sentences(split: Split) -> list[Unit]:
     """The units of a line: tags, sentences merged over their commas, or all `prose`."""
     text = split.text
     units = [Unit(*span, stretch) for span, stretch in zip(split.parts, split.stretches, strict=True)]
     if _WIDE_STOP.search(text):  # no list of tags has a Chinese full stop
         return _all_prose(units)
-    if not _may_tell(text, units):
-        return units
     parts = [marks(text[unit.start : unit.end], unit.stretch) for unit in units]
     runs = _bridged(parts, list(_runs(parts)))
     if _mostly_told(parts, runs):
         return _all_prose(units)
     return _merge(units, runs) if runs else units
-
-
-def _may_tell(text: str, units: Sequence[Unit]) -> bool:
-    """Whether to look closer at all: nearly every line of tags ends here."""
-    return text.rstrip()[-1:] in _STOPS or any(
-        text.count(" ", unit.start, unit.end) >= PHRASE - 1 for unit in units
-    )
 
 
 def _all_prose(units: Sequence[Unit]) -> list[Unit]:

@@ -14,7 +14,11 @@ from itertools import accumulate
 
 from tagflow.findings import Finding
 
-_ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|]|(?:^|[\s,])'|BREAK|\d,\d|，""")
+_ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|]|(?:^|[\s,])'|BREAK|，""")
+# One class of characters is quick to look for; nearly all lines hold none of them.
+_MAY_BE_ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|'，B]""")
+_NUMBER_LIKE = re.compile(r"\d,\d")
+_PLAIN_PART = re.compile(r"[^\s,](?:[^,]*[^\s,])?")
 _CALL = re.compile(r"<[A-Za-z][A-Za-z0-9_]*:[^<>]*>|<\|[a-z]+\|>")
 _NUMBER = re.compile(
     r"""(?<!\w)(?<!\d,)\d{1,3}(?:,\d{3})+(?!\w)(?!,\d)   # 40,000
@@ -69,8 +73,8 @@ class Split:
 
 def split_line(line: str, *, wide_commas: bool = False) -> Split:
     """Part one line (no line end in it) into tags. Never fails; oddities become findings."""
-    if not _ODD.search(line):
-        return _assemble(line, [found.span() for found in re.finditer(",", line)], [])
+    if not (_MAY_BE_ODD.search(line) and _ODD.search(line)) and not _NUMBER_LIKE.search(line):
+        return _plain(line)
     atoms, unbalanced = _atoms(line)
     pattern = _WIDE_SEPARATOR if wide_commas else _SEPARATOR
     cuts, inside = [], False
@@ -168,6 +172,14 @@ def _close(stack: list[tuple[str, int]], waiting: dict[str, int], opening: str) 
             return start
 
 
+def _plain(line: str) -> Split:
+    """A line without anything odd in it, as nearly all lines are: commas part it, all else is text."""
+    parts = tuple(found.span() for found in _PLAIN_PART.finditer(line))
+    if len(parts) <= line.count(","):  # some are empty
+        return _assemble(line, [found.span() for found in re.finditer(",", line)], [])
+    return Split(line, parts, (0,) * len(parts))
+
+
 def _assemble(line: str, cuts: list[Span], findings: list[Finding]) -> Split:
     marks = [line[start:end] for start, end in cuts]
     spans = _parts(line, cuts)
@@ -208,8 +220,7 @@ def _parts(line: str, cuts: list[Span]) -> list[Span | None]:
 
 def _strip(line: str, start: int, end: int) -> Span | None:
     text = line[start:end]
-    stripped = text.strip()
-    if not stripped:
+    left = text.lstrip()
+    if not left:
         return None
-    begin = start + len(text) - len(text.lstrip())
-    return begin, begin + len(stripped)
+    return end - len(left), end - len(left) + len(left.rstrip())

@@ -13,15 +13,12 @@ import logging
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from tagflow.errors import VocabularyMissing
+from tagflow.merges import MERGES_DIGEST, Vocabulary, derive, merge_lines, what_is_wrong
 
-SIZE, MERGES = 49_408, 48_894
-SPECIAL = {"<|startoftext|>": 49_406, "<|endoftext|>": 49_407}
-DIGEST = "05f6f898f4f9c824c37b7dcacccc3d2e3ebab7b5a76de05da606127062a08e0e"
 REPOSITORY = "openai/clip-vit-large-patch14"
 PACKAGE_FILE = "bpe_simple_vocab_16e6.txt.gz"
 KEPT_FILE = "clip-merges.txt"
@@ -33,15 +30,6 @@ CURE = (
 # open_clip's file holds 262,144 merges and CLIP uses the first 48,894, which end well before this many bytes.
 _ENOUGH_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """CLIP's byte-pair encoding: token -> id, the merges by rank, and the file it was read from."""
-
-    vocab: dict[str, int] = field(repr=False)
-    merges: list[tuple[str, str]] = field(repr=False)
-    source: str
 
 
 def find_vocabulary(folder: Path | None = None, *, hub: bool = False, use_cache: bool = True) -> Vocabulary:
@@ -100,13 +88,6 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("tagflow"))
 
 
-def digest(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> str:
-    """Return the sha256 of the canonical form: tokens by id, an empty line, merges by rank, one a line."""
-    tokens = sorted(vocab, key=vocab.__getitem__)
-    lines = [*tokens, "", *(f"{left} {right}" for left, right in merges)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 def _from_model(folder: Path) -> Vocabulary | None:
     """Return what a diffusers folder holds: te1's tokenizer, te2's (the same), or the files themselves."""
     for place in (folder / "tokenizer", folder / "tokenizer_2", folder):
@@ -121,13 +102,13 @@ def _from_open_clip() -> Vocabulary | None:
     for place in (spec.submodule_search_locations or []) if spec else []:
         path = Path(place, PACKAGE_FILE)
         if path.is_file():
-            return _checked(path, _derive, _gunzip)
+            return _checked(path, derive, _gunzip)
     return None
 
 
 def _from_kept() -> Vocabulary | None:
     path = cache_folder() / KEPT_FILE
-    return _checked(path, _derive) if path.is_file() else None
+    return _checked(path, derive) if path.is_file() else None
 
 
 def _from_hub_cache() -> Vocabulary | None:
@@ -160,7 +141,7 @@ def _from_hub() -> Vocabulary:
 
 def _read_pair(place: Path) -> Vocabulary:
     """Read `merges.txt` and `vocab.json` of one folder; raise VocabularyMissing naming the damaged file."""
-    derived = _checked(place / "merges.txt", _derive)
+    derived = _checked(place / "merges.txt", derive)
     _checked(place / "vocab.json", lambda text: (json.loads(text), derived.merges))
     return derived
 
@@ -178,48 +159,21 @@ def _checked(
     try:
         # A cut in the middle of a character lies behind the last merge that is used.
         text = unpack(path.read_bytes()).decode("utf-8", errors="ignore")
+        lines = [line.rstrip("\r") for line in merge_lines(text)]
+        if hashlib.sha256("\n".join(lines).encode()).hexdigest() == MERGES_DIGEST:
+            return Vocabulary(lines, str(path))
         vocab, merges = parse(text)
-        wrong = _what_is_wrong(vocab, merges)
+        wrong = what_is_wrong(vocab, merges)
     except (OSError, zlib.error, ValueError, TypeError, AttributeError) as problem:
         wrong = str(problem) or type(problem).__name__
     if wrong:
         raise VocabularyMissing(f"{path} is not CLIP's vocabulary: {wrong}", f"replace the file; {CURE}")
-    return Vocabulary(vocab, merges, str(path))
-
-
-def _derive(text: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Return (vocab, merges) from the text of a merges file, as CLIP's authors number the tokens."""
-    lines = text.split("\n", MERGES + 1)[1 : MERGES + 1]
-    merges = [(left, right) for left, _, right in (line.rstrip("\r").partition(" ") for line in lines)]
-    alphabet = list(byte_characters().values())
-    tokens = [*alphabet, *(character + "</w>" for character in alphabet)]
-    tokens += [left + right for left, right in merges]
-    tokens += SPECIAL
-    return {token: number for number, token in enumerate(tokens)}, merges
-
-
-def byte_characters() -> dict[int, str]:
-    """Return byte -> the printable character that stands for it, in the order that numbers the tokens."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
-
-
-def _what_is_wrong(vocab: dict[str, int], merges: list[tuple[str, str]]) -> str:
-    """Return why this is not CLIP's vocabulary, or an empty string."""
-    if len(merges) != MERGES:
-        return f"{len(merges)} merges instead of {MERGES}"
-    if len(vocab) != SIZE or sorted(vocab.values()) != list(range(SIZE)):
-        return f"{len(vocab)} entries instead of {SIZE} numbered from 0"
-    for token, number in SPECIAL.items():
-        if vocab.get(token) != number:
-            return f"{token} has the id {vocab.get(token)} instead of {number}"
-    return "" if digest(vocab, merges) == DIGEST else "its entries are not CLIP's"
+    return Vocabulary(list(map(" ".join, merges)), str(path))
 
 
 def _is_sound(path: Path) -> bool:
     try:
-        _checked(path, _derive)
+        _checked(path, derive)
     except VocabularyMissing:
         return False
     return True

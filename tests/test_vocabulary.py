@@ -14,7 +14,8 @@ import pytest
 
 from tagflow import vocabulary
 from tagflow.errors import VocabularyMissing
-from tagflow.vocabulary import MERGES, SIZE, Vocabulary, cache_folder, digest, find_vocabulary, keep_copy
+from tagflow.merges import DIGEST, MERGES, SIZE, Vocabulary, derive, digest
+from tagflow.vocabulary import cache_folder, find_vocabulary, keep_copy
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_the_installed_package_has_the_whole_vocabulary(installed: Vocabulary) -
     assert (len(installed.vocab), len(installed.merges)) == (SIZE, MERGES)
     assert [installed.vocab[name] for name in ("<|startoftext|>", "<|endoftext|>")] == [49406, 49407]
     assert (installed.vocab["!"], installed.vocab["!</w>"], installed.vocab[",</w>"]) == (0, 256, 267)
-    assert digest(installed.vocab, installed.merges) == vocabulary.DIGEST
+    assert digest(installed.vocab, installed.merges) == DIGEST
     assert installed.source.endswith(vocabulary.PACKAGE_FILE)
 
 
@@ -172,10 +173,10 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path, installed: Vocabulary) ->
     archive = tmp_path / vocabulary.PACKAGE_FILE
     archive.write_bytes(Path(installed.source).read_bytes()[:100_000])
     with pytest.raises(VocabularyMissing, match=vocabulary.PACKAGE_FILE):
-        vocabulary._checked(archive, vocabulary._derive, vocabulary._gunzip)
+        vocabulary._checked(archive, derive, vocabulary._gunzip)
     archive.write_bytes(b"not an archive")
     with pytest.raises(VocabularyMissing, match="header"):
-        vocabulary._checked(archive, vocabulary._derive, vocabulary._gunzip)
+        vocabulary._checked(archive, derive, vocabulary._gunzip)
 
 
 def ask_the_hub(tmp_path: Path, **environment: str) -> tuple[str, float]:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tagflow.audit import Limits
-from tagflow.caption import parse
 from tagflow.cli.options import EncoderChoice, load_ontology, tokenizer_folder
+from tagflow.cli.settings import limits, triggers, vocabulary
 from tagflow.cli.show import Progress, note
 from tagflow.config import Config, byte_size
 from tagflow.encoders import EncoderPair, load_encoders
-from tagflow.errors import UsageProblem, VocabularyMissing
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
 from tagflow.tokenizer import Tokenizer
 from tagflow.trigger import detect_trigger
-from tagflow.vocabulary import cache_folder, find_vocabulary, keep_copy
+from tagflow.vocabulary import cache_folder, find_vocabulary
 
 if TYPE_CHECKING:
     from tagflow.encoders.cache import VectorCache
@@ -29,26 +26,13 @@ CACHE_SIZE = "4 GiB"  # 10,000 captions of 75 tokens, see benchmarks/cache.py
 
 def options(config: Config, given: dict[str, Any]) -> Options:
     """What the command line and the configuration say about a reorder."""
-    standard = Limits()
-    limits = Limits(
-        min_sim=float(config.get("min_sim", given.get("min_sim"), standard.min_sim)),
-        min_sim_each=config.get("min_sim_each", given.get("min_sim_each")),
-        max_tokens=int(config.get("max_tokens", given.get("max_tokens"), standard.max_tokens)),
-        warn_tokens=int(config.get("warn_tokens", given.get("warn_tokens"), standard.warn_tokens)),
-    )
-    words = tuple(given.get("triggers") or config.get("words", None, ()))
-    none = any(word.lower() == "none" for word in words)
-    for word in words:
-        if parse(word).texts() != [word]:
-            raise UsageProblem(
-                f"{word!r} is not one tag", "give each trigger as it stands between two commas"
-            )
+    named, detect = triggers(config, given)
     return Options(
         keep_first=int(config.get("keep_first", given.get("keep_first"), 0)),
-        triggers=() if none else words,
-        detect=not none and bool(config.get("detect", None, True)),
+        triggers=named,
+        detect=detect,
         clean=bool(config.get("clean", given.get("clean"), False)),
-        limits=limits,
+        limits=limits(config, given),
         on_low=config.get("on_low", given.get("on_low"), "keep"),
     )
 
@@ -60,18 +44,6 @@ def folder_triggers(table: pa.Table, ontology: Ontology, config: Config) -> tupl
         return chosen.triggers
     found = detect_trigger(table, ontology)
     return () if found is None else (found,)
-
-
-def tokenizer(folder: Path | None = None, *, hub: bool, keep: bool) -> Tokenizer | None:
-    """CLIP's tokenizer; None where no vocabulary is to be had. `hub`: it may be downloaded; `keep`: leave a
-    copy in the user's cache directory for installs without one."""
-    try:
-        vocabulary = find_vocabulary(folder, hub=hub)
-    except VocabularyMissing:
-        return None
-    if keep:
-        keep_copy(vocabulary)
-    return Tokenizer(vocabulary)
 
 
 def vector_cache(
@@ -99,7 +71,8 @@ def pipeline(
     chosen, names = options(config, given), load_ontology(config, given)
     pair = _encoders(choice, show, cache)
     folder = pair.tokenizer_folder if pair else tokenizer_folder(config)
-    words = tokenizer(folder, hub=True, keep=keep)
+    found = vocabulary(folder, hub=True, keep=keep)
+    words = None if found is None else Tokenizer(found)
     if pair is not None and words is None:
         find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing
     return Pipeline(names, words, pair, chosen, show)

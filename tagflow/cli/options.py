@@ -8,13 +8,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tagflow.config import ON_LOW, Config
 from tagflow.errors import EncoderError, UsageProblem
-from tagflow.ontology import Ontology, built_in
+
+if TYPE_CHECKING:
+    from tagflow.ontology import Ontology
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -139,6 +141,8 @@ def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
 
 def load_ontology(config: Config, given: dict[str, Any]) -> Ontology:
     """The ontology that was named, with the user's own tags over it."""
+    from tagflow.ontology import Ontology
+
     overlay = overlay_file(config, given)
     if overlay is not None and given.get("overlay") is None and not overlay.exists():
         overlay = None  # tagflow.toml may name it before `ontology suggest --accept` writes it
@@ -147,6 +151,8 @@ def load_ontology(config: Config, given: dict[str, Any]) -> Ontology:
 
 def ontology_name(config: Config, given: dict[str, Any]) -> str:
     """Which ontology was named: option, file, or the default."""
+    from tagflow.ontology import built_in
+
     asked: str | None = given.get("ontology_name")
     if asked == "":
         raise UsageProblem("--ontology was given nothing", "name an ontology, or leave the option out")

@@ -8,10 +8,10 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -38,6 +38,13 @@ def out(text: str) -> None:
         click.echo(text)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def out_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout, written at once: a thousand writes take as long as finding what to write."""
+    text = "\n".join(lines)
+    if text:
+        out(text)
 
 
 def warn(text: str) -> None:
@@ -227,20 +234,15 @@ def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:
 
 def finding_line(path: str, code: str, detail: str) -> str:
     """One finding on one line: where, how bad, what, and what cures it."""
+    return visible(f"{path}: {CATALOGUE[code].severity}: {code}: {finding_message(code, detail)}")
+
+
+def finding_message(code: str, detail: str) -> str:
+    """What is wrong, what exactly was seen, and what cures it."""
     kind = CATALOGUE[code]
     seen = f" ({detail})" if detail else ""
     cure = f"; cure: {kind.cure}" if kind.cure else ""
-    return visible(f"{path}: {kind.severity}: {code}: {kind.title}{seen}{cure}")
-
-
-def finding_objects(table: pa.Table) -> list[dict[str, Any]]:
-    """Every finding as one object."""
-    columns = (rows(table, name) for name in ("path", "findings", "details"))
-    return [
-        {"path": path, "code": code, "severity": CATALOGUE[code].severity, "detail": detail}
-        for path, codes, details in zip(*columns, strict=True)
-        for code, detail in zip(codes, details, strict=True)
-    ]
+    return f"{kind.title}{seen}{cure}"
 
 
 def exit_code(table: pa.Table, *, failed: bool, strict: bool) -> int:

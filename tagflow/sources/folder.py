@@ -62,8 +62,8 @@ class _Found:
         return text
 
 
-def survey(root: Path) -> Survey:
-    """Look through a folder and all below it.
+def survey(root: Path, *, empty: bool = False) -> Survey:
+    """Look through a folder and all below it. `empty`: it may hold no caption.
 
     Raises UsageProblem where `root` is no folder, SourceError where it cannot be listed or has no captions.
     """
@@ -74,7 +74,7 @@ def survey(root: Path) -> Survey:
     found = _walk(root)
     stems = {_stem(path) for path in found.images}
     captions = [path for path in found.texts if not stems or _stem(path) in stems]
-    if not captions:
+    if not captions and not empty:
         raise SourceError(f"{root}: no captions found", _no_captions(found))
     named = {_stem(path) for path in captions}
     return Survey(

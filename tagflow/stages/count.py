@@ -9,8 +9,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
+from itertools import groupby, repeat
+from operator import attrgetter, itemgetter
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from tagflow.caption import line_spans, parse, same_tag, stripped_lines
 from tagflow.schema import add, add_findings, rows
 from tagflow.tokenizer import WINDOW, Tokenizer
 
+_Tags = list[tuple[int, int, int]]  # start, end, line
 _Place = tuple[str, int, int]
 
 _NAMED = 6  # so many tags are named in a finding; more would not be read
@@ -49,8 +50,10 @@ class Count:
         found = [
             []
             if text is None or (count or 0) <= WINDOW
-            else list(self._findings(self.tokenizer, original, text, count or 0))
-            for original, text, count in zip(rows(table, "original"), texts, tokens, strict=True)
+            else list(self._findings(self.tokenizer, original, text, count or 0, tags))
+            for original, text, count, tags in zip(
+                rows(table, "original"), texts, tokens, _parsed(table), strict=True
+            )
         ]
         return add_findings(table, found)
 
@@ -61,15 +64,14 @@ class Count:
         return [None if text is None else next(longest) for text in texts]
 
     def _findings(
-        self, tokenizer: Tokenizer, original: str | None, text: str, count: int
+        self, tokenizer: Tokenizer, original: str | None, text: str, count: int, tags: _Tags | None
     ) -> Iterator[tuple[str, str]]:
         yield "window-exceeded", f"{count} tokens"
-        places = list(_places(tokenizer, text))
-        straddling, cut = self._tags_at_borders(places)
+        straddling, cut = self._tags_at_borders(tokenizer, text, _tags(text) if tags is None else tags)
         if straddling:
             yield "window-straddled", _names(straddling)
         if original is not None and original != text:
-            spilled = _spilled(list(_places(tokenizer, original)), places)
+            spilled = _spilled(list(_places(tokenizer, original)), list(_places(tokenizer, text)))
             if spilled:
                 yield "window-spill", _names(spilled)
         if count > self.max_tokens:
@@ -77,16 +79,51 @@ class Count:
         elif count > self.warn_tokens:
             yield "tokens-near-limit", f"{count} of {self.max_tokens} tokens"
 
-    def _tags_at_borders(self, places: Sequence[_Place]) -> tuple[list[str], list[str]]:
+    def _tags_at_borders(self, tokenizer: Tokenizer, text: str, tags: _Tags) -> tuple[list[str], list[str]]:
         """Tags that a window's border cuts in two, and tags that are not, or not wholly, read."""
-        straddling: list[str] = []
-        cut: list[str] = []
-        for tag, first, last in places:
-            if last >= self.max_tokens:
-                cut.append(tag)
-            elif first // WINDOW != last // WINDOW:
-                straddling.append(tag)
-        return straddling, cut
+        straddling: dict[tuple[int, int], None] = {}
+        cut: list[tuple[int, int]] = []
+        lines = line_spans(text)
+        for number, group in groupby(tags, key=itemgetter(2)):
+            begin, end = lines[number]
+            tokens = [
+                (first + begin, last + begin) for first, last in tokenizer.encode(text[begin:end]).spans
+            ]
+            places = [(start, end) for start, end, _ in group]
+            ends = [end for _, end in places]
+            read = len(places)
+            if len(tokens) > self.max_tokens:  # from the tag on that ends behind the last token that is read
+                read = bisect_right(ends, tokens[self.max_tokens][0])
+                starts = [first for first, _ in tokens]
+                cut += [place for place in places[read:] if _has_token(tokens, starts, place)]
+            for border in range(WINDOW, min(len(tokens), self.max_tokens), WINDOW):
+                at = bisect_right(ends, tokens[border][0])
+                if at < read and places[at][0] < tokens[border - 1][1]:
+                    straddling[places[at]] = None
+        return [text[start:end] for start, end in straddling], [text[start:end] for start, end in cut]
+
+
+def _has_token(tokens: Sequence[tuple[int, int]], starts: Sequence[int], place: tuple[int, int]) -> bool:
+    """Whether any token lies in a tag: one of characters that the trainer drops has none."""
+    last = bisect_left(starts, place[1]) - 1
+    return last >= 0 and tokens[last][1] > place[0]
+
+
+def _parsed(table: pa.Table) -> Iterator[_Tags | None]:
+    """Each caption's tags where the batch has them of the very text that is counted; else None."""
+    if "source" not in table.column_names:
+        return repeat(None, table.num_rows)
+    columns = zip(
+        *(rows(table, name) for name in ("source", "rewritten", "starts", "ends", "lines")), strict=True
+    )
+    return (
+        None if source is None or source != text else list(zip(starts, ends, lines, strict=True))
+        for source, text, starts, ends, lines in columns
+    )
+
+
+def _tags(text: str) -> _Tags:
+    return [(tag.start, tag.end, tag.line) for tag in parse(text).tags]
 
 
 def _places(tokenizer: Tokenizer, text: str) -> Iterator[_Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 
 import pyarrow as pa
 
@@ -10,6 +11,8 @@ from tagflow.caption import Caption
 from tagflow.caption import parse as parse_caption
 from tagflow.clean import clean as clean_text
 from tagflow.schema import add, add_findings, rows
+
+_NUMBERS = {"starts": 0, "ends": 1, "lines": 2, "segments": 3}  # columns, and their place in a Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,7 @@ class Parse:
             table,
             source=[None if caption is None else caption.text for caption in parsed],
             tags=[None if caption is None else caption.texts() for caption in parsed],
-            starts=[None if caption is None else [tag.start for tag in caption.tags] for caption in parsed],
-            ends=[None if caption is None else [tag.end for tag in caption.tags] for caption in parsed],
-            segments=[
-                None if caption is None else [tag.segment for tag in caption.tags] for caption in parsed
-            ],
-            lines=[None if caption is None else [tag.line for tag in caption.tags] for caption in parsed],
+            **{name: [_of_each(caption, at) for caption in parsed] for name, at in _NUMBERS.items()},
         )
         return add_findings(
             table,
@@ -44,3 +42,7 @@ class Parse:
             return caption
         tidied = clean_text(caption.text)
         return caption if tidied == caption.text else parse_caption(tidied)
+
+
+def _of_each(caption: Caption | None, at: int) -> list[int] | None:
+    return None if caption is None else list(map(itemgetter(at), caption.tags))

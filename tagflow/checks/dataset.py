@@ -1,0 +1,101 @@
+"""Checks of the captions together: the trigger, tags that nearly all have, copies, two ways of spelling."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tagflow.caption import same_tag
+from tagflow.checks.tags import Facts
+from tagflow.checks.words import Seen
+
+LEAST_CAPTIONS = 10
+COMMON_PERCENT = 95
+_NAMED = 3
+
+
+class Place(NamedTuple):
+    """A finding about a file, a folder or all: a path relative to the root, `.` for the root itself."""
+
+    path: str
+    code: str
+    detail: str = ""
+
+
+def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> Iterator[Place]:
+    """Tags in at least 95 % of at least 10 captions that have tags; the triggers are meant to be there."""
+    tagged = [{known.key for known in group} for group in facts if group]
+    if len(tagged) < LEAST_CAPTIONS:
+        return
+    exempt = {"", *map(same_tag, triggers)}
+    for key, count in Counter(key for keys in tagged for key in keys).most_common():
+        if 100 * count < COMMON_PERCENT * len(tagged):
+            return
+        if key not in exempt:
+            share = 100 * count / len(tagged)
+            yield Place(".", "tag-common", f"{key} in {count} of {len(tagged)} captions, {share:.0f} %")
+
+
+def missing_triggers(
+    texts: Sequence[str | None], facts: Sequence[Sequence[Facts]], triggers: Sequence[str]
+) -> list[list[Seen]]:
+    """For every caption with tags the triggers that are neither a tag of it nor words in it."""
+    wanted = [(word, same_tag(word)) for word in triggers]
+    return [
+        [
+            Seen("trigger-missing", word)
+            for word, key in wanted
+            if group and key not in {known.key for known in group} and not _says(text or "", key)
+        ]
+        for text, group in zip(texts, facts, strict=True)
+    ]
+
+
+def _says(text: str, key: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", same_tag(text)) is not None
+
+
+def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Seen]]:
+    """For every caption the others that hold the same tags, in whatever order."""
+    groups: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    keys = _Keys()
+    for at, group in enumerate(tags):
+        if group:
+            groups[tuple(sorted(keys[tag] for tag in group))].append(at)
+    found: list[list[Seen]] = [[] for _ in paths]
+    for places in groups.values():
+        if len(places) > 1:
+            for at in places:
+                found[at].append(Seen("caption-duplicate", _others(paths, places, at)))
+    return found
+
+
+class _Keys(dict[str, str]):
+    def __missing__(self, tag: str) -> str:
+        self[tag] = key = same_tag(tag)
+        return key
+
+
+def _others(paths: Sequence[str], places: Sequence[int], at: int) -> str:
+    """The other captions by name; a set whose captions are all alike must not take the square of its size."""
+    shown = [paths[other] for other in places[: _NAMED + 1] if other != at][:_NAMED]
+    more = len(places) - 1 - len(shown)
+    return "as " + ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def two_spellings(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iterator[Place]:
+    """Tags that some captions write with underscores and others with spaces. `counts`: captions by tag."""
+    spelled: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for tag, facts in known.items():
+        if facts.key and (facts.underscored or " " in facts.key):
+            spelled[facts.key][facts.underscored] += counts[tag]
+    both = {key: numbers for key, numbers in spelled.items() if all(numbers)}
+    if both:
+        key, (spaces, underscores) = max(both.items(), key=lambda item: min(item[1]))
+        name = key.replace(" ", "_")
+        yield Place(
+            ".", "underscores-mixed",
+            f"{len(both)} tags, such as {name} {underscores} times and {key} {spaces} times",
+        )  # fmt: skip

@@ -1,0 +1,99 @@
+"""What is to be known of one tag, whatever caption it stands in: worked out once for each distinct tag."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from tagflow.caption import members, same_tag
+from tagflow.checks.lists import Lists, key
+
+_WORDY = re.compile(r"[\w'’.&-]+(?: [\w'’.&-]+)*")
+_LONGEST = 6  # words; what is longer is a phrase, and its last words are no tag that somebody forgot
+_MAY_BE_LEFT = re.compile(r"[<(&@/:.{]|__|\b(?:AND|ADD[A-Z]+)\b")
+_LETTER = "[^\\W\\d_]"
+
+_FILES = "png|jpe?g|webp|bmp|gif|tiff?|avif|safetensors|ckpt|txt|psd|mp4"
+_HTML = "br|p|b|i|em|strong|span|div|a|ul|li"
+_SETTINGS = (
+    r"negative prompt\s*:|steps: \d|sampler: \w|cfg scale: \d|seed: \d|clip skip: \d|model hash: [\da-f]"
+    r"|denoising strength: \d|size: \d+x\d"
+)
+_LEFTOVERS = {
+    "leftover-lora": re.compile(r"<(?:lora|lyco|locon|loha|hypernet|embedding)\s*:[^<>]*>", re.IGNORECASE),
+    # `(a cup:1.2)`, never the name `vertin_(reverse:1999)`, a ratio `(16:9)` or a time `(10:30)`
+    "leftover-weight": re.compile(rf"(?<![\w\\])\((?=[^():]*{_LETTER})[^():\\]+:\s*(?:\d(?:\.\d+)?|\.\d+)\)"),
+    "leftover-wildcard": re.compile(r"(?<![^\W_])__[A-Za-z0-9][\w./*-]*?__(?![^\W_])"),
+    "leftover-alternatives": re.compile(r"\{(?=[^{}]*\w)[^{}|]*\|[^{}]*\}"),
+    # Each part begins where a word begins and has an end, or a long word would take the square of its length.
+    "leftover-address": re.compile(
+        r"https?://\S|\bwww\.\w|(?<![\w.+-])[\w.+-]{2,64}@[\w-]{2,63}\.[a-z]{2}"
+        r"|(?<![\w-])[\w-]{2,63}\.(?:com|net|org)\b",
+        re.IGNORECASE,
+    ),
+    "leftover-file": re.compile(rf"\w\.(?:{_FILES})(?!\w)", re.IGNORECASE),
+    "leftover-html": re.compile(
+        rf"&(?:amp|lt|gt|quot|apos|nbsp|#\d+|#x[\da-f]+);|</?(?:{_HTML})\b[^<>]*>", re.IGNORECASE
+    ),
+    "leftover-parameters": re.compile(f"^(?:{_SETTINGS})", re.IGNORECASE),
+    "leftover-keyword": re.compile(r"^AND$|(?<=[a-z)] )AND(?= [a-z(])|(?<!\w)ADD(?:COMM|ROW|COL|BASE)(?!\w)"),
+}
+
+
+class Facts(NamedTuple):
+    """One tag. `key` is its spelling for comparisons, without weight; empty where it stands for several.
+
+    `heads`: the shorter tags that it says, too. `excludes`: tags that it contradicts. `leftovers`: codes.
+    """
+
+    key: str
+    heads: tuple[str, ...]
+    meanings: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    underscored: bool
+
+
+def facts(tag: str, lists: Lists) -> Facts:
+    """All that follows from the tag alone."""
+    plain = _plain(tag)
+    shortened = same_tag(plain[0]) if len(plain) == 1 else ""
+    return Facts(
+        shortened,
+        tuple(head for one in plain for head in _heads(same_tag(one), lists)),
+        tuple(key(one) for one in plain),
+        _leftovers(tag) if _MAY_BE_LEFT.search(tag) else (),
+        "_" in tag and _is_underscored(tag),
+    )
+
+
+def _plain(tag: str) -> list[str]:
+    """The plain tags that a tag holds; none where the trainer draws one of several, or it is a sentence."""
+    if "{" in tag and "|" in tag:
+        return []
+    return members(tag) if any(mark in tag for mark in "([{;") else [tag]
+
+
+def _heads(text: str, lists: Lists) -> list[str]:
+    """Its last words, for what ends in a noun is that noun: `white brick wall` -> `brick wall`, `wall`."""
+    if " " not in text or not _WORDY.fullmatch(text):
+        return []
+    words = text.split(" ")
+    exempt = lists.exempt
+    if len(words) > _LONGEST or words[-1].endswith(".") or words[0] in exempt["not-implied-first"]:
+        return []
+    ends = [" ".join(words[at:]) for at in range(len(words))]
+    if any(end.replace("-", " ") in exempt["not-implied"] for end in ends):
+        return []
+    return ends[1:]
+
+
+def _leftovers(tag: str) -> tuple[str, ...]:
+    return tuple(code for code, pattern in _LEFTOVERS.items() if pattern.search(tag))
+
+
+_UNDERSCORED = re.compile(r"[^\W_]_[^\W_(]|[^\W_]_\(")
+
+
+def _is_underscored(tag: str) -> bool:
+    """Whether underscores stand for spaces: not in `^_^`, in a wildcard, or in a LoRA's name."""
+    return "__" not in tag and "<" not in tag and "/" not in tag and bool(_UNDERSCORED.search(tag))

@@ -1,0 +1,95 @@
+"""Captions together: the trigger, common tags, copies, two spellings."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tagflow.caption import parse
+from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_spellings
+from tagflow.checks.lists import read_lists
+from tagflow.checks.tags import facts
+
+LISTS = read_lists()
+
+
+def tags_of(texts):
+    return [parse(text).texts() for text in texts]
+
+
+def known(texts):
+    return [[facts(tag, LISTS) for tag in group] for group in tags_of(texts)]
+
+
+def mixed(texts):
+    counts = Counter(tag for group in tags_of(texts) for tag in group)
+    return [one.detail for one in two_spellings({tag: facts(tag, LISTS) for tag in counts}, counts)]
+
+
+@pytest.mark.parametrize(
+    ("having", "lacking", "seen"),
+    [(10, 0, True), (19, 1, True), (18, 2, False), (9, 0, False), (95, 5, True)],
+)
+def test_a_tag_in_nearly_every_caption(having, lacking, seen):
+    texts = [f"zkv, 1girl, tag {at}" for at in range(having)] + [f"zkv, tag {at}" for at in range(lacking)]
+    found = [one.detail for one in common_tags(known(texts), ["ZKV"])]
+    total = having + lacking
+    said = f"1girl in {having} of {total} captions, {100 * having / total:.0f} %"
+    assert found == ([said] if seen else [])
+
+
+def test_only_captions_with_tags_are_counted():
+    assert len(list(common_tags(known(["1girl, a"] * 10 + [""] * 5), []))) == 2
+
+
+def test_a_missing_trigger():
+    texts = [
+        "zkv house, sofa",
+        "sofa, ZKV_house",
+        "sofa",
+        "The zkv house is old. It stands on a hill.",
+        "",
+        None,
+    ]
+    group = known([text or "" for text in texts])
+    found = missing_triggers(texts, group, ["zkv house"])
+    assert [[one.detail for one in some] for some in found] == [[], [], ["zkv house"], [], [], []]
+    assert not any(missing_triggers(texts, group, []))
+
+
+def test_a_word_that_holds_the_trigger_is_not_it():
+    assert missing_triggers(["zkvs house"], known(["zkvs house"]), ["zkv"])[0]
+
+
+def test_copies_in_any_order_and_spelling():
+    texts = ["sofa, white walls", "white_walls, Sofa", "sofa", "", ""]
+    found = [[one.detail for one in some] for some in copies(["a", "b", "c", "d", "e"], tags_of(texts))]
+    assert found == [["as b"], ["as a"], [], [], []]
+
+
+def test_many_copies_are_not_all_named():
+    paths = [f"{at}.txt" for at in range(1000)]
+    found = copies(paths, [["zkv"]] * 1000)
+    assert found[0][0].detail == "as 1.txt, 2.txt, 3.txt and 996 more"
+    assert found[999][0].detail == "as 0.txt, 1.txt, 2.txt and 996 more"
+
+
+def test_two_spellings():
+    assert mixed(["white_walls, sofa", "white walls", "white walls"]) == [
+        "1 tags, such as white_walls 1 times and white walls 2 times"
+    ]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["white_walls", "grey_walls"],
+        ["white walls", "grey_walls"],
+        ["^_^, >_<", "a b"],
+        ["__color__ x", "color x"],
+        ["<lora:a_b:1>", "a b"],
+    ],
+)
+def test_no_two_spellings(texts):
+    assert not mixed(texts)

@@ -1,0 +1,118 @@
+"""Names of files and folders: for every finding one case of it and near misses that are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagflow.checks.lists import read_lists
+from tagflow.checks.names import folders, name_findings
+from tagflow.checks.subsets import folder_findings, repeats
+from tagflow.sources.tree import tree
+
+NAMES = [
+    (
+        "image-without-caption",
+        "a.png a.txt b.png",
+        "b.png",
+        ["a.png a.txt", "a.txt b.txt", "a.gif b.txt b.png"],
+    ),
+    (
+        "folder-without-captions",
+        "1_house/a.png 1_house/b.jpg",
+        "1_house",
+        ["1_h/a.png 1_h/a.txt", "1_h/a.txt", "1_h/a.png 1_h/a.caption"],
+    ),
+    (
+        "caption-without-image",
+        "a.png a.txt b.txt",
+        "b.txt",
+        [
+            "a.txt b.txt",
+            "a.png a.txt prompts.txt README.txt sample_prompts.txt",
+            "a.png a.txt notes/todo.txt",
+            "im_1_2_3_4.png im.txt",
+            "a.Png a.txt",
+        ],
+    ),
+    ("caption-without-image", "x/a.png x/a.txt x/b.png x/b.txt captions/b.txt", "captions/b.txt", []),
+    (
+        "caption-suffix-doubled",
+        "a.png a.png.txt",
+        "a.png.txt",
+        ["a.png.png a.png.txt", "a.png a.txt", "a.txt a.png.txt"],
+    ),
+    ("caption-suffix-case", "a.png a.TXT", "a.TXT", ["a.png a.txt", "A.TXT", "a.png a.txt a.TXT"]),
+    (
+        "caption-name-case",
+        "IMG_1.png img_1.txt",
+        "img_1.txt",
+        ["IMG_1.png IMG_1.txt", "IMG_1.png img_1.png img_1.txt"],
+    ),
+    (
+        "caption-suffix-other",
+        "a.png a.txt b.png b.caption",
+        "b.caption",
+        ["a.png a.caption", "a.png a.txt b.caption"],
+    ),
+    ("caption-twice", "a.png a.txt a.caption", "a.txt", ["a.png a.txt b.caption", "a.txt a.caption"]),
+    ("caption-shared", "a.png a.jpg a.txt", "a.txt", ["a.png b.jpg a.txt b.txt", "a.png a.jpg", "a.txt"]),
+    ("image-not-seen", "a.Png a.txt", "a.Png", ["a.PNG a.txt", "a.png a.txt"]),
+    (
+        "image-not-seen",
+        ".a.png .a.txt b.png b.txt",
+        ".a.png",
+        ["._a.png ._a.txt b.png b.txt", ".a.png b.png b.txt"],
+    ),
+]
+
+
+def found(folder, files):
+    root = folder(dict.fromkeys(files.split(), "x"))
+    return {(one.code, one.path) for one in name_findings(folders(tree(root)), read_lists())}
+
+
+@pytest.mark.parametrize(("code", "files", "where", "near"), NAMES)
+def test_a_name_and_its_near_misses(folder, tmp_path, code, files, where, near):
+    assert (code, where) in found(lambda made: folder(made, "hit"), files)
+    for number, others in enumerate(near):
+        seen = found(lambda made, number=number: folder(made, f"near{number}"), others)
+        assert code not in {one for one, _ in seen}, others
+
+
+def test_one_fault_has_one_finding(folder):
+    assert found(folder, "a.png a.png.txt b.png b.txt") == {("caption-suffix-doubled", "a.png.txt")}
+    assert found(lambda made: folder(made, "two"), "A.png a.txt b.png b.txt") == {
+        ("caption-name-case", "a.txt")
+    }
+
+
+FOLDERS = [
+    ("data", "a.png", {("folder-unnamed", ".")}),
+    ("data", "house/a.png other/b.png", {("folder-unnamed", ".")}),
+    ("data", "5_house/a.png", set()),
+    ("data", "5_house/a.png extra/b.png", {("folder-ignored", "extra")}),
+    ("data", "5_house/a.png extra/deep/b.png", {("folder-ignored", "extra/deep")}),
+    ("data", "5_house/a.png 0_house/b.png", {("folder-ignored", "0_house")}),
+    ("data", "5_house/a.png b.png", {("folder-ignored", ".")}),
+    ("data", "5_house/a.png notes/b.txt", set()),
+    ("data", "5_house/a.png 5_house/close/b.png", {("folder-nested", "5_house/close")}),
+    ("data", "5/a.png", set()),
+    ("data", "a.txt 5_house/b.txt", set()),
+    ("5_house", "a.png", set()),
+    ("5_house", "a.png close/b.png", {("folder-nested", "close")}),
+]
+
+
+@pytest.mark.parametrize(("name", "files", "expected"), FOLDERS)
+def test_folders_as_the_trainer_takes_them(folder, name, files, expected):
+    root = folder(dict.fromkeys(files.split(), "x"), name)
+    seen = {(one.code, one.path) for one in folder_findings(folders(tree(root)), root.name)}
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("5_a", 5), ("5", 5), ("10_a b", 10), ("a", None), ("5a_b", None), ("_5", None), ("0_a", 0)],
+)
+def test_repeats_are_the_number_before_the_first_underscore(name, number):
+    assert repeats(name) == number

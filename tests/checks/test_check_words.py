@@ -1,0 +1,134 @@
+"""Words of one caption: for every finding one case of it and near misses that are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagflow.caption import parse
+from tagflow.checks.lists import key, read_lists
+from tagflow.checks.tags import facts
+from tagflow.checks.words import Words, word_findings
+
+LISTS = read_lists()
+
+
+def found(text):
+    tags = parse(text).tags
+    texts = [text[tag.start : tag.end] for tag in tags]
+    words = Words(
+        texts, [tag.start for tag in tags], [tag.line for tag in tags], [facts(tag, LISTS) for tag in texts]
+    )
+    return {one.code: one.detail for one in word_findings(text, words, LISTS)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("white wall, wall", "wall in white wall"),
+        ("wall, white_wall", "wall in white_wall"),
+        ("long hair, hair, 1girl", "hair in long hair"),
+        ("red dress, dress", "dress in red dress"),
+        ("school uniform, uniform", "uniform in school uniform"),
+        ("(white wall:1.2), wall", "wall in (white wall:1.2)"),
+        ("brick wall, old brick wall, wall", "brick wall in old brick wall, wall in old brick wall"),
+        ("Wall, WHITE WALL", "Wall in WHITE WALL"),
+    ],
+)
+def test_a_tag_that_a_longer_one_says(text, said):
+    assert set(found(text)["tag-implied"].split(", ")) == set(said.split(", "))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "elbow gloves, bow", "school uniform, school", "red dress, red", "white walls, wall", "hallway, way",
+        r"ganyu \(genshin impact\), impact, genshin", "no humans, humans", "fake tail, tail",
+        "hot dog, dog", "floor-to-ceiling windows, ceiling windows", "wall, {white|grey} wall",
+        "wine glass, glass",
+        "A cat sleeps on the red sofa., sofa", "wall\nwhite wall", "white wall",
+    ],
+)  # fmt: skip
+def test_what_is_not_implied(text):
+    assert "tag-implied" not in found(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "indoors, sofa, outdoors", "night, sunlight", "day, night", "1girl, 2girls", "monochrome, colorful",
+        "no_humans, 1girl", "empty room, crowd", "solo, multiple girls", "1girl, open mouth, closed mouth",
+        "1girl, solo, blue eyes, red eyes", "1boy, bald, ponytail", "high ceiling, low ceiling",
+        "from above, from below", "1girl, (standing:1.2), sitting", "masterpiece, worst quality",
+    ],
+)  # fmt: skip
+def test_tags_that_exclude_each_other(text):
+    assert "tag-contradiction" in found(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2girls, blonde hair, black hair, standing, sitting", "1girl, 1boy, long hair, short hair",
+        "long hair, short hair", "1girl, solo, blue eyes, red eyes, heterochromia", "{day|night}, day",
+        "day\nnight", "multiple views, 1girl, standing, sitting", "comic, indoors, outdoors",
+        "1girl, very long hair, long hair", "1girl, looking back, from behind",
+        "monochrome, spot color, colorful",
+        "1girl, holding shoes, shoes, barefoot", "living room, kitchen", "before and after, clean, dirty",
+        "frames on wall, line art, photograph", "indoors, outdoor view, outdoor lighting",
+        "1girl, dog, standing, lying", "wide shot, full body",
+    ],
+)  # fmt: skip
+def test_what_goes_together(text):
+    assert "tag-contradiction" not in found(text)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "near"),
+    [
+        ("leftover-lora", "<lora:detail:0.8>, sofa", ["lora house", "<3", "<o>_<o>"]),
+        ("leftover-lora", "<hypernet:x:1>", []),
+        (
+            "leftover-weight",
+            "sofa, (white walls:1.2)",
+            ["vertin_(reverse:1999)", "(16:9)", "at (10:30)", r"a \(b:1\)"],
+        ),
+        ("leftover-weight", "((big sofa:.9), lamp)", ["((sofa))", "painting (object)", ":)", "a:1"]),
+        ("leftover-keyword", "sofa BREAK lamp", ["COFFEE BREAK", "a break, breakfast", "BREAKFAST"]),
+        ("leftover-keyword", "sofa, AND, lamp", ["black AND_white", "BLACK AND WHITE", "and", "brand"]),
+        ("leftover-keyword", "a cat AND a dog", ["ANDY"]),
+        ("leftover-keyword", "sofa ADDCOMM lamp", ["ADDED"]),
+        ("leftover-wildcard", "__color__ sofa", ["no__humans", "^__^", "__", "_sofa_"]),
+        ("leftover-alternatives", "{red|blue} sofa", ["{red}", "|_|", "{|}"]),
+        ("leftover-address", "see https://a.b/c", ["@_@", "f/1.8", "a.b"]),
+        ("leftover-address", "me@example.org, sofa", ["me@home"]),
+        ("leftover-file", "IMG_2041.png", ["png", ".hack", "no. 5 chair", "1.5"]),
+        ("leftover-html", "black &amp; white", ["black & white", "a;b", ">_<"]),
+        ("leftover-html", "sofa<br>lamp", ["</3", "<3"]),
+        ("leftover-parameters", "sofa\nNegative prompt: blurry", ["negative space", "negative prompt"]),
+        ("leftover-parameters", "sofa\nSteps: 20, Sampler: Euler a", ["steps", "stone steps"]),
+    ],
+)
+def test_what_a_prompt_left_behind(code, text, near):
+    assert code in found(text)
+    for other in near:
+        assert code not in found(other), other
+
+
+def test_the_place_is_the_tags():
+    text = "sofa, <lora:a:1>"
+    tags = parse(text).tags
+    texts = [text[tag.start : tag.end] for tag in tags]
+    words = Words(texts, [tag.start for tag in tags], [0, 0], [facts(tag, LISTS) for tag in texts])
+    assert [one.at for one in word_findings(text, words, LISTS)] == [6]
+
+
+def test_spellings_are_one_key():
+    assert key("Low_Angle-shot") == key("low angle shot")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "a-", "@", "a@", "(", "(a:", "{a|", "__a", "<b", "&a", "a b ", "AND "]
+)
+def test_hostile_tags_are_looked_at_in_bounded_time(piece):
+    found(piece * 100_000 + ".")
