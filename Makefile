@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-.PHONY: setup demo test lint types full-size clean
+.PHONY: setup demo test lint types full-size hooks fuzz clean
 
 setup: $(READY)
 
@@ -36,6 +36,15 @@ types: setup
 # Both encoders at full SDXL size against transformers and open_clip: about 8 GB of memory.
 full-size: setup
 	$(BIN)/python -m pytest -m full_size
+
+# The hooks under the real pre-commit, installed from this tree: needs git and the package registry.
+hooks: setup
+	$(BIN)/python -m pytest -m precommit
+
+# A million generated captions through the stages: half an hour on a free core. make fuzz CAPTIONS=10000 is quicker.
+CAPTIONS ?= 1000000
+fuzz: setup
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(CAPTIONS)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

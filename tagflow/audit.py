@@ -16,12 +16,23 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tagflow.errors import AuditError
+from tagflow.parquet import read_parquet
 from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
 from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
 
 Verdict = Literal["pass", "fail", "uncertified"]
 
 _PREFIX = "tagflow."
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "Verdict": str,
+    "int": int,
+    "float": (float, int),
+    "float | None": (float, int, type(None)),
+    "dict[str, Any]": dict,
+    "list[str]": list,
+    "Limits": dict,
+}  # what JSON gives for each type of a fact
 LATER = {"rung", "sim_dtype"}
 """Columns that came after the first version; an audit may lack them."""
 
@@ -107,22 +118,21 @@ def _as_text(value: object) -> str:
 
 def read_audit(file: Path) -> Audit | None:
     """Read an audit; None where there is none. Raises AuditError for one that is damaged or not ours."""
-    import pyarrow.parquet as pq
-
     if not file.exists():
         return None
     try:
-        table = pq.read_table(io.BytesIO(file.read_bytes()))
+        table = read_parquet(file, AUDIT)
         meta = _meta(table.schema.metadata or {})
         table = _completed(table).cast(AUDIT)
         table.validate(full=True)
         if any(table.column(field.name).null_count for field in AUDIT if not field.nullable):
             raise ValueError("a value is missing that every row must have")
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AuditError(
             f"{file}: not an audit of this tagflow ({reason})", "move it away, then `tagflow run` again"
         ) from error
+    _check_paths(file, table)
     _check_digests(file, table, meta)
     return Audit(table, meta)
 
@@ -165,10 +175,30 @@ def _meta(facts: dict[bytes, bytes]) -> Meta:
         given[field.name] = value if field.type in ("str", "Verdict") else json.loads(value)
     if given["verdict"] not in ("pass", "fail", "uncertified"):
         raise ValueError(f"its verdict is {given['verdict']!r}")
-    if not isinstance(given["options"], dict):
-        raise ValueError("its options are no object")
+    _check_types(Meta, given)
+    _check_types(Limits, given["limits"])
+    if not all(isinstance(reason, str) for reason in given["reasons"]):
+        raise ValueError("its reasons are no texts")
     given["limits"] = Limits(**given["limits"])
     return Meta(**given)
+
+
+def _check_types(kind: type[Meta] | type[Limits], given: dict[str, Any]) -> None:
+    """Facts are used in comparisons and messages long after they were read."""
+    for field in fields(kind):
+        value = given.get(field.name, field.default)
+        if not isinstance(value, _TYPES[str(field.type)]) or isinstance(value, bool):
+            raise ValueError(f"its {field.name} is {str(value)[:40]!r}")
+
+
+def _check_paths(file: Path, table: pa.Table) -> None:
+    """What an audit tells of lies in its folder: no path in it may lead elsewhere."""
+    for path in rows(table, "path"):
+        if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
+            raise AuditError(
+                f"{file}: {path!r} is no path of a caption",
+                "the audit was altered; move it away, then `tagflow run` again",
+            )
 
 
 def _check_digests(file: Path, table: pa.Table, meta: Meta) -> None:

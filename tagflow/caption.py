@@ -91,7 +91,7 @@ def parse(text: str, *, wide_commas: bool = False) -> Caption:
     tags: list[Tag] = []
     findings: list[Finding] = []
     segment = 0
-    start = 1 if text.startswith("\ufeff") else 0
+    start = len(text) - len(text.lstrip("\ufeff"))  # two, where files with marks were joined
     if start:
         findings.append(Finding("bom"))
     if "\r" in text:
@@ -173,11 +173,11 @@ def _duplicates(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Finding
     keys = [same_tag(text[start:end]) for start, end in spans]
     if len(set(keys)) == len(keys):
         return
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}  # whether it was told, for ten thousand copies need no ten thousand findings
     for key, (start, end) in zip(keys, spans, strict=True):
-        if key in seen:
+        if seen.get(key) is False:
             yield Finding("tag-duplicate", text[start:end])
-        seen.add(key)
+        seen[key] = key in seen
 
 
 def bare(tag: str) -> str:
@@ -236,7 +236,7 @@ def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple
 
 def stripped_lines(text: str) -> list[str]:
     """The lines of a caption as the trainer encodes them, each without the white space around it."""
-    text = text.removeprefix("\ufeff")  # the trainer's tokenizer drops it
+    text = text.lstrip("\ufeff")  # the trainer's tokenizer drops it
     return [text[begin:end].strip() for begin, end in line_spans(text)]
 
 

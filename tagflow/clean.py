@@ -1,6 +1,6 @@
 """`--clean`: what may be tidied in a caption when its owner asks for it, and only then.
 
-Removed: a byte order mark, CR in line ends, full-width commas (they become plain ones), empty tags, a
+Removed: byte order marks in front, CR in line ends, full-width commas (they become plain ones), empty tags, a
 trailing comma, and every later copy of a tag on a line. Prose lines keep every character between their ends.
 """
 
@@ -21,7 +21,7 @@ _APART = ("", ",", " ")
 
 def clean(text: str) -> str:
     """The tidied text; a text with nothing to tidy comes back unchanged."""
-    text = _LINE_ENDS.sub("\n", text.removeprefix("\ufeff"))
+    text = _LINE_ENDS.sub("\n", text.lstrip("\ufeff"))
     caption = parse(text, wide_commas=True)
     lines = text.split("\n")
     for number, tags in _by_line(caption).items():

@@ -32,13 +32,13 @@ Paths in it are relative to the file. A command's own options win over it.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tagflow.errors import ConfigError
+from tagflow.toml import read_toml
 
 CONFIG_NAME = "tagflow.toml"
 OnLow = Literal["keep", "relax", "write"]
@@ -65,6 +65,7 @@ _RANGES = {
     "keep_first": (0, 225),
     "threads": (1, 1024),
 }
+_LARGEST = 256 * 1024
 _SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(k|M|G|T)(i?)B")
 
 
@@ -98,14 +99,25 @@ def load_config(given: Path | None, folder: Path | None) -> Config:
     if file is None:
         return Config(None, {})
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        data = read_toml(_text(file))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: {error}", "mend the file, or remove it") from error
     faults = list(_faults(data))
     if faults:
         raise ConfigError(f"{file}: " + "; ".join(faults), "see `tagflow run --help` for what may be set")
     tables = {name: value for table in _TABLES for name, value in data.get(table, {}).items()}
     return Config(file, {**{name: data[name] for name in _TOP if name in data}, **tables})
+
+
+def _text(file: Path) -> str:
+    """The text of a settings file; a pipe would block for ever, and a large one holds no settings."""
+    if file.exists() and not file.is_file():
+        raise ValueError("is no regular file")
+    with file.open("rb") as opened:
+        data = opened.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"is larger than {_LARGEST} bytes")
+    return data.decode("utf-8")
 
 
 def byte_size(text: str) -> int | None:

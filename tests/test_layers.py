@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 LAYERS = (
-    "errors findings digest",
+    "errors findings digest toml parquet",
     "schema scanner sentence merges alignment config ontology",
     "prose tokenizer vocabulary",
     "caption",

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tagflow.caption import same_tag
+from tagflow.checks.characters import Seen
 from tagflow.checks.tags import Facts
-from tagflow.checks.words import Seen
 
 LEAST_CAPTIONS = 10
 COMMON_PERCENT = 95

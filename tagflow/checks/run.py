@@ -9,12 +9,13 @@ from itertools import chain
 
 import pyarrow as pa
 
+from tagflow.checks.characters import Seen
 from tagflow.checks.dataset import Place, common_tags, copies, missing_triggers, two_spellings
 from tagflow.checks.lists import Lists, read_lists
 from tagflow.checks.names import folders, name_findings
 from tagflow.checks.subsets import folder_findings
 from tagflow.checks.tags import Facts, facts
-from tagflow.checks.words import Seen, Words, word_findings
+from tagflow.checks.words import Words, word_findings
 from tagflow.engines.local import through
 from tagflow.extract import extract
 from tagflow.schema import add, add_findings, column_of, rows
@@ -97,7 +98,7 @@ def _spots(table: pa.Table, seen: Sequence[Sequence[Seen]]) -> dict[Spot, tuple[
 
 def _line_and_column(text: str, at: int) -> tuple[int, int]:
     """Both from 1, in characters; a byte order mark is none."""
-    before = text[:at].removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    before = text[:at].lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 

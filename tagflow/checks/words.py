@@ -8,19 +8,12 @@ from collections.abc import Set as AbstractSet
 from itertools import groupby
 from typing import NamedTuple
 
+from tagflow.checks.characters import Seen, in_text
 from tagflow.checks.lists import Exclusion, Lists
 from tagflow.checks.tags import Facts
 
 _NAMED = 4  # so many examples are named in a finding; more would not be read
 _BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
-
-
-class Seen(NamedTuple):
-    """A finding in a caption, and the character of its text where it is seen (None: in the whole)."""
-
-    code: str
-    detail: str
-    at: int | None = None
 
 
 class Words(NamedTuple):
@@ -37,6 +30,7 @@ def word_findings(text: str, words: Words, lists: Lists) -> Iterator[Seen]:
 
     Lines are looked at one by one: those of a caption are alternatives to the trainer, or not read at all.
     """
+    yield from in_text(text)
     yield from _leftovers(text, words)
     if words.lines and words.lines[0] != words.lines[-1]:
         for _, group in groupby(range(len(words.tags)), key=words.lines.__getitem__):

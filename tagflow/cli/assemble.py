@@ -71,7 +71,7 @@ def pipeline(
     chosen, names = options(config, given), load_ontology(config, given)
     pair = _encoders(choice, show, cache)
     folder = pair.tokenizer_folder if pair else tokenizer_folder(config)
-    found = vocabulary(folder, hub=True, keep=keep)
+    found = vocabulary(folder, hub=not given.get("hook"), keep=keep)  # a commit must not wait for a network
     words = None if found is None else Tokenizer(found)
     if pair is not None and words is None:
         find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing

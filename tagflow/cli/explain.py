@@ -16,6 +16,7 @@ from tagflow.config import load_config
 from tagflow.errors import UsageProblem
 from tagflow.groups import verdict_of
 from tagflow.ontology import Explanation, Ontology
+from tagflow.sources.folder import LARGEST_CAPTION
 
 
 @click.command()
@@ -66,7 +67,9 @@ def _all(tags: tuple[str, ...]) -> Iterator[str]:
             continue
         if sys.stdin is None:  # closed by whoever started us
             raise UsageProblem("there is no stdin to read tags from", "name the tags")
-        for line in sys.stdin.buffer:
+        for line in iter(lambda: sys.stdin.buffer.readline(LARGEST_CAPTION + 1), b""):
+            if len(line) > LARGEST_CAPTION:
+                raise UsageProblem("a line of stdin is too long to be a tag", "give one tag a line")
             text = line.decode("utf-8", errors="replace").strip().strip("\ufeff")
             if text:
                 yield text

@@ -13,6 +13,7 @@ from tagflow.audit import current_audit
 from tagflow.cli import show
 from tagflow.cli.assemble import pipeline as build
 from tagflow.cli.assemble import vector_cache
+from tagflow.cli.diff import show_diff
 from tagflow.cli.options import (
     FOLDER,
     EncoderChoice,
@@ -60,6 +61,9 @@ def run(folder: Path | None, **given: Any) -> int:
 @click.argument("paths", metavar="PATHS...", type=FOLDER, nargs=-1)
 @order_options
 @token_options
+@click.option(
+    "--hook", is_flag=True, help="For pre-commit: exit 1 where a caption was rewritten, else write nothing."
+)
 @result_options
 def reorder(paths: tuple[Path, ...], **given: Any) -> int:
     """Reorder captions by structure alone: folders, or single caption files. Nothing is certified.
@@ -125,6 +129,10 @@ class _Job:
     ) -> Written:
         if self.given["dry_run"]:
             return preview(pipeline, outcome, self.command, started)
+        if self.given.get("hook") and not targets(outcome):
+            return preview(
+                pipeline, outcome, self.command, started
+            )  # an audit in git would change every time
         if self.given["out"]:
             return write_out(pipeline, outcome, found, self.given["out"], self.command, started)
         return write(pipeline, outcome, store, self.command, started, progress.progress("writing"))
@@ -134,17 +142,19 @@ class _Job:
         self._notes(found, outcome, written)
         show.show_findings(written.table, ("error", "warning") if self.strict else ("error",))
         if self.given["diff"]:
-            show.show_diff(outcome.table, targets(outcome))
+            show_diff(outcome.table, targets(outcome))
         if self.given["as_json"]:
             show.as_json(result(written, pair))
         else:
             for line in show.summary(written.table, written.meta):
                 show.out(line)
-            where = written.audit or "none (dry run: nothing was written)"
+            why = "dry run: nothing" if self.given["dry_run"] else "nothing"
+            where = written.audit or f"none ({why} was written)"
             show.out(f"audit       {where}")
             if written.audit:
                 show.out(f"run         {written.meta.run}{self._way_back(found, outcome)}")
-        return show.exit_code(written.table, failed=failed, strict=self.strict)
+        rewritten = bool(self.given.get("hook")) and written.audit is not None
+        return show.exit_code(written.table, failed=failed or rewritten, strict=self.strict)
 
     def _way_back(self, found: Survey, outcome: Outcome) -> str:
         if self.given["out"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # findings named one by one before the rest is only counted
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_DETAIL = 500  # characters of what was seen, in a message: a tag may be a whole book. JSON has all of it
 _CELL = 60  # characters of a tag in a table
 _TICK = 0.05  # seconds between two updates of a bar
 
@@ -169,15 +169,6 @@ def as_json(value: object) -> None:
     out(json.dumps(value, ensure_ascii=False))
 
 
-def show_diff(table: pa.Table, new: dict[str, str]) -> None:
-    """Every caption whose text changes, before and after. `new`: the new texts, by path."""
-    for path, text in zip(rows(table, "path"), rows(table, "text"), strict=True):
-        if path in new:
-            before, after = text.splitlines(), new[path].splitlines()
-            for line in difflib.unified_diff(before, after, visible(path), visible(path), lineterm=""):
-                out(visible(line))
-
-
 def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
     """An audit in a few lines."""
     counts = Counter(rows(table, "status"))
@@ -240,7 +231,7 @@ def finding_line(path: str, code: str, detail: str) -> str:
 def finding_message(code: str, detail: str) -> str:
     """What is wrong, what exactly was seen, and what cures it."""
     kind = CATALOGUE[code]
-    seen = f" ({detail})" if detail else ""
+    seen = f" ({detail if len(detail) <= _DETAIL else detail[:_DETAIL] + '…'})" if detail else ""
     cure = f"; cure: {kind.cure}" if kind.cure else ""
     return f"{kind.title}{seen}{cure}"
 

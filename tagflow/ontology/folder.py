@@ -6,13 +6,17 @@ import csv
 import hashlib
 import os
 import re
-import tomllib
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tagflow.ontology.lines import Lines
+from tagflow.toml import read_toml
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of a file; the largest that comes with tagflow has a quarter of one million."""
 
 
 class Fault(NamedTuple):
@@ -52,6 +56,9 @@ class Folder:
 
     def _read(self, name: str) -> str | None:
         try:
+            if why := _why_not_read(self.root / name):
+                self.fault(name, 1, "file-unreadable", f"cannot be read: {why}")
+                return None
             return (self.root / name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             what = "leads to a file that is not there" if self.has(name) else "there is no such file"
@@ -70,8 +77,8 @@ class Folder:
         if (text := self.text(name)) is None:
             return None
         try:
-            return tomllib.loads(text)
-        except (ValueError, RecursionError) as error:  # Python refuses numbers of thousands of digits, too
+            return read_toml(text)
+        except ValueError as error:  # Python refuses numbers of thousands of digits, too
             line = re.search(r"at line (\d+)", str(error))
             at = int(line[1]) if line else text.count("\n") + 1
             self.fault(name, at, "not-toml", f"is not TOML: {error}")
@@ -125,6 +132,16 @@ class Folder:
             content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()
+
+
+def _why_not_read(file: Path) -> str:
+    """Why a file is not opened: a pipe would block for ever, and a large file holds no table of tags."""
+    size = file.stat()
+    if stat.S_ISDIR(size.st_mode):
+        return ""  # opening it says so
+    if not stat.S_ISREG(size.st_mode):
+        return "it is no regular file"
+    return f"it is larger than {LARGEST} bytes" if size.st_size > LARGEST else ""
 
 
 def cells(line: str) -> list[str]:

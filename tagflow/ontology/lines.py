@@ -8,8 +8,11 @@ _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
 _PATH = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_PATH})\s*\]\]?\s*$")
 _PAIR = re.compile(rf"\s*({_PATH})\s*=")
-_STRING = r"""|"(?:\\.|[^"\\\n])*"|'[^'\n]*'"""
-_LONG_OR_COMMENT = re.compile(rf'"{{3}}(?:\\.|[^\\])*?"{{3}}|\'{{3}}.*?\'{{3}}|#[^\n]*{_STRING}', re.DOTALL)
+# What is never closed goes on to the end: to try each quote in it anew would take the square of its length.
+_STRING = r"""|"(?:\\.|[^"\\\n])*+"?|'[^'\n]*+'?"""
+_LONG_OR_COMMENT = re.compile(
+    rf'"{{3}}(?:\\.|[^\\])*?(?:"{{3}}|\Z)|\'{{3}}.*?(?:\'{{3}}|\Z)|#[^\n]*{_STRING}', re.DOTALL
+)
 
 
 class Lines:

@@ -46,7 +46,7 @@ def _unwrap(text: str) -> str:
     if not text.endswith(closing) or closing in text[1:-1].rstrip(closing):
         return text
     inner = text[1:-1]
-    return re.sub(r":\s*\d*\.?\d+$", "", inner).strip() if inner else text
+    return re.sub(r":\s*(?:\d+(?:\.\d+)?|\.\d+)$", "", inner).strip() if inner else text
 
 
 def is_sign(term: str) -> bool:

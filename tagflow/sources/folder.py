@@ -21,6 +21,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", "
 CAPTION_SUFFIX = ".txt"
 STATE_FOLDER = ".tagflow"
 AUDIT_NAME = "tagflow-audit.parquet"
+LARGEST_CAPTION = 256 * 1024
+"""Bytes: a hundred times what the trainer reads of a caption. What is larger is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,10 @@ def read(root: Path, path: str) -> Reading:
         problem = _refusal(root, file)
         if problem:
             return Reading(path, findings=(problem,))
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(LARGEST_CAPTION + 1)
+        if len(data) > LARGEST_CAPTION:
+            return Reading(path, findings=(Finding("caption-too-large", f"{file.stat().st_size} bytes"),))
     except (OSError, RuntimeError) as error:  # Python 3.11 and 3.12 raise RuntimeError for a link to itself
         seen = getattr(error, "strerror", None) or str(error)
         return Reading(path, findings=(Finding("caption-unreadable", seen),))

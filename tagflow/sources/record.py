@@ -60,15 +60,25 @@ def read_record(file: Path) -> Record:
     """Read a record. Raises AuditError where it is damaged or not ours."""
     try:
         data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        changes = [Change(str(one["path"]), str(one["before"]), str(one["after"])) for one in data["changes"]]
+        changes = [
+            Change(_name(one["path"]), str(one["before"]), str(one["after"])) for one in data["changes"]
+        ]
         if data["schema"] != RECORD or data["run"] != file.parent.name:
             raise ValueError("its schema or its run's name is not what it should be")
         if data["state"] not in get_args(State):
             raise ValueError(f"its state is {data['state']!r}")
         undone = [str(path) for path in data["undone"]]
         return Record(data["run"], str(data["command"]), data["state"], changes, undone)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise AuditError(f"{file}: not a run record ({error})", "move this run's folder away") from error
+
+
+def _name(path: Any) -> str:
+    """A path as a record may name it. Raises ValueError where no file can have it."""
+    text = str(path)
+    if "\0" in text or not text:
+        raise ValueError(f"{text!r} is no path")
+    return text.encode().decode()  # UnicodeEncodeError, a ValueError, for half a surrogate pair
 
 
 def standing_runs(records: Sequence[Record]) -> list[Record]:

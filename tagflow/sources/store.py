@@ -128,8 +128,12 @@ class Store:
 
     def place(self, path: str) -> Path:
         """Where a recorded path lies, links followed. Raises AuditError where that is outside the folder."""
-        pure, target = PurePosixPath(path), (self.real / path).resolve()
+        pure = PurePosixPath(path)
         hidden = any(part.startswith(".") for part in pure.parts)  # `..` too; no caption lies there
+        try:
+            target = (self.real / path).resolve()
+        except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a link to itself
+            hidden, target = True, self.real
         if pure.is_absolute() or hidden or not target.is_relative_to(self.real):
             raise AuditError(
                 f"{self.folder}: {path!r} leaves the captions' folder",
