@@ -135,7 +135,7 @@ def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
         spec,
         config.get("device", given["device"], "auto"),
         config.get("dtype", given["dtype"], "auto"),
-        config.get("threads", given["threads"]),
+        config.get("threads", given.get("threads")),
     )
 
 

@@ -23,6 +23,7 @@ from tagflow.cli.options import (
     result_options,
     token_options,
 )
+from tagflow.cli.progress import Progress
 from tagflow.config import Config, load_config
 from tagflow.errors import UsageProblem
 from tagflow.pipeline import Outcome, Pipeline
@@ -95,7 +96,7 @@ class _Job:
         out = self.given["out"]
         if out:
             check_out(found.root, out)
-        progress, started = show.Progress(), now()
+        progress, started = Progress(), now()
         store = Store(found.root)
         writes = not (out or self.given["dry_run"])
         with progress.shown(), vector_cache(self.config, self.given, choice) as cache:
@@ -121,7 +122,7 @@ class _Job:
         found: Survey,
         store: Store,
         started: str,
-        progress: show.Progress,
+        progress: Progress,
     ) -> Written:
         if self.given["dry_run"]:
             return preview(pipeline, outcome, self.command, started)

@@ -19,6 +19,7 @@ from tagflow.cli.options import (
     result_options,
     token_options,
 )
+from tagflow.cli.progress import Progress
 from tagflow.cli.run import result
 from tagflow.config import load_config
 from tagflow.errors import AuditError
@@ -46,7 +47,7 @@ def validate(folder: Path | None, **given: Any) -> int:
     choice = encoder_choice(config, given)
     audit = _audit(folder)
     given = _with_its_ontology(audit, given)
-    progress = show.Progress()
+    progress = Progress()
     with progress.shown(), vector_cache(config, given, choice) as cache:
         pipeline = build(config, given, choice, progress, cache, keep=True)
         if pipeline.ontology.hash != audit.meta.ontology_hash:
