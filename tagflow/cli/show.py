@@ -113,7 +113,7 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
         again = rows(table, "sim_dtype").count("fp32")
         yield (
             f"precision   {meta.options['dtype']}; {again} captions again in fp32 "
-            f"(largest difference {meta.options['sim_error']:.1g})"
+            f"(largest difference {meta.options['sim_error']:.2g})"
         )
     if rungs := relaxed(table):
         parts = ", ".join(f"{count} to rung {rung}" for rung, count in rungs)
