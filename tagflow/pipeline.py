@@ -144,6 +144,7 @@ class Pipeline:
             reorder=lambda part: through(part, order, _silent),
             measure=lambda part: self._measured(through(part, count, _silent), "relaxing", tidied=tidied),
             settle=settle,
+            wholly=settle.wholly,
             judge=self._judged,
             min_sim=self.options.limits.min_sim,
         )()
@@ -199,6 +200,7 @@ class Pipeline:
         return Settle(
             self.options.limits,
             measure=None if exact is None else partial(self._encoded, exact, "in fp32", tidied=tidied),
+            dtype="" if self.pair is None else self.pair.dtype,
             counted=lambda part: counted(part, self.options.limits, write_low=self._writes_low),
         )
 

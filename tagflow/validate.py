@@ -5,6 +5,7 @@ No caption is written; the audit is written anew, with its similarity columns fi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -67,7 +68,7 @@ def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Tabl
         reason = (
             f"{low} captions are below the limit for single captions; `tagflow run` keeps their originals"
         )
-        judged = Judgement("fail", (reason,), judged.sim_te1_mean, judged.sim_te2_mean)
+        judged = replace(judged, verdict="fail", reasons=(reason,))
     return table, judged
 
 

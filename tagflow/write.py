@@ -5,7 +5,7 @@ Whatever goes wrong on the way, Ctrl-C included, puts every file back; after a k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def _judged_again(table: pa.Table, outcome: Outcome, changed: list[str]) -> tupl
     judged = outcome.judgement
     codes = ", ".join(error_codes(rows(table, "findings")))
     reasons = (*judged.reasons, f"captions with errors: {codes}")
-    judged = type(judged)("uncertified", reasons, judged.sim_te1_mean, judged.sim_te2_mean)
+    judged = replace(judged, verdict="uncertified", reasons=reasons)
     return table, Outcome(table, judged, outcome.trigger, outcome.tidied)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tagflow.config import ON_LOW, Config
+from tagflow.config import DTYPES, ON_LOW, Config
 from tagflow.errors import EncoderError, UsageProblem
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ encoder_options = _stack(
     click.option("--encoders", metavar="SPEC",
                  help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
     click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto, all GPUs or else the CPU."),
-    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    click.option("--dtype", type=click.Choice(DTYPES),
                  help="Default: auto, what is fastest here; close calls are made in fp32 whatever it is."),
-    click.option("--threads", type=click.IntRange(1), metavar="N",
+    click.option("--threads", type=click.IntRange(1, 1024), metavar="N",
                  help="CPU threads of the encoders. Default: torch's choice."),
     click.option("--min-sim", type=COSINE, metavar="X",
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 _TICK = 0.05  # seconds between two updates of a bar
 
@@ -19,6 +20,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._bar: RichProgress | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     @contextmanager
     def shown(self) -> Iterator[Progress]:
@@ -35,7 +37,7 @@ class Progress:
         bar = self._bar
         if bar is None:
             return lambda done, total: None
-        task, last = bar.add_task(stage), 0.0
+        task, last = self._task(bar, stage), 0.0
 
         def tell(done: int, total: int) -> None:
             nonlocal last
@@ -44,6 +46,14 @@ class Progress:
                 bar.update(task, completed=done, total=total)
 
         return tell
+
+    def _task(self, bar: RichProgress, stage: str) -> TaskID:
+        """The bar of a stage; one that comes back, as settling does, begins anew."""
+        if stage in self._tasks:
+            bar.reset(self._tasks[stage])
+        else:
+            self._tasks[stage] = bar.add_task(stage)
+        return self._tasks[stage]
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:

@@ -110,9 +110,9 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
             f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
         )
     if meta.options.get("sim_error") is not None:
-        again = rows(table, "sim_dtype").count("fp32")
+        exact = rows(table, "sim_dtype").count("fp32")
         yield (
-            f"precision   {meta.options['dtype']}; {again} captions again in fp32 "
+            f"precision   {meta.options['dtype']}; {exact} captions in fp32, near a limit or to compare "
             f"(largest difference {meta.options['sim_error']:.2g})"
         )
     if rungs := relaxed(table):
