@@ -152,9 +152,7 @@ def is_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     said = str(error).lower()
-    return any(
-        one in said for one in ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
-    )
+    return any(words in said for words in NO_MEMORY)
 
 
 def _likeness(asked: Asked) -> tuple[list[int], tuple[Window, ...]]:
