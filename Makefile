@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-.PHONY: setup demo test lint types full-size clean
+.PHONY: setup demo test lint types full-size torture clean
 
 setup: $(READY)
 
@@ -36,6 +36,10 @@ types: setup
 # Both encoders at full SDXL size against transformers and open_clip: about 8 GB of memory.
 full-size: setup
 	$(BIN)/python -m pytest -m full_size
+
+# Every kill, fault and other cruelty, with its figures; exit 1 if anything was lost.
+torture: setup
+	$(BIN)/python tests/torture
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

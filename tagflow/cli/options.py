@@ -109,6 +109,11 @@ low_options = _stack(
                       "passes, or are written all the same (uncertified). Default: keep."),
 )  # fmt: skip
 
+cache_option = click.option(
+    "--clear-caches", is_flag=True,
+    help="Remove the trainer's caches that hold an old text (*_te_outputs.npz, metadata_cache.json).",
+)  # fmt: skip
+
 result_options = _stack(
     click.option("--json", "as_json", is_flag=True, help="The result as one JSON object."),
     click.option("--strict", is_flag=True, default=None, help="Warnings count as errors."),

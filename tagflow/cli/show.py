@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from tagflow.audit import Meta
     from tagflow.encoders import EncoderPair
-    from tagflow.sources.store import Store
 
 _SHOWN = 20  # findings named one by one before the rest is only counted
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -53,19 +52,6 @@ def warn(text: str) -> None:
 def note(text: str) -> None:
     """One line on stderr that says who speaks."""
     warn(f"tagflow: {visible(text)}")
-
-
-def recovered(store: Store) -> None:
-    """Put right what an earlier run that was cut off left behind, and say so."""
-    for record in store.recover():
-        note(f"run {record.run} had been cut off; its files are as they were before it")
-
-
-def cut_off(store: Store) -> None:
-    """Say that a run was cut off; a command that does not write leaves it at that."""
-    for record in store.runs():
-        if record.state == "writing":
-            note(f"run {record.run} was cut off; the next command that writes puts its files back")
 
 
 def encoded(pair: EncoderPair | None) -> None:
