@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-.PHONY: setup demo test lint types full-size hooks fuzz clean
+.PHONY: setup demo test lint types full-size torture hooks clean
 
 setup: $(READY)
 
@@ -41,10 +41,10 @@ full-size: setup
 hooks: setup
 	$(BIN)/python -m pytest -m precommit
 
-# A million generated captions through the stages: half an hour on a free core. make fuzz CAPTIONS=10000 is quicker.
-CAPTIONS ?= 1000000
-fuzz: setup
-	PYTHONPATH=tests $(BIN)/python -m fuzz $(CAPTIONS)
+# Every kill, fault and other cruelty, with its figures; exit 1 if anything was lost.
+torture: setup
+	$(BIN)/python tests/torture
+	$(BIN)/python -m pytest -m torture tests/bad_input
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -43,7 +43,7 @@ def measured(
 ) -> tuple[float, list[float]]:
     """Return the seconds of the encode stage, without loading, and a column of its similarities."""
     words = Tokenizer(find_vocabulary())
-    stage = Encode(load_encoders(str(path), device="cpu", cache=cache), words, 225)
+    stage = Encode(load_encoders(str(path), device="cpu", dtype="fp32", cache=cache), words, 225)
     table = batch(original=[one for one, _ in texts], rewritten=[two for _, two in texts])
     start = time.perf_counter()
     if cache is None:

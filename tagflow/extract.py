@@ -86,12 +86,14 @@ def _rung(reading: Reading, earlier: Earlier | None) -> int | None:
 
 def _held(reading: Reading, known: Known, earlier: Earlier | None) -> tuple[str | None, str | None]:
     """The same where the audit's word on the file holds, and its own pass does not count."""
-    if known is None or known["sha256_file"] is None:
-        return "caption-new" if reading.sha256 else None, reading.text
-    if reading.sha256 is not None and reading.sha256 != known["sha256_file"]:
-        return "caption-changed", known["original"]
-    if reading.text is None or earlier is None:
-        return None, known["original"]
+    from tagflow.drift import caption_drift
+
+    audited = None if known is None else known["sha256_file"]
+    code = caption_drift(audited, reading.sha256)
+    if known is None or audited is None:
+        return code, reading.text
+    if code is not None or reading.text is None or earlier is None:
+        return code, known["original"]
     return None, earlier.original(reading.path, reading.text, trust_newest=False)
 
 

@@ -78,6 +78,10 @@ class Outcome:
     trigger: str | None
     tidied: bool = False
     """Copies of a tag may have gone, by this run's `--clean` or by that of an uncertified run before it."""
+    images: tuple[str, ...] | None = None
+    """The images that the captions were ordered with; None where nobody knows."""
+    order_hash: str | None = None
+    """The ontology's hash that the captions were ordered by; None: the pipeline's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ class Pipeline:
         if self.options.on_low == "relax" and self._trained:
             table = self._relaxed(read, table, trigger, settle, tidied=tidied)
         table, judgement = self._judged(table, write_low=self._writes_low)
-        return Outcome(table, replace(judgement, sim_error=settle.error), trigger, tidied)
+        judgement = replace(judgement, sim_error=settle.error)
+        return Outcome(table, judgement, trigger, tidied, found.images)
 
     def judged(self, table: pa.Table, *, tidied: bool) -> tuple[pa.Table, Judgement]:
         """The last stages of a validation: prove, encode, judge. It never lets a low caption through."""
@@ -144,6 +149,7 @@ class Pipeline:
             reorder=lambda part: through(part, order, _silent),
             measure=lambda part: self._measured(through(part, count, _silent), "relaxing", tidied=tidied),
             settle=settle,
+            wholly=settle.wholly,
             judge=self._judged,
             min_sim=self.options.limits.min_sim,
         )()
@@ -199,6 +205,7 @@ class Pipeline:
         return Settle(
             self.options.limits,
             measure=None if exact is None else partial(self._encoded, exact, "in fp32", tidied=tidied),
+            dtype="" if self.pair is None else self.pair.dtype,
             counted=lambda part: counted(part, self.options.limits, write_low=self._writes_low),
         )
 

@@ -24,8 +24,9 @@ Stage = Callable[[pa.Table], pa.Table]
 class Relax:
     """The work on one folder: `read` is the batch as it was read, `table` as it is measured in full order.
 
-    `reorder` and `measure` are the stages between the two; `settle` and `judge` are the last. A coarser order
-    is made from the caption's original: what an earlier reorder put in full order cannot be relaxed any more.
+    `reorder` and `measure` are the stages between the two; `settle` and `judge` are the last, and `wholly`
+    settles all that is in a mean: which captions are lowest must not depend on the dtype. A coarser order is
+    made from the caption's original: what an earlier reorder put in full order cannot be relaxed any more.
     """
 
     read: pa.Table
@@ -34,6 +35,7 @@ class Relax:
     reorder: Stage
     measure: Stage
     settle: Stage
+    wholly: Stage
     judge: Callable[[pa.Table], tuple[pa.Table, Judgement]]
     min_sim: float
 
@@ -54,7 +56,10 @@ class Relax:
         able = [at for at, (rung, status) in enumerate(columns) if rung != 1 and status != "failed"]
         findings = rows(judged, "findings")
         low = [at for at in able if "similarity-low" in findings[at]]
-        return low or (self._lowest(able) if judgement.verdict == "fail" else [])
+        if low or judgement.verdict != "fail":
+            return low
+        self.table = self.wholly(self.table)
+        return self._lowest(able)
 
     def _lowest(self, able: Collection[int]) -> list[int]:
         """The lowest captions, no more than the means need: relaxing one gains at most 1 - its similarity.

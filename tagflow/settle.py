@@ -20,6 +20,9 @@ from tagflow.stages.judge import judged_sims
 
 SAMPLE = 16  # captions that are encoded twice to measure the difference
 SAFETY = 4.0  # no caption is taken to be further off than so many times the largest difference seen
+# Nor to be nearer than this, about what each dtype is off on ordinary captions: the sample's may have hardly
+# changed, and others more.
+LEAST = {"bf16": 1e-3, "fp16": 1.25e-4}
 EXACT = "fp32"
 Measure = Callable[[pa.Table], pa.Table]
 SIMS = ("sim_te1", "sim_te2", "sim_unet")
@@ -30,13 +33,14 @@ class Settle:
     """The work on one folder.
 
     measure: the batch with its similarities in fp32; None where they are already, or where there are none.
-    counted: the rows that are in the means.
+    counted: the rows that are in the means. dtype: what the encoders work in.
     error: the largest difference that was seen between a similarity and its value in fp32; None before any.
     """
 
     limits: Limits
     measure: Measure | None
     counted: Callable[[pa.Table], Sequence[int]]
+    dtype: str = EXACT
     error: float | None = None
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -49,9 +53,16 @@ class Settle:
             table = self._exact(self.measure, table, near)
         return table
 
+    def wholly(self, table: pa.Table) -> pa.Table:
+        """The batch with all that is in the means in fp32: for what goes by the order of similarities."""
+        if self.measure is None:
+            return table
+        rough = set(_rough(table))
+        return self._exact(self.measure, table, [at for at in self.counted(table) if at in rough])
+
     @property
     def _margin(self) -> float:
-        return SAFETY * (self.error or 0.0)
+        return max(SAFETY * (self.error or 0.0), LEAST.get(self.dtype, 0.0))
 
     def _exact(self, measure: Measure, table: pa.Table, places: Sequence[int]) -> pa.Table:
         """The batch with these rows measured in fp32, and the largest difference brought up to date."""
@@ -104,13 +115,14 @@ def _sample(table: pa.Table) -> list[int]:
 
     Chance is a digest of the text: an unchanged folder has the same sample, which is then in the cache.
     """
-    rough = _rough(table)
-    texts = rows(table, "rewritten")
-    low = _lowest(table, rough)[: SAMPLE // 2]
-    others = sorted(set(rough).difference(low), key=lambda at: (sha256(texts[at].encode()), at))
+    originals, texts = rows(table, "original"), rows(table, "rewritten")
+    distinct = {(originals[at], texts[at]): at for at in reversed(_rough(table))}  # copies tell nothing new
+    low = _lowest(table, list(distinct.values()))[: SAMPLE // 2]
+    others = sorted(set(distinct.values()).difference(low), key=lambda at: (sha256(texts[at].encode()), at))
     return [*low, *others[: SAMPLE - len(low)]]
 
 
 def _lowest(table: pa.Table, places: Sequence[int]) -> list[int]:
-    te1, te2 = (rows(table, name) for name in SIMS[:2])
-    return sorted(places, key=lambda at: (min(te1[at], te2[at]), at))
+    columns = [rows(table, name) for name in SIMS]
+    lowest = {at: min(column[at] for column in columns if column[at] is not None) for at in places}
+    return sorted(places, key=lambda at: (lowest[at], at))

@@ -5,11 +5,13 @@ No caption is written; the audit is written anew, with its similarity columns fi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from tagflow.audit import Audit, Meta
+from tagflow.drift import Present
 from tagflow.engines.local import through
 from tagflow.extract import extract
 from tagflow.originals import Earlier
@@ -33,7 +35,30 @@ def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     tidied = earlier.tidied or bool(audit.meta.options.get("tidied"))
     table, judged = pipeline.judged(table, tidied=tidied)
     table, judged = _standing(table, audit, judged)
-    return Outcome(table, judged, audit.meta.options.get("detected_trigger"), tidied)
+    said = audit.meta.options
+    images = said.get("images")
+    return Outcome(
+        table,
+        judged,
+        said.get("detected_trigger"),
+        tidied,
+        # What drifted from the audit must be noticed the next time, too: only a run makes it the new state.
+        tuple(map(str, images)) if isinstance(images, list) else None,
+        said.get("order_hash") or audit.meta.ontology_hash,
+    )
+
+
+def present(pipeline: Pipeline, found: Survey, outcome: Outcome, missing_overlay: str | None) -> Present:
+    """The dataset as a validation has just seen it, to be held against the audit."""
+    read = zip(rows(outcome.table, "path"), rows(outcome.table, "sha256_read"), strict=True)
+    there = set(found.captions)
+    return Present(
+        {path: sha for path, sha in read if path in there},
+        found.images,
+        pipeline.ontology.hash,
+        None if pipeline.pair is None else pipeline.pair.fingerprint,
+        missing_overlay,
+    )
 
 
 def _keeps_its_rung(meta: Meta, rung: int | None) -> bool:
@@ -67,7 +92,7 @@ def _standing(table: pa.Table, audit: Audit, judged: Judgement) -> tuple[pa.Tabl
         reason = (
             f"{low} captions are below the limit for single captions; `tagflow run` keeps their originals"
         )
-        judged = Judgement("fail", (reason,), judged.sim_te1_mean, judged.sim_te2_mean)
+        judged = replace(judged, verdict="fail", reasons=(reason,))
     return table, judged
 
 

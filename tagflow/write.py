@@ -5,7 +5,8 @@ Whatever goes wrong on the way, Ctrl-C included, puts every file back; after a k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,35 @@ from tagflow.audit import Meta, dataset_digest, to_bytes
 from tagflow.engines.local import Progress
 from tagflow.pipeline import Outcome, Pipeline, with_notes
 from tagflow.schema import add, rows
-from tagflow.sources.folder import sha256, stale_caches
+from tagflow.sources.caches import clear
+from tagflow.sources.folder import sha256
 from tagflow.sources.record import Change, Record, new_run_id
+from tagflow.sources.recover import begin, published, rewriting
 from tagflow.sources.store import Store
 from tagflow.stages.judge import error_codes
+from tagflow.stale import stale
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a command left behind. `audit` is None where nothing was to be written."""
+    """What a command left behind. `audit` is None where nothing was to be written.
+
+    `stale`: the trainer's caches that hold an old text, or would after this run; `cleared`: those removed.
+    """
 
     table: pa.Table
     meta: Meta
     audit: Path | None
+    stale: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
+
+
+@dataclass
+class _Left:
+    """What a rewrite came to: the digests written, by file; captions left alone, with the finding's code."""
+
+    written: dict[Path, str] = field(default_factory=dict)
+    alone: dict[str, str] = field(default_factory=dict)
 
 
 def now() -> str:
@@ -75,6 +92,8 @@ def make_meta(
             "tidied": outcome.tidied,
             "dtype": None if pair is None else pair.dtype,
             "sim_error": judged.sim_error,
+            "order_hash": outcome.order_hash or pipeline.ontology.hash,
+            "images": None if outcome.images is None else list(outcome.images),
         },
         dataset_digest=dataset_digest(table),
         verdict=judged.verdict,
@@ -86,65 +105,100 @@ def make_meta(
     )
 
 
-def preview(pipeline: Pipeline, outcome: Outcome, command: str, started: str) -> Written:
+def preview(pipeline: Pipeline, outcome: Outcome, root: Path, command: str, started: str) -> Written:
     """What a run would leave behind; nothing is written (`--dry-run`)."""
     new = targets(outcome)
     table = as_left(outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
     meta = make_meta(pipeline, outcome, table, run=new_run_id(), command=command, started=started)
-    return Written(table, meta, None)
+    return Written(table, meta, None, stale(root, table, new).names())
 
 
 def write(
-    pipeline: Pipeline, outcome: Outcome, store: Store, command: str, started: str, progress: Progress
+    pipeline: Pipeline,
+    outcome: Outcome,
+    store: Store,
+    command: str,
+    started: str,
+    progress: Progress,
+    *,
+    clear_caches: bool = False,
 ) -> Written:
-    """Replace the files that change, then the audit. Call it under the store's lock."""
-    new, table = targets(outcome), outcome.table
-    changes, changed_since = _recorded(store, table, new)
-    record = Record(new_run_id(), command, "writing", changes)
-    with store.rewriting(record):
-        written: dict[Path, str] = {}
-        for at, change in enumerate(changes):
-            progress(at, len(changes))
-            target = store.place(change.path)
-            if sha256(bytes_now(target)) == change.before:  # it may be long since all were looked at
-                store.replace(target, new[change.path].encode())
-                written[target] = change.after
-            else:
-                changed_since.append(change.path)
-        progress(len(changes), len(changes))
-        table = as_left(table, _by_name(store, table, written))
-        table, outcome = _judged_again(table, outcome, changed_since)
-        table = with_notes(table, _cache_findings(store.root, table))
+    """Replace the files that change, then the audit. Call it under the store's lock.
+
+    `clear_caches`: the trainer's caches of old texts go, once all is in its place. Raises SourceError where a
+    file cannot be written; all are then as before.
+    """
+    record = Record(store.new_run(), command, "writing")
+    with rewriting(store, record):
+        left = _replaced(store, outcome, record, progress)
+        named = _by_name(store, outcome.table, left.written)
+        table, outcome = _judged_again(as_left(outcome.table, named), outcome, left.alone)
+        caches = stale(store.root, table, named)
+        if not clear_caches:
+            table = caches.noted(table)
         meta = make_meta(pipeline, outcome, table, run=record.run, command=command, started=started)
+        record.verdict = meta.verdict
         store.keep_audit(record, to_bytes(table, meta))
-    return Written(table, meta, store.publish(record))
+    done = Written(table, meta, published(store, record), caches.names())
+    return _cleared(store, record, done) if clear_caches else done
+
+
+def _replaced(store: Store, outcome: Outcome, record: Record, progress: Progress) -> _Left:
+    """Replace the files one by one, after the record names them all."""
+    new, left = targets(outcome), _Left()
+    changes = _recorded(store, outcome.table, new, left)
+    if changes:
+        begin(store, record, changes)
+    for at, change in enumerate(changes):
+        progress(at, len(changes))
+        target = store.place(change.path)
+        if sha256(bytes_now(target)) == change.before:  # it may be long since all were looked at
+            store.replace(target, new[change.path].encode())
+            left.written[target] = change.after
+        else:
+            left.alone[change.path] = "caption-changed"
+    progress(len(changes), len(changes))
+    return left
+
+
+def _cleared(store: Store, record: Record, done: Written) -> Written:
+    failed = clear(store, record, done.stale)
+    cleared = tuple(cache for cache in done.stale if cache not in failed)
+    return replace(done, stale=tuple(failed), cleared=cleared)
 
 
 def write_audit(pipeline: Pipeline, outcome: Outcome, store: Store, command: str, started: str) -> Written:
     """Write the audit of a run that replaces no caption. Call it under the store's lock."""
     table = as_left(outcome.table, {})
-    table = with_notes(table, _cache_findings(store.root, table))
-    record = Record(new_run_id(), command, "written")
+    caches = stale(store.root, table)
+    table = caches.noted(table)
+    record = Record(store.new_run(), command, "writing", verdict=outcome.judgement.verdict)
     meta = make_meta(pipeline, outcome, table, run=record.run, command=command, started=started)
-    store.keep_audit(record, to_bytes(table, meta))
-    return Written(table, meta, store.publish(record))
+    with rewriting(store, record):
+        store.keep_audit(record, to_bytes(table, meta))
+    return Written(table, meta, published(store, record), caches.names())
 
 
-def _recorded(store: Store, table: pa.Table, new: dict[str, str]) -> tuple[list[Change], list[str]]:
-    """Keep the originals; which files will change, and which are not what was read any more."""
+def _recorded(store: Store, table: pa.Table, new: dict[str, str], left: _Left) -> list[Change]:
+    """Keep the originals of all files that will change; the rest is noted in `left`.
+
+    In the order of their times, so that those who sort by time find the order they know.
+    """
     read = dict(zip(*paths_and(table, "sha256_read"), strict=True))
-    changes: dict[Path, Change] = {}
-    changed_since: list[str] = []
+    changes: dict[Path, tuple[int, Change]] = {}
     for path, text in new.items():
         target = store.place(path)
         if target in changes:  # a second name (a link) for a file that is written already
             continue
         data = bytes_now(target)
         if sha256(data) != read[path]:
-            changed_since.append(path)
+            left.alone[path] = "caption-changed"
+        elif not (about := target.stat()).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            left.alone[path] = "caption-read-only"  # a move would get past it, its owner would not expect so
         else:
-            changes[target] = Change(path, store.keep(data), sha256(text.encode()))
-    return list(changes.values()), changed_since
+            change = Change(path, store.keep(data), sha256(text.encode()))
+            changes[target] = about.st_mtime_ns, change
+    return [change for _, change in sorted(changes.values(), key=lambda one: one[0])]
 
 
 def bytes_now(file: Path) -> bytes:
@@ -166,20 +220,18 @@ def _by_name(store: Store, table: pa.Table, written: dict[Path, str]) -> dict[st
     return named
 
 
-def _judged_again(table: pa.Table, outcome: Outcome, changed: list[str]) -> tuple[pa.Table, Outcome]:
-    """Files that an editor changed while we worked were left alone, and nothing is certified with them."""
-    if not changed:
+def _judged_again(table: pa.Table, outcome: Outcome, alone: dict[str, str]) -> tuple[pa.Table, Outcome]:
+    """Files that were changed while we worked, or must not be, were left alone: nothing is certified then."""
+    if not alone:
         return table, outcome
-    left = set(changed)
     status = [
-        "failed" if path in left else old for path, old in zip(*paths_and(table, "status"), strict=True)
+        "failed" if path in alone else old for path, old in zip(*paths_and(table, "status"), strict=True)
     ]
-    table = with_notes(add(table, status=status), {path: [("caption-changed", "")] for path in changed})
-    judged = outcome.judgement
+    table = with_notes(add(table, status=status), {path: [(code, "")] for path, code in alone.items()})
     codes = ", ".join(error_codes(rows(table, "findings")))
-    reasons = (*judged.reasons, f"captions with errors: {codes}")
-    judged = type(judged)("uncertified", reasons, judged.sim_te1_mean, judged.sim_te2_mean)
-    return table, Outcome(table, judged, outcome.trigger, outcome.tidied)
+    reasons = (*outcome.judgement.reasons, f"captions with errors: {codes}")
+    judged = replace(outcome.judgement, verdict="uncertified", reasons=reasons)
+    return table, replace(outcome, table=table, judgement=judged)
 
 
 def paths_and(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
@@ -195,8 +247,3 @@ def as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
     filled = ("sim_te1", "sim_te2", "sim_unet", "sim_dtype")
     missing = [name for name in filled if name not in table.column_names]
     return add(table, **{name: [None] * table.num_rows for name in missing})
-
-
-def _cache_findings(root: Path, table: pa.Table) -> dict[str, list[tuple[str, str]]]:
-    stale = {path: stale_caches(root, path) for path in rows(table, "path")}
-    return {path: [("cache-stale", cache) for cache in caches] for path, caches in stale.items() if caches}

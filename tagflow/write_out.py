@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +10,8 @@ from tagflow.audit import to_bytes
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, Survey, sha256
-from tagflow.sources.record import Record, new_run_id
+from tagflow.sources.record import Change, Record
+from tagflow.sources.recover import begin, published, recover, rewriting
 from tagflow.sources.store import Store
 from tagflow.write import Written, as_left, bytes_now, make_meta, paths_and, targets
 
@@ -25,32 +25,29 @@ def write_out(
     """
     new = targets(outcome)
     table = as_left(outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
-    run = new_run_id()
-    meta = make_meta(pipeline, outcome, table, run=run, command=command, started=started)
     store = Store(out)
-    if outcome.judgement.verdict != "fail":
-        _copy(found.root, out, store, table, new)
-    record = Record(run, command, "written")
-    store.keep_audit(record, to_bytes(table, meta))
-    return Written(table, meta, store.publish(record))
+    with store.locked():
+        record = Record(store.new_run(), command, "writing", verdict=outcome.judgement.verdict)
+        meta = make_meta(pipeline, outcome, table, run=record.run, command=command, started=started)
+        with rewriting(store, record):
+            if outcome.judgement.verdict != "fail":
+                _copy(found.root, out, store, record, table, new)
+            store.keep_audit(record, to_bytes(table, meta))
+        return Written(table, meta, published(store, record))
 
 
-def _copy(root: Path, out: Path, store: Store, table: pa.Table, new: dict[str, str]) -> None:
-    """Write every caption that could be read to `out`; all of them or none."""
-    try:
-        for path, sha in zip(*paths_and(table, "sha256_read"), strict=True):
-            if sha is None:  # what could not be read cannot be copied; the audit names it
-                continue
-            data = bytes_now(root / path)
-            if sha256(data) != sha:
-                raise SourceError(f"{root / path}: changed while tagflow was at work", "run it again")
-            (out / path).parent.mkdir(parents=True, exist_ok=True)
-            store.replace(out / path, new[path].encode() if path in new else data)
-    except BaseException:  # Ctrl-C, too: half a folder would pass for a whole one
-        for left in out.iterdir():
-            if left.name not in (AUDIT_NAME, STATE_FOLDER):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-        raise
+def _copy(root: Path, out: Path, store: Store, record: Record, table: pa.Table, new: dict[str, str]) -> None:
+    """Write every caption that could be read to `out`, which the record names first: all of them or none."""
+    read = dict(zip(*paths_and(table, "sha256_read"), strict=True))
+    left = dict(zip(*paths_and(table, "sha256_file"), strict=True))
+    # What could not be read cannot be copied; the audit names it.
+    begin(store, record, [Change(path, "", left[path]) for path, sha in read.items() if sha is not None])
+    for change in record.changes:
+        data = bytes_now(root / change.path)
+        if sha256(data) != read[change.path]:
+            raise SourceError(f"{root / change.path}: changed while tagflow was at work", "run it again")
+        store.make_room(out / change.path)
+        store.replace(out / change.path, new[change.path].encode() if change.path in new else data)
 
 
 def check_out(root: Path, out: Path) -> None:
@@ -61,6 +58,9 @@ def check_out(root: Path, out: Path) -> None:
         )
     if out.exists() and not out.is_dir():
         raise UsageProblem(f"--out {out} is a file", "give a folder")
+    if (out / STATE_FOLDER).is_dir():
+        with Store(out).locked():
+            recover(Store(out))  # what an earlier --out left half done would pass for a whole
     try:
         if out.exists() and any(left.name not in (AUDIT_NAME, STATE_FOLDER) for left in out.iterdir()):
             raise UsageProblem(

@@ -140,3 +140,13 @@ def test_progress_counts_pairs_of_lines(pair, words):
 def test_no_number_is_made_of_what_is_none(vector):
     with np.errstate(all="ignore"), pytest.raises(EncoderError):
         cosine(np.array(vector, np.float32), np.array([1.0, 0.0], np.float32))
+
+
+def test_chunks_change_nothing(sims, monkeypatch):
+    """The next chunk is tokenised beside the encoders' work; each pair keeps its own similarities."""
+    texts = [(f"sofa, lamp {n}, photograph", f"photograph, lamp {n}, sofa") for n in range(7)]
+    whole = sims(*texts)
+    monkeypatch.setattr("tagflow.stages.encode.CHUNK", 2)
+    for one, two in zip(sims(*texts), whole, strict=True):
+        assert one == pytest.approx(two, abs=1e-6)
+    assert len(set(whole)) == len(texts)

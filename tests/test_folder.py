@@ -7,7 +7,8 @@ import os
 import pytest
 
 from tagflow.errors import SourceError, UsageProblem
-from tagflow.sources.folder import read, stale_caches, survey
+from tagflow.sources.caches import stale_caches
+from tagflow.sources.folder import read, survey
 
 
 def test_without_images_every_txt_is_a_caption(folder):

@@ -9,6 +9,7 @@ import pytest
 from tagflow.errors import AuditError, SourceError
 from tagflow.sources.folder import sha256
 from tagflow.sources.record import Change, Record
+from tagflow.sources.recover import rewriting
 from tagflow.sources.store import Store
 
 
@@ -42,10 +43,17 @@ def test_replacing_keeps_mode_and_owner(store, tmp_path):
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
 
 
+def test_a_file_gets_the_time_of_the_clock_not_of_the_kernel(store, tmp_path, monkeypatch):
+    """A kernel's stamps stand still for milliseconds, in which several files are written."""
+    monkeypatch.setattr("tagflow.sources.replace.time.time_ns", lambda: 1_700_000_000_123_456_789)
+    store.replace(tmp_path / "a.txt", b"new")
+    assert (tmp_path / "a.txt").stat().st_mtime_ns == 1_700_000_000_123_456_789
+
+
 def test_across_file_systems_played_by_a_first_move_that_is_refused(store, tmp_path, monkeypatch):
     import errno
 
-    from tagflow.sources import store as module
+    from tagflow.sources import transit as module
 
     move, places = module.write_and_move, []
 
@@ -85,7 +93,7 @@ def test_any_error_while_rewriting_puts_all_back(store, tmp_path):
         changes.append(Change(file.name, store.keep(b"old"), sha256(b"new")))
     record = Record("one", "run", "writing", changes)
     for error in (KeyboardInterrupt, SourceError("x")):
-        with pytest.raises((KeyboardInterrupt, SourceError)), store.rewriting(record):
+        with pytest.raises((KeyboardInterrupt, SourceError)), rewriting(store, record):
             store.replace(files[0], b"new")
             raise error
         assert [file.read_bytes() for file in files] == [b"old", b"old"]

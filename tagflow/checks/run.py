@@ -9,6 +9,7 @@ from itertools import chain
 
 import pyarrow as pa
 
+from tagflow.caption import same_tag
 from tagflow.checks.characters import Seen
 from tagflow.checks.dataset import Place, common_tags, copies, missing_triggers, two_spellings
 from tagflow.checks.lists import Lists, read_lists
@@ -79,9 +80,13 @@ def _in_captions(
     table: pa.Table, by_caption: Sequence[Sequence[Facts]], triggers: Sequence[str], lists: Lists
 ) -> list[list[Seen]]:
     columns = [rows(table, name) for name in ("text", "tags", "starts", "lines")]
+    names = set(map(same_tag, triggers))  # a trigger is a name: `zkv house` does not say `house`
+    tags_known = (
+        [one._replace(heads=()) if one.key in names else one for one in group] for group in by_caption
+    )
     words = [
         [] if not tags else list(word_findings(text, Words(tags, starts, lines, known), lists))
-        for (text, tags, starts, lines), known in zip(zip(*columns, strict=True), by_caption, strict=True)
+        for (text, tags, starts, lines), known in zip(zip(*columns, strict=True), tags_known, strict=True)
     ]
     more = (missing_triggers(columns[0], by_caption, triggers), copies(rows(table, "path"), columns[1]))
     return [[*one, *two, *three] for one, two, three in zip(words, *more, strict=True)]

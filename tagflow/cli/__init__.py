@@ -19,6 +19,7 @@ class Commands(LazyCommands):
         "validate": ("validate", "validate", "Judge files in both encoders against their audit."),
         "check": ("check", "check", "Look for faults in captions; structure only, changes nothing."),
         "undo": ("undo", "undo", "Bring back the exact bytes that a run replaced."),
+        "runs": ("runs", "runs", "List the runs, and what is kept of them; --prune gives originals up."),
         "explain": ("explain", "explain", "Say which category a tag has, and why."),
         "audit": ("audit", "audit", "Show an audit: summary and worst captions."),
         "ontology": ("ontology", "ontology", "Look into ontologies, and make them know your tags."),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tagflow.cli.options import EncoderChoice, load_ontology, tokenizer_folder
+from tagflow.cli.progress import Progress
 from tagflow.cli.settings import limits, triggers, vocabulary
-from tagflow.cli.show import Progress, note
+from tagflow.cli.show import note
 from tagflow.config import Config, byte_size
 from tagflow.encoders import EncoderPair, load_encoders
 from tagflow.ontology import Ontology

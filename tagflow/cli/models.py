@@ -13,6 +13,7 @@ from tagflow.cli import show
 from tagflow.cli.boundary import say_error
 from tagflow.cli.lazy import LazyCommands
 from tagflow.cli.options import FOLDER
+from tagflow.cli.progress import Progress
 from tagflow.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _one(path: Path, *, deep: bool, as_json: bool, strict: bool) -> int:
     from tagflow.models import verify
 
     try:
-        progress = show.Progress()
+        progress = Progress()
         with progress.shown():
             tell = progress.progress(f"MB of {show.visible(path.name)}")
             report = verify(path, deep=deep, progress=lambda done, total: tell(done // 10**6, total // 10**6))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tagflow.config import ON_LOW, Config
+from tagflow.config import DTYPES, ON_LOW, Config
 from tagflow.errors import EncoderError, UsageProblem
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ encoder_options = _stack(
     click.option("--encoders", metavar="SPEC",
                  help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
     click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto, all GPUs or else the CPU."),
-    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    click.option("--dtype", type=click.Choice(DTYPES),
                  help="Default: auto, what is fastest here; close calls are made in fp32 whatever it is."),
-    click.option("--threads", type=click.IntRange(1), metavar="N",
+    click.option("--threads", type=click.IntRange(1, 1024), metavar="N",
                  help="CPU threads of the encoders. Default: torch's choice."),
     click.option("--min-sim", type=COSINE, metavar="X",
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),
@@ -107,6 +107,11 @@ low_options = _stack(
     click.option("--on-low", type=click.Choice(ON_LOW),
                  help="Captions that miss a limit keep their original, get the strictest coarser order that "
                       "passes, or are written all the same (uncertified). Default: keep."),
+)  # fmt: skip
+
+cache_option = click.option(
+    "--clear-caches", is_flag=True,
+    help="Remove the trainer's caches that hold an old text (*_te_outputs.npz, metadata_cache.json).",
 )  # fmt: skip
 
 result_options = _stack(
@@ -135,7 +140,7 @@ def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
         spec,
         config.get("device", given["device"], "auto"),
         config.get("dtype", given["dtype"], "auto"),
-        config.get("threads", given["threads"]),
+        config.get("threads", given.get("threads")),
     )
 
 

@@ -17,6 +17,7 @@ from tagflow.cli.diff import show_diff
 from tagflow.cli.options import (
     FOLDER,
     EncoderChoice,
+    cache_option,
     encoder_choice,
     encoder_options,
     low_options,
@@ -24,8 +25,10 @@ from tagflow.cli.options import (
     result_options,
     token_options,
 )
+from tagflow.cli.progress import Progress
+from tagflow.cli.recovery import cut_off, recovered
 from tagflow.config import Config, load_config
-from tagflow.errors import UsageProblem
+from tagflow.errors import SourceError, UsageProblem
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.roots import by_root
 from tagflow.sources.folder import Survey, survey
@@ -45,6 +48,7 @@ RUN_SCHEMA = "tagflow.run/1"
 @low_options
 @order_options
 @token_options
+@cache_option
 @result_options
 def run(folder: Path | None, **given: Any) -> int:
     """Reorder the captions in DIR, prove in both text encoders that the meaning stayed, write and audit.
@@ -64,6 +68,7 @@ def run(folder: Path | None, **given: Any) -> int:
 @click.option(
     "--hook", is_flag=True, help="For pre-commit: exit 1 where a caption was rewritten, else write nothing."
 )
+@cache_option
 @result_options
 def reorder(paths: tuple[Path, ...], **given: Any) -> int:
     """Reorder captions by structure alone: folders, or single caption files. Nothing is certified.
@@ -94,12 +99,14 @@ class _Job:
             raise UsageProblem("--diff and --json both want stdout", "use one of them")
         if given["dry_run"] and given["out"]:
             raise UsageProblem("--dry-run writes nothing, --out wants a folder", "use one of them")
+        if given["clear_caches"] and given["out"]:
+            raise UsageProblem("--out leaves the captions, so their caches stay right", "use one of them")
 
     def go(self, found: Survey, selected: Collection[str] | None, choice: EncoderChoice | None) -> int:
         out = self.given["out"]
         if out:
             check_out(found.root, out)
-        progress, started = show.Progress(), now()
+        progress, started = Progress(), now()
         store = Store(found.root)
         writes = not (out or self.given["dry_run"])
         with progress.shown(), vector_cache(self.config, self.given, choice) as cache:
@@ -107,7 +114,7 @@ class _Job:
             keep = not self.given["dry_run"]
             pipeline = build(self.config, self.given, choice, progress, cache, keep=keep)
             with store.locked() if writes else nullcontext():
-                (show.recovered if writes else show.cut_off)(store)
+                (recovered if writes else cut_off)(store)
                 outcome = pipeline(found, current_audit(found.root), selected)
                 written = self._leave(pipeline, outcome, found, store, started, progress)
         self._not_captions(found, selected)
@@ -125,17 +132,16 @@ class _Job:
         found: Survey,
         store: Store,
         started: str,
-        progress: show.Progress,
+        progress: Progress,
     ) -> Written:
         if self.given["dry_run"]:
-            return preview(pipeline, outcome, self.command, started)
-        if self.given.get("hook") and not targets(outcome):
-            return preview(
-                pipeline, outcome, self.command, started
-            )  # an audit in git would change every time
+            return preview(pipeline, outcome, found.root, self.command, started)
+        if self.given.get("hook") and not targets(outcome):  # an audit in git would change every time
+            return preview(pipeline, outcome, found.root, self.command, started)
         if self.given["out"]:
             return write_out(pipeline, outcome, found, self.given["out"], self.command, started)
-        return write(pipeline, outcome, store, self.command, started, progress.progress("writing"))
+        tell, clear = progress.progress("writing"), bool(self.given["clear_caches"])
+        return write(pipeline, outcome, store, self.command, started, tell, clear_caches=clear)
 
     def _tell(self, found: Survey, outcome: Outcome, written: Written, pair: EncoderPair | None) -> int:
         failed = written.meta.verdict == "fail"
@@ -151,8 +157,15 @@ class _Job:
             why = "dry run: nothing" if self.given["dry_run"] else "nothing"
             where = written.audit or f"none ({why} was written)"
             show.out(f"audit       {where}")
+            if caches := _caches(written):
+                show.out(f"caches      {caches}")
             if written.audit:
                 show.out(f"run         {written.meta.run}{self._way_back(found, outcome)}")
+        if self.given["clear_caches"] and written.audit and written.stale:
+            raise SourceError(
+                f"the captions are written, but stale caches could not be removed: {_some(written.stale)}",
+                "remove them before you train",
+            )
         rewritten = bool(self.given.get("hook")) and written.audit is not None
         return show.exit_code(written.table, failed=failed or rewritten, strict=self.strict)
 
@@ -185,6 +198,20 @@ def _some(paths: tuple[str, ...]) -> str:
     return ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
 
 
+def _caches(written: Written) -> str:
+    """What a person must know of the trainer's caches; nothing where there is nothing to say."""
+    parts = []
+    if written.cleared:
+        parts.append(f"{len(written.cleared)} of the trainer's cleared; it makes them anew")
+    if written.stale:
+        hold = "hold" if written.audit else "would hold"
+        parts.append(
+            f"{len(written.stale)} of the trainer's {hold} an old text and would be trained "
+            f"({_some(written.stale)}); --clear-caches removes them"
+        )
+    return "; ".join(parts)
+
+
 def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
     """What `run --json` ends with."""
     encoded, cached = (None, None) if pair is None else pair.windows()
@@ -203,4 +230,6 @@ def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
         "run": written.meta.run,
         "windows_encoded": encoded,
         "windows_cached": cached,
+        "caches_stale": len(written.stale),
+        "caches_cleared": len(written.cleared),
     }

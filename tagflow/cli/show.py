@@ -7,9 +7,8 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from time import monotonic
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -19,17 +18,14 @@ from tagflow.schema import rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.progress import Progress as RichProgress
 
     from tagflow.audit import Meta
     from tagflow.encoders import EncoderPair
-    from tagflow.sources.store import Store
 
 _SHOWN = 20  # findings named one by one before the rest is only counted
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DETAIL = 500  # characters of what was seen, in a message: a tag may be a whole book. JSON has all of it
 _CELL = 60  # characters of a tag in a table
-_TICK = 0.05  # seconds between two updates of a bar
 
 
 def out(text: str) -> None:
@@ -58,19 +54,6 @@ def note(text: str) -> None:
     warn(f"tagflow: {visible(text)}")
 
 
-def recovered(store: Store) -> None:
-    """Put right what an earlier run that was cut off left behind, and say so."""
-    for record in store.recover():
-        note(f"run {record.run} had been cut off; its files are as they were before it")
-
-
-def cut_off(store: Store) -> None:
-    """Say that a run was cut off; a command that does not write leaves it at that."""
-    for record in store.runs():
-        if record.state == "writing":
-            note(f"run {record.run} was cut off; the next command that writes puts its files back")
-
-
 def encoded(pair: EncoderPair | None) -> None:
     """Say how much the encoders had to do; both count, so a short line is two windows."""
     if pair is not None and any(pair.windows()):
@@ -86,82 +69,6 @@ def short(text: str) -> str:
     """The text on part of a line, for a table."""
     seen = visible(text)
     return seen if len(seen) <= _CELL else seen[: _CELL - 1] + "…"
-
-
-class Progress:
-    """Progress with rate and ETA on a terminal; silence elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: RichProgress | None = None
-
-    @contextmanager
-    def shown(self) -> Iterator[Progress]:
-        """Show bars while the work goes on."""
-        if sys.stderr is None or not sys.stderr.isatty():
-            yield self
-            return
-        with _bars() as self._bar:
-            yield self
-        self._bar = None
-
-    def progress(self, stage: str) -> Callable[[int, int], None]:
-        """What a stage tells how far it has come."""
-        bar = self._bar
-        if bar is None:
-            return lambda done, total: None
-        task, last = bar.add_task(stage), 0.0
-
-        def tell(done: int, total: int) -> None:
-            nonlocal last
-            if done >= total or monotonic() - last > _TICK:  # the screen is not worth a lock for each caption
-                last = monotonic()
-                bar.update(task, completed=done, total=total)
-
-        return tell
-
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Something that takes a while and has no measure."""
-        task = None if self._bar is None else self._bar.add_task(what, total=None)
-        try:
-            yield
-        finally:
-            if self._bar is not None and task is not None:
-                self._bar.remove_task(task)
-
-
-def _bars() -> RichProgress:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """How many a second; a finished stage keeps its mean."""
-
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.1f}/s" if speed else "", justify="right")
-
-    return Progress(
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
 
 
 def as_json(value: object) -> None:
@@ -180,10 +87,10 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
             f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
         )
     if meta.options.get("sim_error") is not None:
-        again = rows(table, "sim_dtype").count("fp32")
+        exact = rows(table, "sim_dtype").count("fp32")
         yield (
-            f"precision   {meta.options['dtype']}; {again} captions again in fp32 "
-            f"(largest difference {meta.options['sim_error']:.1g})"
+            f"precision   {meta.options['dtype']}; {exact} captions in fp32, near a limit or to compare "
+            f"(largest difference {meta.options['sim_error']:.2g})"
         )
     if rungs := relaxed(table):
         parts = ", ".join(f"{count} to rung {rung}" for rung, count in rungs)

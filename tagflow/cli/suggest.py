@@ -12,6 +12,7 @@ from tagflow.cli import show
 from tagflow.cli.accept import Unknown, Wishes, check_overlay, read_wishes, write_rows
 from tagflow.cli.assemble import folder_triggers
 from tagflow.cli.options import COSINE, FOLDER, encoder_choice, ontology_name, ontology_options, overlay_file
+from tagflow.cli.progress import Progress
 from tagflow.config import Config, load_config
 from tagflow.coverage import coverage
 from tagflow.encoders import TextEmbedder, load_embedder
@@ -92,7 +93,7 @@ def _proposed(
     choice = encoder_choice(config, {**given, "dtype": None})
     # Where a tag goes that nothing knows, and what is proposed where nothing speaks for any category.
     fallback = ontology.classify(next(iter(unknown.tags))).category
-    progress = show.Progress()
+    progress = Progress()
     with progress.shown():
         with progress.waiting(f"loading the text encoder ({choice.spec})"):
             embedder = load_embedder(choice.spec, choice.device)

@@ -99,17 +99,17 @@ class Compute:
                 f"{self._name}: the memory of {tower.device} does not suffice",
                 "close other programs that use it, or use device cpu",
             )
-        if not self._may_halve(tokens) or len(batch) == 1:
+        if len(batch) == 1 or not self._may_halve(tokens):
             raise problem
-        half = len(batch) // 2
-        return [one for some in (batch[:half], batch[half:]) for one in self._queued(tower, some, silent)]
+        parts = batches(batch, lambda: self.batch, lambda one: one.tokens)
+        return [one for some in parts for one in self._queued(tower, some, silent)]
 
     def _may_halve(self, tokens: int) -> bool:
         """Halve the batch, unless it was halved; a batch laid out before another worker did is split, too."""
         with self._lock:
             if self._halved:
                 return tokens > self.batch
-            self._halved, self.batch = True, max(1, self.batch // 2)
+            self._halved, self.batch = True, max(1, min(self.batch, tokens) // 2)
         self._note(f"{self._name}: memory ran out; going on with batches half as large, {self.batch} tokens")
         return True
 

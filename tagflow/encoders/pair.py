@@ -22,6 +22,7 @@ Item = TypeVar("Item", bound="Asked")
 Floats = npt.NDArray[np.float32]
 Window = tuple[int, ...]
 ABOUT = 8  # token ids
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,14 @@ class EncoderPair:
 
 
 def is_memory(error: Exception) -> bool:
-    """Say whether `error` means too little memory; torch raises a plain RuntimeError for the CPU's."""
-    return isinstance(error, MemoryError) or "memory" in str(error).lower()
+    """Say whether `error` means too little memory; torch raises a plain RuntimeError for the CPU's.
+
+    An illegal memory access is none of these.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return any(words in said for words in NO_MEMORY)
 
 
 def _likeness(asked: Asked) -> tuple[list[int], tuple[Window, ...]]:

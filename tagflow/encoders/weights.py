@@ -123,14 +123,33 @@ class LayersOnDemand:
         """Yield the layers. Raises EncoderError if a file is not the one that was there at first."""
         reader = Reader(torch.float32, self._device, again=True)
         for number in range(self._plan.layers):
-            yield reader.layer(self._plan, number)
-        if self._stat() != self._stats:
+            self._same()
+            try:
+                layer = reader.layer(self._plan, number)
+            except RuntimeError:  # tensors of other shapes: it was replaced since a moment ago
+                self._same()
+                raise
+            yield layer
+            del layer  # else it would lie beside the next one
+        self._same()
+
+    def _same(self) -> None:
+        """Raise EncoderError unless the files are those that were there at first."""
+        try:
+            same = self._stat() == self._stats
+        except OSError:  # it is not there any more
+            same = False
+        if not same:
             where = sorted(self._stats)[0]
             raise EncoderError(f"{where} was changed while it was in use", "run the command again")
 
-    def _stat(self) -> dict[Path, tuple[int, int]]:
+    def _stat(self) -> dict[Path, tuple[int, ...]]:
         paths = {entry.path for entries in self._plan.slots.values() for entry in entries}
-        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+        stats = {path: path.stat() for path in paths}
+        return {
+            path: (one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino, one.st_dev)
+            for path, one in stats.items()
+        }
 
 
 def _refuse_unless_finite(tensor: Tensor, entry: Entry, problem: str, cure: str) -> None:

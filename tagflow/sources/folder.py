@@ -34,6 +34,7 @@ class Survey:
     others: tuple[str, ...] = ()  # .txt files that are no captions
     uncaptioned: tuple[str, ...] = ()  # images without a caption
     misnamed: frozenset[str] = frozenset()  # captions whose names are not UTF-8, as `captions` spells them
+    images: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()  # folders below `root` that tagflow has worked in by themselves
 
 
@@ -85,6 +86,7 @@ def survey(root: Path, *, empty: bool = False) -> Survey:
         tuple(sorted(set(found.texts) - set(captions))),
         tuple(sorted(path for path in found.images if _stem(path) not in named)),
         frozenset(found.misnamed.intersection(captions)),
+        tuple(sorted(found.images)),
         tuple(found.stores),
     )
 
@@ -163,19 +165,3 @@ def inside(root: Path, file: Path) -> bool:
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def stale_caches(root: Path, path: str) -> list[str]:
-    """The trainer's caches that would still feed it this caption's old text, relative to `root`.
-
-    sd-scripts writes `<stem>_te_outputs.npz` beside the image and `metadata_cache.json` in its folder, and
-    reads them again whatever the caption says by then. A cache older than the caption is stale.
-    """
-    file = root / path
-    candidates = (file.with_name(file.stem + "_te_outputs.npz"), file.with_name("metadata_cache.json"))
-    try:
-        written = file.stat().st_mtime_ns
-        stale = [cache for cache in candidates if cache.is_file() and cache.stat().st_mtime_ns < written]
-    except OSError:
-        return []
-    return [cache.relative_to(root).as_posix() for cache in stale]

@@ -4,28 +4,26 @@
     .tagflow/runs/RUN/record.json   what the run did to which file, and how far it came
     .tagflow/runs/RUN/audit.parquet the run's audit
     .tagflow/tmp/                   files on their way to their place
-    .tagflow/lock                   one tagflow at a time
+    .tagflow/lock, holder.json      one tagflow at a time, and which
 
 The record is saved before the first caption is replaced (`writing`), again when all files and the run's
 audit are in place (`written`), and once more when the audit is published (`done`). So a run that was cut off
-is known, and the next command that writes puts its files back or publishes its audit.
+is known, and the next command that writes puts its files back or publishes its audit (recover.py).
 """
 
 from __future__ import annotations
 
 import errno
-import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-
-from filelock import FileLock, Timeout
 
 from tagflow.errors import AuditError, SourceError
 from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
-from tagflow.sources.record import Change, Record, read_record, to_bytes
-from tagflow.sources.replace import write_and_move
+from tagflow.sources.lock import held
+from tagflow.sources.record import Change, Record, new_run_id, read_record, to_bytes
+from tagflow.sources.replace import sync_folder
+from tagflow.sources.transit import put, sweep
 
 
 class Store:
@@ -35,6 +33,7 @@ class Store:
         self.root = root
         self.real = root.resolve()
         self.folder = root / STATE_FOLDER
+        self._unsynced: set[Path] = set()  # folders with originals whose names may not be on the disk yet
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -44,48 +43,37 @@ class Store:
         """
         fresh = not self.folder.exists()
         self._make()
-        lock = FileLock(self.folder / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise SourceError(
-                f"{self.root}: another tagflow is at work here", "wait until it is done"
-            ) from None
-        except OSError as error:
-            raise _failed(self.folder, error) from error
-        try:
+        with held(self.folder, fresh=fresh):
             yield
-        finally:
-            lock.release()
-            if fresh and not (self.folder / "runs").exists():
-                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self) -> None:
         try:
             (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
             ignore = self.folder / ".gitignore"
-            if not ignore.exists():
+            if not ignore.exists() or not ignore.stat().st_size:  # a kill may have left it empty
                 ignore.write_text("*\n", encoding="utf-8")
         except OSError as error:
-            raise _failed(self.folder, error) from error
+            where, why = self.folder, error.strerror or error
+            raise SourceError(f"{where}: {why}", "make the folder writable, or use --out DIR") from error
 
     # -- bytes ---------------------------------------------------------------------------------------
 
     def keep(self, data: bytes) -> str:
-        """Keep bytes under their digest; gives the digest."""
+        """Keep bytes under their digest; gives the digest. Raises SourceError."""
         digest = sha256(data)
-        place = self._object(digest)
+        place = self.object(digest)
         if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
+            self.make_room(place)
             self.replace(place, data)
+            self._unsynced |= {place.parent, place.parent.parent}
         return digest
 
     def kept(self, digest: str) -> bytes:
         """The bytes of a digest. Raises AuditError where they are gone or damaged."""
-        data = self._bytes_of(self._object(digest))
+        data = self._bytes_of(self.object(digest))
         if sha256(data) != digest:
             raise AuditError(
-                f"{self._object(digest)}: the bytes do not match their digest", "restore a backup"
+                f"{self.object(digest)}: the bytes do not match their digest", "restore a backup"
             )
         return data
 
@@ -97,7 +85,8 @@ class Store:
                 f"{file}: {error.strerror}; tagflow needs it to bring things back", "restore it from a backup"
             ) from error
 
-    def _object(self, digest: str) -> Path:
+    def object(self, digest: str) -> Path:
+        """Where the bytes of a digest lie, if they are kept. Raises AuditError for what is no digest."""
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             raise AuditError(f"{self.folder}: {digest!r} is no digest", "the run record is damaged")
         return self.folder / "objects" / digest[:2] / digest[2:]
@@ -107,24 +96,26 @@ class Store:
 
         The file keeps its mode. Raises SourceError; the target is then as it was.
         """
+        with self._writing_to(target):
+            if not (self.folder / "tmp").is_dir():
+                self._make()
+            put(self.folder / "tmp", self.real, target, data)
+
+    @contextmanager
+    def _writing_to(self, target: Path) -> Iterator[None]:
         try:
-            self._replace(target, data)
+            yield
         except OSError as error:
-            cure = (
-                "free some room" if error.errno == errno.ENOSPC else "mend the permissions, or use --out DIR"
-            )
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            cure = "free some room" if full else "mend the disk or the permissions, or use --out DIR"
             raise SourceError(f"{target}: cannot be written ({error.strerror or error})", cure) from error
 
-    def _replace(self, target: Path, data: bytes) -> None:
-        if not (self.folder / "tmp").is_dir():
-            self._make()
-        try:
-            write_and_move(self.folder / "tmp" / secrets.token_hex(8), data, target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            # The file's folder is a file system of its own: only from within it can a file be moved there.
-            write_and_move(target.with_name(f".tagflow-{secrets.token_hex(8)}.tmp"), data, target)
+    def sweep(self) -> None:
+        """Remove what a kill left on its way to its place. Call it under the lock."""
+        sweep(self.folder / "tmp", self.real)
+        for run in (self.folder / "runs").glob("*"):
+            with suppress(OSError):  # a run that was killed before its record was there; others are not empty
+                run.rmdir()
 
     def place(self, path: str) -> Path:
         """Where a recorded path lies, links followed. Raises AuditError where that is outside the folder."""
@@ -148,75 +139,78 @@ class Store:
         folders = sorted((self.folder / "runs").glob("*/record.json"))
         return [read_record(file) for file in folders]
 
+    def new_run(self) -> str:
+        """A name for a run that sorts after all that are here, whatever became of the clock."""
+        return new_run_id(max((folder.name for folder in (self.folder / "runs").glob("*")), default=""))
+
     def run_folder(self, run: str) -> Path:
-        """The folder of one run, made if need be."""
+        """The folder of one run, made if need be. Raises SourceError."""
         folder = self.folder / "runs" / run
-        folder.mkdir(parents=True, exist_ok=True)
+        with self._writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def save(self, record: Record) -> None:
-        """Write a record down, durably."""
-        self.replace(self.run_folder(record.run) / "record.json", to_bytes(record))
+        """Write a record down, durably, after the originals that it speaks of. Raises SourceError."""
+        folder = self.run_folder(record.run)
+        self._sync(*self._unsynced)
+        self._unsynced.clear()
+        self.replace(folder / "record.json", to_bytes(record))
+        self._sync(folder, folder.parent, self.folder, self.root)
+
+    def _sync(self, *folders: Path) -> None:
+        for folder in folders:
+            with self._writing_to(folder):
+                sync_folder(folder)
 
     def put_back(self, change: Change, *, force: bool = False) -> bool:
         """Bring one file back to its bytes before; whether it is there now.
 
-        A file that is neither as before nor as the run left it was edited: it is left alone unless forced,
-        and then what it held is kept among the originals.
+        A file that is neither as before nor as the run left it was edited: it is left alone unless forced
+        (who forces keeps it first, see undo.py).
         """
         target = self.place(change.path)
-        data = target.read_bytes() if target.is_file() else None
-        now = None if data is None else sha256(data)
+        now = self.digest_of(target)
         if now == change.before:
             return True
         if now != change.after and not force:
             return False
-        if data is not None and now != change.after:
-            self.keep(data)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not change.before:
+            self._unmake(target)
+            return True
+        self.make_room(target)
         self.replace(target, self.kept(change.before))
         return True
 
-    def recover(self) -> list[Record]:
-        """Finish what was cut off: put back half-written runs, publish the audits of whole ones.
+    def make_room(self, target: Path) -> None:
+        """Make the folder that a file is to lie in. Raises SourceError."""
+        with self._writing_to(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
 
-        Gives the runs that were put back. Call it under the lock.
-        """
-        cut_off = [record for record in self.runs() if record.state == "writing"]
-        for record in reversed(cut_off):
-            self._roll_back(record)
-        for record in self.runs():
-            if record.state == "written":
-                self.publish(record)
-        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
-        return cut_off
+    def _unmake(self, file: Path) -> None:
+        """Remove a file that a run made, and the folders that are empty without it."""
+        file.unlink()
+        with suppress(OSError):
+            for folder in file.relative_to(self.real).parents[:-1]:
+                (self.real / folder).rmdir()
 
-    def _roll_back(self, record: Record) -> None:
-        for change in record.changes:
-            self.put_back(change)
-        record.state = "rolled-back"
-        self.save(record)
-
-    @contextmanager
-    def rewriting(self, record: Record) -> Iterator[None]:
-        """Around the replacing of a run's captions: any error, Ctrl-C included, puts them all back."""
-        try:
-            self.save(record)
-            yield
-            record.state = "written"
-            self.save(record)
-        except BaseException:
-            self._roll_back(record)
-            raise
+    @staticmethod
+    def digest_of(file: Path) -> str:
+        """The digest of what a file holds now; empty where there is no such file. Raises OSError."""
+        return sha256(file.read_bytes()) if file.is_file() else ""
 
     # -- audits --------------------------------------------------------------------------------------
 
     def publish(self, record: Record) -> Path:
         """Put a run's audit where users look for it, and mark the run as done."""
-        audit = self._bytes_of(self.audit_of(record))
-        self.replace(self.root / AUDIT_NAME, audit)
+        file = self.show_audit(record)
         record.state = "done"
         self.save(record)
+        return file
+
+    def show_audit(self, record: Record) -> Path:
+        """Put a run's audit where users look for it."""
+        self.replace(self.root / AUDIT_NAME, self._bytes_of(self.audit_of(record)))
         return self.root / AUDIT_NAME
 
     def keep_audit(self, record: Record, data: bytes) -> None:
@@ -231,7 +225,3 @@ class Store:
     def kept_audits(self) -> list[Path]:
         """The audits of all runs that finished, undone ones too."""
         return sorted((self.folder / "runs").glob("*/audit.parquet"))
-
-
-def _failed(where: Path, error: OSError) -> SourceError:
-    return SourceError(f"{where}: {error.strerror or error}", "make the folder writable, or use --out DIR")

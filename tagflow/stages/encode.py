@@ -9,6 +9,7 @@ the two orders, mean of both encoders, mean over tags.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 TagKey = tuple[str, int]
 Sims = tuple[float, float, float | None]
+Pairs = Sequence[tuple[str, str]]
 
 CHUNK = 256
 """Line pairs whose vectors are in memory together: about 45 MB."""
@@ -80,28 +82,38 @@ class Encode:
         sims: dict[tuple[str, str], Sims] = {}
         ordered = sorted(pairs)
         self.progress(0, len(ordered))
-        for start in range(0, len(ordered), CHUNK):
-            chunk = ordered[start : start + CHUNK]
+        chunks = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
+        for chunk, sides in self._tokenised(chunks):
 
-            def tell(part: float, start: int = start, count: int = len(chunk)) -> None:
+            def tell(part: float, start: int = len(sims), count: int = len(chunk)) -> None:
                 self.progress(start + int(part * count), len(ordered))
 
-            sims.update(zip(chunk, self._chunk(chunk, tell), strict=True))
+            sims.update(zip(chunk, self._chunk(chunk, sides, tell), strict=True))
             self.progress(len(sims), len(ordered))
         return sims
 
-    def _chunk(self, chunk: Sequence[tuple[str, str]], tell: Callable[[float], None]) -> Iterator[Sims]:
+    def _tokenised(self, chunks: Sequence[Pairs]) -> Iterator[tuple[Pairs, dict[str, Side]]]:
+        """Yield each chunk and its lines' sides; the next one's are made while the encoders are at work."""
+        with ThreadPoolExecutor(1) as beside:
+            waiting = beside.submit(self._sides, chunks[0] if chunks else ())
+            for number, chunk in enumerate(chunks, start=1):
+                sides = waiting.result()
+                waiting = beside.submit(self._sides, chunks[number] if number < len(chunks) else ())
+                yield chunk, sides
+
+    def _sides(self, chunk: Pairs) -> dict[str, Side]:
+        return {line: self.side(line) for line in dict.fromkeys(line for pair in chunk for line in pair)}
+
+    def _chunk(self, chunk: Pairs, sides: dict[str, Side], tell: Callable[[float], None]) -> Iterator[Sims]:
         """Yield each pair's similarities. An encoder's share of the work is that of its weights."""
-        lines = list(dict.fromkeys(line for pair in chunk for line in pair))
-        sides = [self.side(line) for line in lines]
         one, two = self.pair.te1, self.pair.te2
         weights = [encoder.width**2 * encoder.layers for encoder in (one, two)]
         share = weights[0] / sum(weights)
-        given = [(side.te1, side.tags) for side in sides]
-        te1 = dict(zip(lines, _views(one, given, lambda part: tell(share * part)), strict=True))
-        given = [(side.te2, side.tags) for side in sides]
         rest = 1 - share
-        te2 = dict(zip(lines, _views(two, given, lambda part: tell(share + rest * part)), strict=True))
+        given = [(side.te1, side.tags) for side in sides.values()]
+        te1 = dict(zip(sides, _views(one, given, lambda part: tell(share * part)), strict=True))
+        given = [(side.te2, side.tags) for side in sides.values()]
+        te2 = dict(zip(sides, _views(two, given, lambda part: tell(share + rest * part)), strict=True))
         for before, after in chunk:
             yield _compare((te1[before], te2[before]), (te1[after], te2[after]))
 
@@ -159,26 +171,32 @@ def _compare(before: tuple[View, View], after: tuple[View, View]) -> Sims:
 
 def _unet(before: tuple[View, View], after: tuple[View, View]) -> float | None:
     """Mean over the tags that both sides have; a tag that only one of them still sees counts 0."""
-    scores = []
-    for key in before[0].tags:  # in the caption's order: a sum over a set would differ from run to run
-        if key not in after[0].tags:
-            continue
-        states = [(one.tags[key], two.tags[key]) for one, two in zip(before, after, strict=True)]
-        if all(one is None and two is None for one, two in states):
-            continue
-        scores.append(
-            sum(cosine(one, two) if one is not None and two is not None else 0.0 for one, two in states) / 2
-        )
-    return float(np.mean(scores)) if scores else None
+    scores: dict[TagKey, float] = {}  # in the caption's order: a sum over a set would differ from run to run
+    for one, two in zip(before, after, strict=True):
+        pairs = {key: (state, two.tags[key]) for key, state in one.tags.items() if key in two.tags}
+        seen = {key: pair for key, pair in pairs.items() if pair[0] is not None and pair[1] is not None}
+        found = dict(zip(seen, cosines(*zip(*seen.values(), strict=True)), strict=True)) if seen else {}
+        for key, pair in pairs.items():
+            if pair[0] is not None or pair[1] is not None:
+                scores[key] = scores.get(key, 0.0) + float(found.get(key, 0.0)) / 2
+    return float(np.mean(list(scores.values()))) if scores else None
 
 
 def cosine(one: Array, two: Array) -> float:
     """Cosine of two vectors, in float64. Raises EncoderError where it is not a number."""
-    a, b = one.astype(np.float64), two.astype(np.float64)
-    value = float(a @ b / np.sqrt((a @ a) * (b @ b))) if a.any() and b.any() else float("nan")
-    if not np.isfinite(value):
+    return float(cosines([one], [two])[0])
+
+
+def cosines(ones: Sequence[Array], others: Sequence[Array]) -> npt.NDArray[np.float64]:
+    """Cosines of one or more pairs of vectors (width,), in float64. Raises EncoderError where one is none."""
+    a, b = (np.stack(part).astype(np.float64) for part in (ones, others))
+    squares = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.einsum("ij,ij->i", a, b) / np.sqrt(squares)
+    if not np.isfinite(values).all():
         raise EncoderError(
             "an encoder gave a vector that is zero or not finite",
             "the checkpoint is damaged; use another copy",
         )
-    return min(1.0, value)
+    made: npt.NDArray[np.float64] = np.minimum(values, 1.0)
+    return made

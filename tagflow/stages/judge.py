@@ -64,7 +64,7 @@ def judge(
 
 def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list[int]:
     """Which rows the means are taken over, where encoders are judged."""
-    table, _ = judge(table, replace(limits, min_sim=0.0), measured=True, trained=True, write_low=write_low)
+    table, _ = judge(table, replace(limits, min_sim=-1.0), measured=True, trained=True, write_low=write_low)
     return _counted(table)
 
 

@@ -41,8 +41,6 @@ class Parse:
         if caption is None or not self.clean:
             return caption
         tidied = clean_text(caption.text)
-        if "，" in tidied:  # in prose, which keeps it: read as it was when it was found to be prose
-            return parse_caption(tidied, wide_commas=True)
         return caption if tidied == caption.text else parse_caption(tidied)
 
 

@@ -203,9 +203,9 @@ def test_a_full_disk_puts_all_back_played_by_a_writer_that_fails(tagflow, data, 
     """A disk that fills up after the first caption; the real one needs a mount, which tests may not make."""
     import errno
 
-    from tagflow.sources import store
+    from tagflow.sources import transit
 
-    write, before, left = store.write_and_move, texts(data), [5]
+    write, before, left = transit.write_and_move, texts(data), [5]
 
     def full(handle, content, target):
         left[0] -= 1
@@ -213,7 +213,7 @@ def test_a_full_disk_puts_all_back_played_by_a_writer_that_fails(tagflow, data, 
             raise OSError(errno.ENOSPC, "No space left on device")
         write(handle, content, target)
 
-    monkeypatch.setattr(store, "write_and_move", full)
+    monkeypatch.setattr(transit, "write_and_move", full)
     result = tagflow("reorder", data)
     assert result.code == 3 and "No space left" in result.err and "free some room" in result.err
     assert texts(data) == before

@@ -206,3 +206,9 @@ def test_a_file_with_a_finding_is_not_also_called_not_looked_at(tagflow, folder)
     result = tagflow("check", root)
     assert "b.txt: warning: caption-without-image" in result.out and "b.txt" not in result.err
     assert "prompts.txt: no caption" in result.err and "prompts.txt" not in result.out
+
+
+def test_a_trigger_says_no_shorter_tag(tagflow, folder):
+    root = folder({"a.txt": "zkv house, house, lamp", "b.txt": "zkv house, lamp"})
+    assert "house in zkv house" in tagflow("check", root).out
+    assert "tag-implied" not in tagflow("check", root, "--trigger", "zkv house").out

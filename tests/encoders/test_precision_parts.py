@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tagflow.encoders import layers, load_encoders, precision
 from tagflow.encoders.layers import Linear, PackedLinear
@@ -88,10 +89,36 @@ def test_the_exact_pair_is_fp32s(single_file, pair, lines, dtype):
                     np.testing.assert_array_equal(a, b)
 
 
-def test_a_file_that_changed_is_not_read_as_the_same(altered, lines):
+def other_shapes(file, maker):
+    file.unlink()
+    tensors = maker.checkpoint(small=True)
+    save_file({key: value.reshape(-1)[:1].clone() for key, value in tensors.items()}, file)
+
+
+def replaced(file, maker):
+    """The same length and time of change, as a copy tool would leave it."""
+    stat = file.stat()
+    copy = file.with_name("copy")
+    maker.make_checkpoint(copy, seed=1)
+    copy.replace(file)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        other_shapes,
+        replaced,
+        lambda file, maker: os.utime(file, ns=(0, 0)),
+        lambda file, maker: file.unlink(),
+        lambda file, maker: file.write_bytes(file.read_bytes()[:-100_000]),
+    ],
+    ids=["other_shapes", "replaced", "touched", "deleted", "truncated"],
+)
+def test_a_file_that_changed_is_not_read_as_the_same(altered, lines, maker, change):
     file = altered({})
     pair = load_encoders(str(file), "cpu", "bf16")
     pair.exact.te1.view(lines)
-    os.utime(file, ns=(0, 0))
+    change(file, maker)
     with pytest.raises(EncoderError, match="changed while it was in use"):
         pair.exact.te1.view(lines)

@@ -1,0 +1,88 @@
+"""One tagflow at a time in a folder: a lock that the system takes back from a process that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tagflow.errors import SourceError
+
+LOCK, HOLDER = "lock", "holder.json"
+
+
+@contextmanager
+def held(folder: Path, *, fresh: bool) -> Iterator[None]:
+    """Hold a state folder, which is there. Raises SourceError where another process does, and says which.
+
+    A folder in which nothing was kept is removed at the end: `fresh`, if we made it, or else if it was left
+    by a command that was killed before it had done anything.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SourceError(
+            f"{folder.parent}: another tagflow is at work here{_who(folder)}", "wait until it is done"
+        ) from None
+    except OSError as error:
+        raise SourceError(
+            f"{folder}: {error.strerror or error}", "make the folder writable, or use --out DIR"
+        ) from error
+    try:
+        _sign(folder)
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / HOLDER).unlink(missing_ok=True)
+        _leave(folder, lock, fresh=fresh)
+
+
+def _sign(folder: Path) -> None:
+    """Write down who holds the lock. It is for a message only: a full disk may refuse it."""
+    who = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}
+    with suppress(OSError):
+        (folder / HOLDER).write_text(json.dumps(who), encoding="utf-8")
+
+
+def _who(folder: Path) -> str:
+    who = holder(folder)
+    return "" if who is None else f" ({who})"
+
+
+def holder(folder: Path) -> str | None:
+    """Who said last that he holds a state folder; a process that was killed takes nothing back."""
+    try:
+        data: dict[str, Any] = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        text = f"process {int(data['pid'])} on {data['host']}, since {data['since']} UTC"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return text if text.isprintable() and len(text) < 200 else None
+
+
+def _leave(folder: Path, lock: FileLock, *, fresh: bool) -> None:
+    empty = _is_empty(folder / "runs") and (fresh or _is_empty(folder / "objects"))
+    if empty:  # still under the lock: nobody may have begun to work in it
+        shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
+    if empty and os.name == "nt":  # an open file cannot be removed there, the lock was one
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder is surely empty or not there; what cannot be listed may hold originals."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
