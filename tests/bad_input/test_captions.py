@@ -13,7 +13,7 @@ from bad_input.worker import Answer, Worker
 from tagflow.caption import parse
 
 GOOD = "sofa, white walls, photograph"
-SOME = 6  # each sixth kind is tried in every test run, all of them with `make torture`
+SOME = 8  # each eighth kind is tried in every test run, all of them with `make torture`
 KINDS = [
     pytest.param(kind, id=kind.name, marks=[pytest.mark.torture] * bool(kind.heavy or number % SOME))
     for number, kind in enumerate(CAPTIONS)

@@ -25,7 +25,7 @@ else is left in the folder. No control character of a caption or a name reaches 
 
 Limits: a caption of more than 256 KiB is not read (`caption-too-large`); `tagflow.toml` may have 256 KiB, a file of
 an ontology or of your own tags 16 MiB, an audit 1 GiB and 5,000,000 rows, in memory, too. Only regular files are
-opened: no pipe, socket or device. `make test` tries every sixth caption and all files but those in *italics*, which
+opened: no pipe, socket or device. `make test` tries every eighth caption and all files but those in *italics*, which
 take long; `make torture` tries all.
 
 ## Captions
