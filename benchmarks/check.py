@@ -35,7 +35,7 @@ ENVIRONMENT = {name: word for name, word in os.environ.items() if name != "PYTHO
 
 def write_captions(folder: Path, count: int) -> None:
     """Write captions of 9 to 41 tags behind a trigger, and an empty image beside each."""
-    draw = random.Random(7)  # noqa: S311  the same captions every time
+    draw = random.Random(7)  # noqa: S311 - the same captions every time
     folder.mkdir()
     for number in range(count):
         tags = draw.sample(ROOM, draw.randint(7, len(ROOM) - 4))
@@ -50,7 +50,7 @@ def write_captions(folder: Path, count: int) -> None:
 def run(*command: str) -> tuple[float, float, str]:
     """Wall and CPU seconds of one process, and its last line."""
     before, start = os.times(), time.perf_counter()
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - this Python and our own words
         [sys.executable, *command], capture_output=True, text=True, check=False, env=ENVIRONMENT
     )
     wall, after = time.perf_counter() - start, os.times()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import tagflow.encoders.compute
-import tagflow.encoders.weights  # noqa: F401 - a bare import
+import tagflow.encoders.weights  # noqa: F401 - imported late otherwise, and then counted
 from tagflow.encoders import EncoderPair, load_encoders
 from tagflow.encoders.lines import Line
 

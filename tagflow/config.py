@@ -45,7 +45,7 @@ OnLow = Literal["keep", "relax", "write"]
 ON_LOW: tuple[OnLow, ...] = get_args(OnLow)
 """What may become of a caption that misses a limit; see docs/fidelity.md."""
 
-DTYPES = ("auto", "fp32", "bf16", "fp16")
+DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
 
 _Kinds = dict[str, type | tuple[type, ...]]
 _TOP: _Kinds = {
@@ -156,8 +156,8 @@ def _value_fault(name: str, value: Any) -> str | None:
         return "must be a list of words"
     if name == "max_tokens" and value not in (75, 150, 225):
         return "must be 75, 150 or 225"
-    if name == "dtype" and value not in DTYPES:
-        return f"must be one of {', '.join(DTYPES)}"
+    if name == "dtype" and value not in DTYPE_WORDS:
+        return f"must be one of {', '.join(DTYPE_WORDS)}"
     if name == "on_low" and value not in ON_LOW:
         return f"must be one of {', '.join(ON_LOW)}"
     if name == "cache_size" and byte_size(value) is None:

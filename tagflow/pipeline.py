@@ -15,7 +15,7 @@ import pyarrow as pa
 from tagflow.audit import Audit, Limits, Meta, certifies
 from tagflow.caption import same_tag
 from tagflow.config import OnLow
-from tagflow.engines.local import Progress, through
+from tagflow.engines.local import Progress, silent, through
 from tagflow.extract import extract
 from tagflow.ontology import Ontology
 from tagflow.originals import Earlier
@@ -146,8 +146,8 @@ class Pipeline:
             read,
             table,
             ladder(len(self.ontology.categories)),
-            reorder=lambda part: through(part, order, _silent),
-            measure=lambda part: self._measured(through(part, count, _silent), "relaxing", tidied=tidied),
+            reorder=lambda part: through(part, order, silent),
+            measure=lambda part: self._measured(through(part, count, silent), "relaxing", tidied=tidied),
             settle=settle,
             wholly=settle.wholly,
             judge=self._judged,
@@ -217,8 +217,4 @@ def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.T
 
 def parsed(found: Survey) -> pa.Table:
     """The batch of captions as they stand, with their tags; nothing is classified."""
-    return through(extract(found, None, None, _silent), [Parse()], _silent)
-
-
-def _silent(done: int, total: int) -> None:
-    """Progress of what is over before it could be shown."""
+    return through(extract(found, None, None, silent), [Parse()], silent)

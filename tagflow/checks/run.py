@@ -17,7 +17,7 @@ from tagflow.checks.names import folders, name_findings
 from tagflow.checks.subsets import folder_findings
 from tagflow.checks.tags import Facts, facts
 from tagflow.checks.words import Words, word_findings
-from tagflow.engines.local import through
+from tagflow.engines.local import silent, through
 from tagflow.extract import extract
 from tagflow.schema import add, add_findings, column_of, rows
 from tagflow.sources.folder import Survey
@@ -52,7 +52,7 @@ def check(
 
     `detect` gives the triggers of the parsed batch, `count` counts the tokens of what is reported on.
     """
-    table = through(extract(found, None, None, _silent), [Parse()], _silent)
+    table = through(extract(found, None, None, silent), [Parse()], silent)
     lists = read_lists()
     known, by_caption = _facts(table, lists)
     triggers = detect(table)
@@ -123,7 +123,3 @@ def _counted(table: pa.Table) -> Counter[str]:
 
 def _places_of(paths: Sequence[str], selected: Collection[str]) -> pa.Array[pa.Int32Scalar]:
     return column_of([at for at, path in enumerate(paths) if path in selected], pa.int32())
-
-
-def _silent(done: int, total: int) -> None:
-    """Progress of what is over before it could be shown."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tagflow.config import DTYPES, ON_LOW, Config
+from tagflow.config import DTYPE_WORDS, ON_LOW, Config
 from tagflow.errors import EncoderError, UsageProblem
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ encoder_options = _stack(
     click.option("--encoders", metavar="SPEC",
                  help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
     click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto, all GPUs or else the CPU."),
-    click.option("--dtype", type=click.Choice(DTYPES),
+    click.option("--dtype", type=click.Choice(DTYPE_WORDS),
                  help="Default: auto, what is fastest here; close calls are made in fp32 whatever it is."),
     click.option("--threads", type=click.IntRange(1, 1024), metavar="N",
                  help="CPU threads of the encoders. Default: torch's choice."),

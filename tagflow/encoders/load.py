@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tagflow.config import DTYPE_WORDS
 from tagflow.encoders.checkpoint import Plan
 from tagflow.encoders.lines import Shelf, label
 from tagflow.encoders.locate import Located, locate
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 STAND_IN = "stand-in"
-DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
 DEVICE_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 

@@ -24,3 +24,7 @@ def through(table: pa.Table, stages: Sequence[Stage], progress: Progress) -> pa.
         done.append(batch)
     progress(table.num_rows, table.num_rows)
     return pa.concat_tables(done)
+
+
+def silent(done: int, total: int) -> None:
+    """Progress of what is over before it could be shown."""

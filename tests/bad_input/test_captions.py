@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ KINDS = [
     for number, kind in enumerate(CAPTIONS)
 ]
 OURS = {"runs", "objects", "lock", "tmp", ".gitignore"}
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    one = Worker(TAGFLOW_CACHE=str(tmp_path_factory.mktemp("cache")), HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
-    yield one
-    one.close()
 
 
 @pytest.fixture
@@ -63,10 +55,6 @@ def tidy(answer: Answer, *codes: int) -> Answer:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bad_caption(worker: Worker, bad: Path, kind: Kind) -> None:
-    tried(worker, bad, kind)
-
-
-def tried(worker: Worker, bad: Path, kind: Kind, *, encoders: bool = True) -> None:
     """One kind through all commands, in a folder that holds `good.txt`."""
     kind.make(bad)
     before = held(bad)
@@ -75,7 +63,7 @@ def tried(worker: Worker, bad: Path, kind: Kind, *, encoders: bool = True) -> No
     assert not kind.code or kind.code in codes, codes
     tidy(worker("check", bad), said.code)
     assert held(bad) == before and not (bad / ".tagflow").exists()
-    for command in (["reorder"], ["run", "--encoders", "stand-in", "--no-cache"])[: 1 + encoders]:
+    for command in (["reorder"], ["run", "--encoders", "stand-in", "--no-cache"]):
         rewritten(worker, bad, before, command)
     if kind not in FILES and (bad / kind.path).stat().st_size < 1 << 30:
         tidy(worker("explain", "-", stdin=bad / kind.path), 0, 2)

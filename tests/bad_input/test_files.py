@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from bad_input.files import FILES, Hostile
-from bad_input.test_captions import GOOD, held, tidy, worker  # noqa: F401 - the worker is a fixture
+from bad_input.test_captions import GOOD, held, tidy
 from bad_input.worker import Worker
 
 
 @pytest.fixture
-def reordered(tmp_path: Path, worker: Worker) -> Path:  # noqa: F811
+def reordered(tmp_path: Path, worker: Worker) -> Path:
     """A folder with one run in it, which undo could take back."""
     root = tmp_path / "data"
     root.mkdir()
@@ -24,11 +24,7 @@ def reordered(tmp_path: Path, worker: Worker) -> Path:  # noqa: F811
 @pytest.mark.parametrize(
     "kind", [pytest.param(one, id=one.name, marks=[pytest.mark.torture] * one.heavy) for one in FILES]
 )
-def test_a_hostile_file(worker: Worker, reordered: Path, kind: Hostile) -> None:  # noqa: F811
-    refused(worker, reordered, kind)
-
-
-def refused(worker: Worker, reordered: Path, kind: Hostile) -> None:  # noqa: F811
+def test_a_hostile_file(worker: Worker, reordered: Path, kind: Hostile) -> None:
     """One kind through the commands that read it, in a folder with one run."""
     kind.make(reordered)
     before, runs = held(reordered.parent), sorted((reordered / ".tagflow" / "runs").iterdir())
@@ -41,11 +37,11 @@ def refused(worker: Worker, reordered: Path, kind: Hostile) -> None:  # noqa: F8
     assert not any((reordered / ".tagflow" / "tmp").glob("*"))
 
 
-def test_an_audit_with_bytes_changed_anywhere(worker: Worker, reordered: Path) -> None:  # noqa: F811
+def test_an_audit_with_bytes_changed_anywhere(worker: Worker, reordered: Path) -> None:
     """Two hundred audits, each with some bytes that are not its own: all refused, or read as they were."""
     import random
 
-    chance, file = random.Random(7), reordered / "tagflow-audit.parquet"  # noqa: S311
+    chance, file = random.Random(7), reordered / "tagflow-audit.parquet"  # noqa: S311 - the same bytes in every run
     whole = file.read_bytes()
     for copy in reordered.glob(".tagflow/runs/*/audit.parquet"):
         copy.unlink()

@@ -157,7 +157,7 @@ def texts() -> list[str]:
     made += [characters(draw) for _ in range(600)]
     made += [mojibake(draw) for _ in range(150)]
     made += sample_lines()
-    made += mixtures(random.Random(77152227), short=280, long=200)  # noqa: S311
+    made += mixtures(random.Random(77152227), short=280, long=200)  # noqa: S311 - as above
     made += WINDOW_CAPTIONS.values()
     return list(dict.fromkeys(made))
 
