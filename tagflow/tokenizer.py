@@ -44,6 +44,7 @@ _NEW_NUMBERS = """
 # HTML entities that it decodes, and the beginnings of special tokens, which the reference looks for first.
 _NEEDS_CARE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]|&#?[0-9A-Za-z]{1,24};|<\|")
 _SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL)) + ")")
+_LINE_END = re.compile(r"[\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Tokenizer:
         """What the pattern cuts out of the texts. As in `count_many`, plain texts are looked at by words."""
         words: set[str] = set()
         for text in texts:
-            parts = [text.lower()] if _is_plain(text) else map(clean_part, _SPECIAL.split(text))
+            parts = [text.lower()] if _is_plain(text) else map(clean_part, _cleaned_alone(text))
             words.update(chain.from_iterable(part.split() for part in parts))
         return {piece for word in words for piece, _ in self._pieces.pre_tokenize_str(word)}
 
@@ -209,6 +210,16 @@ def _pattern() -> str:
 def _ranges(table: str) -> str:
     """Return the ranges of a table as the inside of a character class."""
     return "".join("-".join(rf"\x{{{end}}}" for end in item.split("-")) for item in table.split())
+
+
+def _cleaned_alone(text: str) -> set[str]:
+    """Every stretch of a text that is cleaned by itself: the whole, its lines, and these without their edges.
+
+    Cleaning looks at a whole stretch: mojibake that a line holds is mended in one and not in the other.
+    """
+    lines = [text, *_LINE_END.split(text)]
+    edges = [line.strip() for line in (*lines, *(line.lstrip("\ufeff") for line in lines))]
+    return {part for line in (*lines, *edges) for part in _SPECIAL.split(line)}
 
 
 def _is_plain(text: str) -> bool:
