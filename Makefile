@@ -12,7 +12,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('tagflow needs Python 3.11 or newer; make PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,suggest,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,suggest,train,dev]'
 	$(BIN)/python -c "from pathlib import Path; Path('$(READY)').touch()"
 
 # The main job on the samples. They are not changed: the result goes to another folder.

@@ -48,3 +48,7 @@ class VocabularyMissing(TagflowError):
 
 class EncoderError(TagflowError):
     """The text encoders are missing, damaged or not SDXL's (exit 3)."""
+
+
+class TrainerError(TagflowError):
+    """The trainer, its Python or a run folder is missing, damaged or not what it should be (exit 3)."""

@@ -23,6 +23,9 @@ class Commands(LazyCommands):
         "explain": ("explain", "explain", "Say which category a tag has, and why."),
         "audit": ("audit", "audit", "Show an audit: summary and worst captions."),
         "ontology": ("ontology", "ontology", "Look into ontologies, and make them know your tags."),
+        "train": ("train", "train", "Plan, check and start a training run of sd-scripts."),
+        "monitor": ("monitor", "monitor", "Watch a training run: loss, speed, samples, alarms."),
+        "doctor": ("doctor", "doctor", "Say whether this machine can run a plan, and what is missing."),
         "models": ("models", "models", "Verify SDXL checkpoints and VAEs."),
     }
 

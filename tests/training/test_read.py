@@ -1,0 +1,128 @@
+"""Setups from command lines, TOML files and folders; files are found as the trainer finds them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tagflow.errors import TrainerError
+from tagflow.training.look import images, is_image, looked
+from tagflow.training.read import setup_of_command, setup_of_run, setup_of_toml
+
+SCRIPT = "sdxl_train_network.py"
+
+
+def picture(file: Path, size: tuple[int, int] = (64, 48)) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(file)
+
+
+def toml(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_file_is_flat_to_sd_scripts_and_the_command_line_wins(tmp_path: Path) -> None:
+    toml(tmp_path / "c.toml", 'seed = 1\n[network]\nnetwork_dim = 8\nnetwork_dimm = 9\n[x]\nsdpa = "yes"\n')
+    setup = setup_of_command([SCRIPT, "--config_file", "c", "--seed", "2"], tmp_path)
+    assert setup.values["seed"] == 2 and setup.values["network_dim"] == 8 and setup.values["sdpa"] is False
+    assert setup.given == {"network_dim": "c.toml", "sdpa": "c.toml", "seed": "command line"}
+    assert [(fault.code, fault.option) for fault in setup.faults] == [
+        ("config-key-unknown", "network_dimm"),
+        ("config-value", "sdpa"),
+    ]
+    assert "network_dim" in setup.faults[0].detail
+
+
+def test_the_dataset_file_its_order_of_lookup_and_its_faults(tmp_path: Path) -> None:
+    file = toml(
+        tmp_path / "d.toml",
+        '[general]\nkeep_tokens = 1\ncaption_extension = "txt"\n[[datasets]]\nkeep_tokens = 2\n'
+        'batch_size = 3\n[[datasets.subsets]]\nimage_dir = "a"\nkeep_tokens = 3\n[[datasets.subsets]]\n'
+        'image_dir = "b"\n',
+    )
+    command = [SCRIPT, "--dataset_config", "d.toml", "--keep_tokens", "9", "--shuffle_caption"]
+    one, two = setup_of_command(command, tmp_path).subsets or ()
+    assert (one.values["keep_tokens"], two.values["keep_tokens"]) == (3, 2)
+    assert one.values["caption_extension"] == ".txt" and one.values["shuffle_caption"] is True
+    assert one.values["batch_size"] == 3 and one.folder == tmp_path / "a"
+    assert "shuffle_caption" in one.given and "flip_aug" not in one.given
+    file.write_text("[general]\nkeep_token = 1\n", encoding="utf-8")
+    setup = setup_of_command(command, tmp_path)
+    assert setup.subsets is None and [fault.code for fault in setup.faults] == ["dataset-key-unknown"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("datasets = 1", "dataset-value"),
+        ("general = 1", "dataset-value"),
+        ("[[datasets]]\nsubsets = [1]", "dataset-value"),
+        ('[[datasets]]\n[[datasets.subsets]]\nclass_tokens = "a"', "dataset-value"),
+        ('[[datasets]]\nresolution = "1024"\n[[datasets.subsets]]\nimage_dir = "a"', "dataset-value"),
+        ('[[datasets]]\nvalidation_split = 0\n[[datasets.subsets]]\nimage_dir = "a"', "dataset-value"),
+        (
+            '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n[[datasets.subsets]]\nmetadata_file = "b"',
+            "dataset-kind-mixed",
+        ),
+        ("= no toml", "dataset-unreadable"),
+    ],
+)
+def test_what_a_dataset_file_may_not_hold(tmp_path: Path, text: str, code: str) -> None:
+    toml(tmp_path / "d.toml", text)
+    setup = setup_of_command([SCRIPT, "--dataset_config=d.toml"], tmp_path)
+    assert [fault.code for fault in setup.faults] == [code] and setup.subsets is None
+
+
+def test_folders_named_for_their_repeats(tmp_path: Path) -> None:
+    for name in ("data/2_my house", "data/house", "data/0_none", "reg/1_house"):
+        picture(tmp_path / name / "a.png")
+    setup = setup_of_command([SCRIPT, "--train_data_dir", "data", "--reg_data_dir", "reg"], tmp_path)
+    train, reg = setup.subsets or ()
+    assert train.values["num_repeats"] == 2 and train.values["class_tokens"] == "my house"
+    assert reg.values["is_reg"] is True and reg.folder == tmp_path / "reg" / "1_house"
+    described = setup_of_command([SCRIPT, "--in_json", "m.json"], tmp_path).subsets or ()
+    assert [one.kind for one in described] == ["fine tuning"]
+
+
+def test_what_lies_in_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "1_a"
+    for name in ("a.png", "b.PNG", "c.Png", ".hidden.png", "x_1_2_3_4.png", "e.jpg", "f.png"):
+        picture(folder / name)
+    (folder / "broken.webp").write_bytes(b"no picture")
+    for name, data in {
+        "a.txt": b"wall, sofa", "x.txt": b"face", "e.txt": b"", "b.txt": b"\xff", "f.caption": b"no"
+    }.items():  # fmt: skip
+        (folder / name).write_bytes(data)
+    for name in ("a_te_outputs.npz", "metadata_cache.json", "e_te_outputs.npz"):
+        (folder / name).write_bytes(b"")
+        os.utime(folder / name, (1, 1) if name[0] == "a" else None)
+    os.utime(folder / "e.txt", (1, 1))
+    setup = looked(
+        setup_of_command([SCRIPT, "--train_data_dir", ".", "--caption_extension", "txt"], tmp_path)
+    )
+    found = (setup.images or ())[0]
+    assert found.sizes == dict.fromkeys(["a.png", "b.PNG", "e.jpg", "f.png", "x_1_2_3_4.png"], (64, 48))
+    assert found.unreadable == ("broken.webp",) and found.count == 6
+    assert found.captioned == {"a.png", "b.PNG", "e.jpg", "x_1_2_3_4.png"}
+    assert found.texts == {"a.png": "wall, sofa", "x_1_2_3_4.png": "face"}
+    assert found.unusable == {"e.jpg": "empty", "b.PNG": "not UTF-8"}
+    assert found.other_captions == {".caption": 1} and found.stale == ("a_te_outputs.npz",)
+    assert setup.base is None and not is_image("a.gif")
+
+
+def test_a_subset_without_a_folder_has_nothing(tmp_path: Path) -> None:
+    toml(tmp_path / "d.toml", '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "gone"\n')
+    setup = setup_of_command([SCRIPT, "--dataset_config=d.toml"], tmp_path)
+    assert images((setup.subsets or ())[0]).count == 0
+
+
+def test_no_run_folder_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="no run folder"):
+        setup_of_run(tmp_path)
+    setup = setup_of_toml(tmp_path / "gone.toml")
+    assert [fault.code for fault in setup.faults] == ["config-unreadable"]
+    assert "gone.toml" in setup.faults[0].detail

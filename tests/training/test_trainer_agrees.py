@@ -1,0 +1,115 @@
+"""The real parser and the real sanitizer of sd-scripts say what ours say, of many good and bad cases."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from trainer_place import real_trainer
+
+from tagflow.training import dataset_config
+from tagflow.training.ask import options_of
+from tagflow.training.command import read_command
+from tagflow.training.options import known_options
+
+ANSWERS = Path(__file__).with_name("trainer_answers.py")
+VALUES = [
+    "1",
+    "0",
+    "-0.5",
+    "1e-4",
+    "10%",
+    "1.0",
+    "1.5",
+    "",
+    "bf16",
+    "no",
+    "150",
+    "75",
+    "a b",
+    "C:\\x",
+    "True",
+]
+TOML = [1, 0, 1.0, 0.5, True, "a", "", [1, 2], [1.0, 2.0], [1], {}, {"a": 1}, "1024"]
+
+
+def commands(chance: random.Random) -> list[list[str]]:
+    names = list(known_options().by_name)
+    made = []
+    for _ in range(3000):
+        words: list[str] = []
+        for _ in range(chance.randint(1, 3)):
+            name = chance.choice(names)
+            name = name[: chance.randint(2, len(name))] if chance.random() < 0.3 else name
+            name += "1" if chance.random() < 0.03 else ""
+            values = chance.choices(VALUES, k=chance.choice([0, 1, 1, 1, 2]))
+            joined = bool(values) and chance.random() < 0.3
+            words += [f"--{name}={values[0]}", *values[1:]] if joined else [f"--{name}", *values]
+        made.append(words)
+    return made
+
+
+def documents(chance: random.Random) -> list[dict[str, Any]]:
+    names = [*dataset_config.schema()["types"], "imagedir", "captions"]
+
+    def section(first: dict[str, Any], most: int) -> dict[str, Any]:
+        return first | {chance.choice(names): chance.choice(TOML) for _ in range(chance.randint(0, most))}
+
+    def subset() -> dict[str, Any]:
+        key = chance.choice(["image_dir", "image_dir", "image_dir", "metadata_file", "num_repeats"])
+        return section({key: "x"} if key != "num_repeats" else {key: 1}, 1)
+
+    return [
+        {
+            "general": section({}, chance.choice([0, 0, 2])),
+            "datasets": [
+                section({"subsets": [subset() for _ in range(chance.randint(1, 2))]}, chance.choice([0, 1]))
+                for _ in range(chance.randint(1, 2))
+            ],
+        }
+        for _ in range(3000)
+    ]
+
+
+def test_the_real_parser_and_sanitizer_agree_with_ours() -> None:
+    sd_scripts, python = real_trainer()
+    chance = random.Random(6)  # noqa: S311
+    asked = {"commands": commands(chance), "datasets": documents(chance)}
+    done = subprocess.run(
+        [python, ANSWERS],
+        cwd=sd_scripts,
+        input=json.dumps(asked).encode(),
+        capture_output=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    options, taken = known_options(), 0
+    for words, answer in zip(asked["commands"], said["commands"], strict=True):
+        read = read_command(["sdxl_train_network.py", *words], options)
+        refused = [fault for fault in read.faults if fault.code in ("option-unknown", "option-value")]
+        assert bool(refused) == (answer is None), (words, refused, answer)
+        if answer is not None:
+            taken += 1
+            assert json.loads(json.dumps(options.defaults() | read.given)) == answer, words
+    assert 300 < taken < 2700
+    taken = 0
+    for doc, answer in zip(asked["datasets"], said["datasets"], strict=True):
+        found = dataset_config.faults(doc)
+        assert bool(found) == (answer is None), (doc, found)
+        if answer is not None:
+            taken += 1
+            ours = dataset_config.subsets(doc, options.defaults(), {}, Path(), "x.toml")
+            for one, theirs in zip(ours, answer, strict=True):
+                names = theirs.keys() - {"caption_extension"}  # theirs gets its dot later
+                assert {name: one.values[name] for name in names} == {name: theirs[name] for name in names}
+    assert 300 < taken < 2700
+
+
+def test_the_real_parser_has_the_options_that_we_hold() -> None:
+    sd_scripts, python = real_trainer()
+    assert options_of(python, sd_scripts).by_name == known_options().by_name
