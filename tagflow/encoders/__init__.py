@@ -6,7 +6,15 @@ vectors. This package is the only home of torch, which is imported when :func:`l
 """
 
 from tagflow.encoders.embedder import TextEmbedder, load_embedder
-from tagflow.encoders.load import load_encoders
+from tagflow.encoders.load import fingerprint_of, load_encoders
 from tagflow.encoders.pair import EncoderPair, TextEncoder, Vectors
 
-__all__ = ["EncoderPair", "TextEmbedder", "TextEncoder", "Vectors", "load_embedder", "load_encoders"]
+__all__ = [
+    "EncoderPair",
+    "TextEmbedder",
+    "TextEncoder",
+    "Vectors",
+    "fingerprint_of",
+    "load_embedder",
+    "load_encoders",
+]

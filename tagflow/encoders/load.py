@@ -117,6 +117,24 @@ def read_towers(
     return towers, reader.fingerprint()
 
 
+def fingerprint_of(spec: str) -> str:
+    """Return the fingerprint that an audit names these encoders by; `spec` is that of `load_encoders`.
+
+    Reads and checks every tensor of both, 1.6 GB of a full-size checkpoint in fp16; they are not kept.
+    Raises EncoderError if the files are missing, damaged or not SDXL's, or torch is not there.
+    """
+    if spec == STAND_IN:
+        check_installed()
+        from tagflow.encoders.standin import fingerprint
+
+        return fingerprint()
+    located = locate(spec)
+    check_installed()
+    import torch
+
+    return read_towers(spec, (located.te1, located.te2), torch.bfloat16, torch.device("cpu"))[1]
+
+
 def _loaded(
     spec: str, located: Located, word: str, places: Sequence[torch.device], note: Note
 ) -> EncoderPair:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tagflow.encoders import load_encoders
+from tagflow.encoders import fingerprint_of, load_encoders
 from tagflow.errors import EncoderError
 
 LENGTHS = (9, 31, 77)
@@ -154,9 +154,12 @@ def test_the_fingerprint_is_of_the_weights(pair, single_file, altered, tensors, 
     copy.write_bytes(single_file.read_bytes())
     assert load_encoders(str(copy), device="cpu", dtype="bf16").fingerprint == pair.fingerprint
     key = f"{maker.TE2}ln_final.bias"
-    changed = load_encoders(str(altered({key: tensors[key] + 1e-3})), device="cpu", dtype="fp32")
+    other = str(altered({key: tensors[key] + 1e-3}))
+    changed = load_encoders(other, device="cpu", dtype="fp32")
     assert changed.fingerprint != pair.fingerprint
     assert len(pair.fingerprint) == 64
+    assert fingerprint_of(str(single_file)) == pair.fingerprint
+    assert fingerprint_of(other) == changed.fingerprint
 
 
 def test_only_the_text_part_is_read(single_file, read_keys):
