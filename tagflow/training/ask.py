@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess  # an argument list, no shell
 from pathlib import Path
 
 from tagflow.errors import TrainerError
+from tagflow.training.child import Ended, run_child
 from tagflow.training.options import DATA, Options, parse_options
 
 SECONDS = 180
@@ -23,28 +23,17 @@ def options_of(python: Path, sd_scripts: Path, script: str = "sdxl_train_network
     if not (sd_scripts / script).is_file():
         raise TrainerError(f"{sd_scripts}: has no {script}", "name the folder of kohya-ss/sd-scripts")
     command = [str(python), str(DATA / "ask_options.py"), Path(script).stem]
-    try:
-        done = subprocess.run(  # noqa: S603 - the Python that the user named
-            command,
-            cwd=sd_scripts,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired as problem:
-        raise TrainerError(f"{python}: did not answer within {SECONDS} s", _CURE) from problem
-    except OSError as problem:
-        raise TrainerError(f"{python}: {problem.strerror or problem}", "name a Python that runs") from problem
+    done = run_child(command, SECONDS, sd_scripts)
+    if done.code is None:
+        raise TrainerError(f"{python}: did not answer within {SECONDS} s", _CURE)
     return _understood(done, python, sd_scripts / script)
 
 
-def _understood(done: subprocess.CompletedProcess[bytes], python: Path, script: Path) -> Options:
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    answer = next((line for line in reversed(lines) if line.startswith(_MARK)), None)
+def _understood(done: Ended, python: Path, script: Path) -> Options:
+    answer = next((line for line in reversed(done.out.splitlines()) if line.startswith(_MARK)), None)
     if answer is None:
-        last = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-        why = last[-1].strip() if last else f"it ended with exit code {done.returncode}"
+        last = [line for line in done.err.splitlines() if line.strip()]
+        why = last[-1].strip() if last else f"it ended with exit code {done.code}"
         raise TrainerError(f"{script}: {python} could not load it ({why})", _CURE)
     try:
         return parse_options(answer.removeprefix(_MARK))

@@ -23,10 +23,10 @@ def entry(begin, end, shape=None, dtype="U8"):
 
 
 def refusal(path):
-    start = time.perf_counter()
+    start = time.process_time()  # its own work, however busy the machine is
     with pytest.raises(EncoderError) as caught:
         read_whole_header(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert str(path) in caught.value.message
     assert len(caught.value.message) < len(str(path)) + 400
     assert caught.value.cure
