@@ -1,0 +1,97 @@
+"""One line of a diagnosis, and what a run needs, which decides how bad a line is."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tagflow.findings import Kind, Severity
+from tagflow.training.options import DATA, Value
+
+State = Literal["ok", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What was looked at, how it stands, what was seen, and what cures it. `code`: None for `ok`."""
+
+    check: str
+    state: State
+    seen: str
+    code: str | None = None
+    cure: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """Why it matters; empty for `ok`."""
+        return KINDS[self.code].explanation if self.code else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run asks of its machine: its folder, its options' values, its plan.json. Empty for no run."""
+
+    run: Path | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def on(self, name: str) -> bool:
+        """Whether an option is set."""
+        return bool(self.values.get(name))
+
+    def text(self, name: str) -> str:
+        """An option's text; empty where it has none."""
+        value = self.values.get(name)
+        return value if isinstance(value, str) else ""
+
+    def number(self, *names: str) -> float:
+        """A number of plan.json, by the names that lead to it; 0 where it has none."""
+        found: Any = self.plan
+        for name in names:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return float(found) if isinstance(found, int | float) else 0.0
+
+    @property
+    def optimizer(self) -> str:
+        """The optimizer in lower case, as sd-scripts compares it."""
+        old = "adamw8bit" if self.on("use_8bit_adam") else "lion" if self.on("use_lion_optimizer") else ""
+        return self.text("optimizer_type").lower() or old
+
+    @property
+    def bitsandbytes(self) -> bool:
+        """Whether the optimizer is one of bitsandbytes'."""
+        return self.optimizer.endswith("8bit") or self.optimizer.startswith("paged")
+
+    @property
+    def gpu(self) -> str:
+        """What of this run works on a GPU only; empty for nothing."""
+        asked = [name for name in ("fp8_base", "fp8_base_unet", "xformers", "full_fp16") if self.on(name)]
+        asked += ["mixed_precision fp16"] if self.text("mixed_precision") == "fp16" else []
+        asked += [self.text("optimizer_type") or self.optimizer] if self.bitsandbytes else []
+        return ", ".join(asked)
+
+
+def ok(check: str, seen: str) -> Line:
+    """A line without anything to mend."""
+    return Line(check, "ok", seen)
+
+
+def bad(check: str, code: str, seen: str, *, severity: Severity | None = None, cure: str = "") -> Line:
+    """A line with something to mend, as the catalogue has it unless it is told otherwise."""
+    kind = KINDS[code]
+    return Line(check, severity or kind.severity, seen, code, cure or kind.cure)
+
+
+def _read() -> dict[str, Kind]:
+    rows = tomllib.loads((DATA / "doctor.toml").read_text(encoding="utf-8"))
+    flat: dict[str, dict[str, Any]] = {
+        code: {name: " ".join(text.split()) for name, text in row.items()} for code, row in rows.items()
+    }
+    return {code: Kind(code, **row) for code, row in flat.items()}
+
+
+KINDS: dict[str, Kind] = _read()
+"""What may be found, by code."""

@@ -1,0 +1,167 @@
+"""`tagflow doctor`: what it finds by itself, how it ends, and what its JSON holds."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from model_files import sdxl, write_sparse
+from pythons import all_packages, make_python, make_run, make_sd_scripts, stand_in, torch
+
+from tagflow.training.doctor import KINDS
+from tagflow.training.doctor.files import TOKENIZERS
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch, tmp_path):
+    """No sd-scripts of the user's, no GPU of this machine; both tokenizers are in the hub's cache."""
+    for name in ("SD_SCRIPTS_DIR", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("tagflow.training.doctor.disk.LOADS", 0)  # this machine may be small
+    for name in TOKENIZERS:
+        folder = tmp_path / "hf/hub" / f"models--{name.replace('/', '--')}" / "snapshots" / "abc"
+        folder.mkdir(parents=True)
+        for file in ("vocab.json", "merges.txt"):
+            (folder / file).write_text("")
+
+
+@pytest.fixture
+def sd_scripts(tmp_path):
+    return make_sd_scripts(tmp_path / "sd-scripts")
+
+
+@pytest.fixture
+def python(sd_scripts):
+    python = make_python(sd_scripts / "venv")
+    all_packages(python)
+    return python
+
+
+def codes(result):
+    return {line["check"]: line["code"] for line in result.json["lines"] if line["state"] != "ok"}
+
+
+def test_without_a_trainer_it_says_so_and_looks_at_the_rest(tagflow):
+    result = tagflow("doctor")
+    assert result.code == 1 and result.err == ""
+    first, cure, *rest = result.out.splitlines()
+    assert first.startswith("error   python") and "[trainer-python-missing]" in first
+    assert "--trainer-python FILE" in cure
+    assert any(line.startswith("error   sd-scripts") for line in rest)
+    assert any(line.startswith("ok      tokenizers") for line in rest)
+    assert any(line.startswith("ok      memory") for line in rest)
+    assert rest[-1] == "a run cannot start here: 2 errors, 0 warnings"
+
+
+def test_a_stand_in_trainer_beside_sd_scripts_is_found_and_sound(tagflow, sd_scripts, python, monkeypatch):
+    monkeypatch.setenv("SD_SCRIPTS_DIR", str(sd_scripts))
+    result = tagflow("doctor")
+    assert result.code == 0, result.out
+    assert result.err == f"tagflow: asking {python} what it has ...\n"
+    assert result.out.splitlines()[-1] == "a run can start here: 0 errors, 0 warnings"
+    assert "Stand-in GPU, 24.0 of 24.0 GiB free" in result.out
+    assert "sd-scripts       0.10.1 (commit 48d368fa)" in result.out
+    assert "cure" not in result.out  # notes have none
+
+
+def test_json_holds_the_lines_and_the_machine_of_a_stand_in_trainer(tagflow, sd_scripts, python):
+    found = tagflow("doctor", "--sd-scripts", sd_scripts, "--json").json
+    assert found["schema"] == "tagflow.doctor/1" and found["ready"] is True and found["run"] is None
+    assert found["trainer_python"] == str(python) and found["sd_scripts"] == str(sd_scripts)
+    assert found["machine"]["packages"]["transformers"] == "4.54.1"
+    assert found["machine"]["gpus"][0]["capability"] == [8, 0]
+    for line in found["lines"]:
+        assert set(line) == {"check", "state", "seen", "code", "cure", "explanation"}
+        assert (line["state"] == "ok") == (line["code"] is None) == (line["cure"] == "")
+        assert line["code"] is None or line["explanation"] == KINDS[line["code"]].explanation
+
+
+def test_the_run_decides_with_a_stand_in_trainer_without_bitsandbytes(tagflow, sd_scripts, python, tmp_path):
+    stand_in(python, "bitsandbytes", "bitsandbytes", "0.45.0", "raise RuntimeError('CUDA setup failed')")
+    base = write_sparse(tmp_path / "base.safetensors", sdxl())
+    plan = {"sd_scripts": str(sd_scripts), "trainer_python": str(python)}
+    common = {"pretrained_model_name_or_path": str(base), "mixed_precision": "bf16"}
+    eight = make_run(tmp_path / "eight", {**common, "optimizer_type": "AdamW8bit"}, plan)
+    result = tagflow("doctor", eight)
+    assert result.code == 1 and "bitsandbytes     0.45.0: RuntimeError: CUDA setup failed" in result.out
+    assert result.out.splitlines()[-1] == f"{eight} cannot start here: 1 errors, 0 warnings"
+    plain = make_run(tmp_path / "plain", {**common, "optimizer_type": "AdamW"}, plan)
+    assert tagflow("doctor", plain).code == 0
+    assert codes(tagflow("doctor", "--sd-scripts", sd_scripts, "--json")) == {
+        "bitsandbytes": "package-broken",
+        "xformers": "xformers-missing",
+        "checkpoint": "checkpoint-unknown",
+    }
+
+
+def test_the_runs_files_are_looked_at_and_others_can_be_named(tagflow, sd_scripts, python, tmp_path):
+    base = write_sparse(tmp_path / "base.safetensors", sdxl())
+    options = {
+        "pretrained_model_name_or_path": str(tmp_path / "gone.safetensors"),
+        "vae": str(tmp_path / "no.pt"),
+    }
+    run = make_run(tmp_path / "run", options, {"sd_scripts": str(sd_scripts)})
+    result = tagflow("doctor", run, "--json")
+    assert result.code == 1 and result.json["ready"] is False
+    assert codes(result) == {
+        "xformers": "xformers-missing",
+        "checkpoint": "checkpoint-bad",
+        "vae": "vae-bad",
+    }
+    assert tagflow("doctor", run, "--base", base, "--vae", base).code == 0
+
+
+def test_strict_counts_warnings_of_a_stand_in_trainer(tagflow, sd_scripts, python):
+    stand_in(python, "transformers", "transformers", "5.1.0", "CLIPTextModelWithProjection = 1")
+    old = next(python.parent.parent.glob("lib/python3.*/site-packages/transformers-4.54.1.dist-info"))
+    (old / "METADATA").unlink()
+    old.rmdir()
+    assert tagflow("doctor", "--sd-scripts", sd_scripts).code == 0
+    result = tagflow("doctor", "--sd-scripts", sd_scripts, "--strict")
+    assert result.code == 1 and "5.1.0; sd-scripts pins 4.54.1 [package-version]" in result.out
+
+
+def test_a_stand_in_cpu_build_is_enough_for_no_8_bit_plan(tagflow, sd_scripts, python, tmp_path):
+    torch(python, built=None, total=None)
+    run = make_run(tmp_path / "run", {"optimizer_type": "AdamW8bit"}, {"sd_scripts": str(sd_scripts)})
+    found = codes(tagflow("doctor", run, "--json"))
+    assert found["gpu"] == "gpu-missing" and found["bitsandbytes"] == "bitsandbytes-no-gpu"
+
+
+def test_an_own_python_named_on_purpose_is_warned_of(tagflow, sd_scripts, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(sd_scripts / "venv"))
+    python = make_python(sd_scripts / "venv")
+    found = codes(tagflow("doctor", "--sd-scripts", sd_scripts, "--json"))
+    assert found["python"] == "trainer-python-missing"
+    result = tagflow("doctor", "--sd-scripts", sd_scripts, "--trainer-python", python, "--json")
+    assert codes(result)["python"] == "trainer-python-own"
+    assert codes(result)["torch"] == "torch-missing" and codes(result)["numpy"] == "package-missing"
+
+
+def test_a_python_that_gives_no_answer_is_a_line_and_not_the_end(tagflow, sd_scripts, tmp_path):
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexit 5\n")
+    silent.chmod(0o755)
+    result = tagflow("doctor", "--sd-scripts", sd_scripts, "--trainer-python", silent)
+    assert result.code == 1
+    assert "[trainer-python-silent]" in result.out and "exit code 5" in result.out
+    assert "ok      sd-scripts" in result.out
+
+
+def test_deep_loads_a_script_that_does_not_load_in_a_stand_in_trainer(tagflow, sd_scripts, python):
+    result = tagflow("doctor", "--sd-scripts", sd_scripts, "--deep", "--json")
+    assert result.code == 1 and codes(result)["script"] == "sd-scripts-broken"
+    assert "voluptuous" in next(line["seen"] for line in result.json["lines"] if line["check"] == "script")
+
+
+def test_a_folder_that_is_no_run_is_a_failure(tagflow, tmp_path):
+    result = tagflow("doctor", tmp_path)
+    assert result.code == 3 and result.out == "" and "plan.json" in result.err
+
+
+def test_a_name_does_not_steer_the_terminal(tagflow, tmp_path):
+    result = tagflow("doctor", "--sd-scripts", tmp_path / "a\x1b[2Jb", "--base", tmp_path / "c\nd")
+    assert result.code == 1 and "\x1b" not in result.out
+    assert "a\\x1b[2Jb" in result.out and "c\\nd" in result.out

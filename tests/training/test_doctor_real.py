@@ -1,0 +1,36 @@
+"""The doctor at the real trainer, where SD_SCRIPTS_DIR says that there is one."""
+
+from __future__ import annotations
+
+from pythons import make_run
+from trainer_place import real_trainer
+
+from tagflow.training.doctor.files import TOKENIZERS
+from tagflow.training.options import known_options
+from tagflow.training.probe import probe
+
+
+def test_the_real_trainer_says_what_it_has():
+    _, python = real_trainer()
+    machine = probe(python)
+    assert machine.python == python
+    assert all(
+        machine.has(name) for name in ("torch", "accelerate", "transformers", "diffusers", "voluptuous")
+    )
+
+
+def test_the_real_trainer_can_start_a_plan_for_the_cpu_and_its_script_loads(tagflow, tmp_path):
+    sd_scripts, python = real_trainer()
+    for name in TOKENIZERS:
+        folder = tmp_path / "tokenizers" / name.replace("/", "_")
+        folder.mkdir(parents=True)
+        for file in ("vocab.json", "merges.txt"):
+            (folder / file).write_text("")
+    options = {"optimizer_type": "AdamW", "sdpa": True, "tokenizer_cache_dir": str(tmp_path / "tokenizers")}
+    run = make_run(tmp_path / "run", options)
+    found = tagflow("doctor", run, "--sd-scripts", sd_scripts, "--trainer-python", python, "--deep", "--json")
+    assert found.code == 0 and found.json["ready"], found.out
+    lines = {line["check"]: line for line in found.json["lines"]}
+    for check in ("python", "torch", "transformers", "huggingface-hub", "diffusers", "accelerate", "script"):
+        assert lines[check]["state"] in {"ok", "warning"}
+    assert f"{len(known_options().by_name)} options" in lines["script"]["seen"]
