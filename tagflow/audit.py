@@ -5,6 +5,7 @@ An audit is read as untrusted: its columns, types and digests are checked before
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import io
 import json
@@ -18,7 +19,7 @@ import pyarrow as pa
 from tagflow.errors import AuditError
 from tagflow.parquet import read_parquet
 from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
-from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
+from tagflow.sources.folder import AUDIT_NAME, sha256, state_folder
 
 Verdict = Literal["pass", "fail", "uncertified"]
 
@@ -156,8 +157,8 @@ def current_audit(root: Path) -> Audit | None:
     if audit is None:
         return None
     run = audit.meta.run
-    copy = root / STATE_FOLDER / "runs" / run / "audit.parquet"
-    if run == Path(run).name and copy.is_file() and copy.read_bytes() != file.read_bytes():
+    copy = state_folder(root) / "runs" / run / "audit.parquet"
+    if run == Path(run).name and copy.is_file() and not filecmp.cmp(copy, file, shallow=False):
         raise AuditError(
             f"{file}: was altered after its run wrote it",
             f"put back {copy}, or move the audit away; then `tagflow run` again",

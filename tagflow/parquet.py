@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -19,7 +19,8 @@ LARGEST_TABLE = 1 << 30
 _LARGEST_FOOTER = 16 << 20
 _MOST_COLUMNS = 200
 _MOST_ROWS = 5_000_000
-_ROWS = 256  # in a piece: captions of the largest size then take some hundred MB, not the memory
+_MOST_VALUES = 50_000_000
+_ROWS = 256  # in a piece
 
 
 def read_parquet(file: Path, wanted: pa.Schema) -> pa.Table:
@@ -38,18 +39,43 @@ def read_parquet(file: Path, wanted: pa.Schema) -> pa.Table:
     with pq.ParquetFile(
         file, thrift_string_size_limit=_LARGEST_FOOTER, thrift_container_size_limit=_LARGEST_FOOTER
     ) as opened:
-        _check_shape(opened.metadata)
-        schema = opened.schema_arrow
-        here = [name for name in schema.names if name in wanted.names]
-        _check_types(schema, wanted, here)
-        pieces, size = list[pa.RecordBatch](), 0
-        for piece in opened.iter_batches(batch_size=_ROWS, columns=here, use_threads=False):
-            pieces.append(piece)
-            size += piece.nbytes
-            if size > LARGEST_TABLE:
-                raise ValueError(f"it unpacks to more than {LARGEST_TABLE} bytes")
-    read = pieces[0].schema if pieces else pa.schema([schema.field(name) for name in here])
-    return pa.Table.from_batches(pieces, read).replace_schema_metadata(schema.metadata)
+        footer, schema = opened.metadata, opened.schema_arrow
+    _check_shape(footer)
+    here = [name for name in schema.names if name in wanted.names]
+    _check_types(schema, wanted, here)
+    read = pa.schema([schema.field(name) for name in here]).with_metadata(schema.metadata or {})
+    with pq.ParquetFile(file, metadata=footer, read_dictionary=_texts(footer)) as opened:
+        pieces = opened.iter_batches(batch_size=_ROWS, columns=here, use_threads=False)
+        return pa.Table.from_batches(_unpacked(pieces, read), read)
+
+
+def _texts(footer: FileMetaData) -> list[str]:
+    """The columns of texts. Read as dictionaries they are no larger in memory than in the file's pages."""
+    columns = map(footer.schema.column, range(footer.num_columns))
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+
+def _unpacked(pieces: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The pieces with plain texts, as long as there is room for them."""
+    size = 0
+    for piece in pieces:
+        size += sum(map(_plain_size, piece.columns))
+        if size > LARGEST_TABLE:
+            raise ValueError(f"it unpacks to more than {LARGEST_TABLE} bytes")
+        yield piece.cast(schema)
+
+
+def _plain_size(column: pa.Array[Any]) -> int:
+    """The bytes of a column when its texts stand there one by one: those of few texts may be any number."""
+    import pyarrow.compute as pc
+
+    if isinstance(column, pa.ListArray):
+        return 4 * len(column) + _plain_size(column.flatten())
+    if not isinstance(column, pa.DictionaryArray):
+        return column.nbytes
+    texts: Any = column.dictionary
+    sizes = pc.take(pc.binary_length(texts).cast(pa.int64()), column.indices)
+    return 4 * len(column) + (pc.sum(sizes).as_py() or 0)
 
 
 def _check_types(schema: pa.Schema, wanted: pa.Schema, here: Collection[str]) -> None:
@@ -71,3 +97,8 @@ def _check_shape(footer: FileMetaData) -> None:
     )
     if unpacked > LARGEST_TABLE:
         raise ValueError(f"it unpacks to {unpacked} bytes")
+    values = max(
+        (group.column(at).num_values for group in groups for at in range(group.num_columns)), default=0
+    )
+    if values > _MOST_VALUES:  # one row may hold any number of them
+        raise ValueError(f"it has {values} values in a column")

@@ -5,7 +5,6 @@ Whatever goes wrong on the way, Ctrl-C included, puts every file back; after a k
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from tagflow.engines.local import Progress
 from tagflow.pipeline import Outcome, Pipeline, with_notes
 from tagflow.schema import add, rows
 from tagflow.sources.caches import clear
-from tagflow.sources.folder import sha256
+from tagflow.sources.folder import bytes_now, left_alone, sha256
 from tagflow.sources.record import Change, Record, new_run_id
 from tagflow.sources.recover import begin, published, rewriting
 from tagflow.sources.store import Store
@@ -106,9 +105,14 @@ def make_meta(
 
 
 def preview(pipeline: Pipeline, outcome: Outcome, root: Path, command: str, started: str) -> Written:
-    """What a run would leave behind; nothing is written (`--dry-run`)."""
-    new = targets(outcome)
-    table = as_left(outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
+    """What a run would leave behind, and which captions alone; nothing is written (`--dry-run`)."""
+    store, new = Store(root), targets(outcome)
+    read = dict(zip(*paths_and(outcome.table, "sha256_read"), strict=True))
+    found = {path: left_alone(place := store.place(path), bytes_now(place), read[path]) for path in new}
+    alone = {path: code for path, code in found.items() if code is not None}
+    new = {path: text for path, text in new.items() if path not in alone}
+    digests = {path: sha256(text.encode()) for path, text in new.items()}
+    table, outcome = _judged_again(as_left(outcome.table, digests), outcome, alone)
     meta = make_meta(pipeline, outcome, table, run=new_run_id(), command=command, started=started)
     return Written(table, meta, None, stale(root, table, new).names())
 
@@ -191,22 +195,13 @@ def _recorded(store: Store, table: pa.Table, new: dict[str, str], left: _Left) -
         if target in changes:  # a second name (a link) for a file that is written already
             continue
         data = bytes_now(target)
-        if sha256(data) != read[path]:
-            left.alone[path] = "caption-changed"
-        elif not (about := target.stat()).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-            left.alone[path] = "caption-read-only"  # a move would get past it, its owner would not expect so
+        code = left_alone(target, data, read[path])
+        if code is not None:
+            left.alone[path] = code
         else:
             change = Change(path, store.keep(data), sha256(text.encode()))
-            changes[target] = about.st_mtime_ns, change
+            changes[target] = target.stat().st_mtime_ns, change
     return [change for _, change in sorted(changes.values(), key=lambda one: one[0])]
-
-
-def bytes_now(file: Path) -> bytes:
-    """What a file holds now; nothing where it cannot be read any more (an empty caption is never written)."""
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""
 
 
 def _by_name(store: Store, table: pa.Table, written: dict[Path, str]) -> dict[str, str]:

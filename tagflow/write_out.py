@@ -9,11 +9,11 @@ import pyarrow as pa
 from tagflow.audit import to_bytes
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.pipeline import Outcome, Pipeline
-from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, Survey, sha256
+from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, Survey, bytes_now, sha256
 from tagflow.sources.record import Change, Record
 from tagflow.sources.recover import begin, published, recover, rewriting
 from tagflow.sources.store import Store
-from tagflow.write import Written, as_left, bytes_now, make_meta, paths_and, targets
+from tagflow.write import Written, as_left, make_meta, paths_and, targets
 
 
 def write_out(
@@ -58,9 +58,10 @@ def check_out(root: Path, out: Path) -> None:
         )
     if out.exists() and not out.is_dir():
         raise UsageProblem(f"--out {out} is a file", "give a folder")
-    if (out / STATE_FOLDER).is_dir():
-        with Store(out).locked():
-            recover(Store(out))  # what an earlier --out left half done would pass for a whole
+    store = Store(out)
+    if store.folder.is_dir():
+        with store.locked():
+            recover(store)  # what an earlier --out left half done would pass for a whole
     try:
         if out.exists() and any(left.name not in (AUDIT_NAME, STATE_FOLDER) for left in out.iterdir()):
             raise UsageProblem(

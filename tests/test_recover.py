@@ -281,6 +281,24 @@ def test_a_read_only_caption_is_left_alone_and_named(tagflow, folder):
     assert tagflow("reorder", root).code == 0 and (root / "a.txt").read_bytes() == b"photograph, sofa"
 
 
+@pytest.mark.parametrize("command", [("reorder",), ("run", "--encoders", "stand-in")])
+def test_a_dry_run_foresees_what_a_read_only_caption_comes_to(tagflow, folder, tree, command):
+    root = folder({"a.txt": "sofa, photograph", "b.txt": "sofa, photograph", "c.txt": "sofa"})
+    for name in ("a.txt", "c.txt"):  # nothing is to be written in the last one
+        (root / name).chmod(0o444)
+    before = tree(root)
+    seen = tagflow(*command, root, "--dry-run", "--json")
+    assert tree(root) == before
+    real = tagflow(*command, root, "--json")
+    (named,) = [line for line in seen.err.splitlines() if "error: caption-read-only" in line]
+    assert seen.code == real.code == 1 and "a.txt" in named and named in real.err
+    assert (
+        (seen.json["failed"], seen.json["rewritten"])
+        == (real.json["failed"], real.json["rewritten"])
+        == (1, 1)
+    )
+
+
 @pytest.mark.parametrize("meddle", [lambda file: file.unlink(), lambda file: file.write_bytes(b"edited")])
 def test_a_caption_that_vanished_or_changed_while_others_were_written(tagflow, folder, monkeypatch, meddle):
     root = folder({name: f"sofa, photograph, {name[0]}" for name in ("a.txt", "b.txt")})

@@ -46,15 +46,21 @@ def _codes(config: Config, given: dict[str, Any], name: str) -> list[str]:
 
 
 def explanation(code: str) -> Iterator[str]:
-    """All that the catalogue says of one code. Raises UsageProblem for an unknown one."""
-    kind = CATALOGUE.get(code)
+    """All that is said of one code, those of model files too. Raises UsageProblem for an unknown one."""
+    from tagflow.models.catalogue import CATALOGUE as MODELS  # late: a check knows no models
+
+    known = CATALOGUE | MODELS
+    kind = known.get(code)
     if kind is None:
-        raise _unknown(code)
+        raise _unknown(code, known)
     yield f"{kind.code} ({kind.severity}): {kind.title}"
-    yield ""
-    yield from _wrapped(kind.explanation)
-    yield ""
-    yield f"example: {kind.example}"
+    if kind.explanation:
+        yield ""
+        yield from _wrapped(kind.explanation)
+    if kind.example or kind.cure:
+        yield ""
+    if kind.example:
+        yield f"example: {kind.example}"
     if kind.cure:
         yield f"cure: {kind.cure}"
 
@@ -65,12 +71,12 @@ def _wrapped(text: str) -> Iterable[str]:
     return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def _unknown(code: str) -> UsageProblem:
-    return UsageProblem(f"there is no finding {code!r}", _cure(code))
+def _unknown(code: str, known: Iterable[str] = CATALOGUE) -> UsageProblem:
+    return UsageProblem(f"there is no finding {code!r}", _cure(code, known))
 
 
-def _cure(code: str) -> str:
+def _cure(code: str, known: Iterable[str] = CATALOGUE) -> str:
     import difflib
 
-    near = difflib.get_close_matches(code, CATALOGUE, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(code, list(known), n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else "docs/findings.md lists all codes"

@@ -157,11 +157,55 @@ def _refusal(root: Path, file: Path) -> Finding | None:
     return None
 
 
+def state_folder(root: Path) -> Path:
+    """Where tagflow keeps what belongs to a dataset. Raises SourceError where a link would lead out of it."""
+    folder = root / STATE_FOLDER
+    try:
+        links = [folder] if folder.is_symlink() else [one for one in folder.glob("*") if one.is_symlink()]
+    except OSError:  # who uses the folder is told why it cannot be
+        links = []
+    if links:
+        raise SourceError(
+            f"{links[0]}: is a symbolic link, and tagflow writes nothing outside the captions' folder",
+            "remove the link; if it leads to tagflow's own files, move them into its place",
+        )
+    return folder
+
+
 def inside(root: Path, file: Path) -> bool:
     """Whether a path, its links followed, lies in the folder."""
     return file.resolve().is_relative_to(root.resolve())
 
 
+def bytes_now(file: Path) -> bytes:
+    """What a file holds now, as far as a caption can be long; nothing where it cannot be read any more."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(LARGEST_CAPTION + 1)
+    except OSError:
+        return b""
+
+
+def left_alone(file: Path, data: bytes, read: str) -> str | None:
+    """The code of the finding where a caption must not be replaced.
+
+    `data`: its bytes now; `read`: the digest of what was read of it. A read-only file could be replaced by a
+    move; its owner would not expect so.
+    """
+    if sha256(data) != read:
+        return "caption-changed"
+    writable = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    return None if file.stat().st_mode & writable else "caption-read-only"
+
+
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def digest_of(file: Path) -> str:
+    """The digest of what a file of any size holds now; empty where there is no such file. Raises OSError."""
+    if not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

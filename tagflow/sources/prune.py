@@ -73,7 +73,8 @@ def _needed(record: Record) -> set[str]:
 
 def _objects(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.glob("??/*")):
-        if _NAME.fullmatch(file.name) and file.is_file():
+        linked = file.parent.is_symlink()  # another dataset's originals may lie there
+        if _NAME.fullmatch(file.name) and file.is_file() and not linked:
             yield file
 
 

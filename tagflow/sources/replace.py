@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+
+_PIECE = 1 << 20  # bytes
 
 
 def write_and_move(handle: Path, data: bytes, target: Path) -> None:
@@ -29,6 +32,21 @@ def write_and_move(handle: Path, data: bytes, target: Path) -> None:
         handle.replace(target)
     finally:
         handle.unlink(missing_ok=True)
+
+
+def copied(source: Path, handle: Path) -> str:
+    """Copy a file of any size to `handle`, a new file, durably; gives the SHA-256 of what was copied.
+
+    Raises OSError; `handle` may be there then.
+    """
+    digest = hashlib.sha256()
+    with source.open("rb") as old, handle.open("wb") as new:
+        while piece := old.read(_PIECE):
+            digest.update(piece)
+            new.write(piece)
+        new.flush()
+        os.fsync(new.fileno())
+    return digest.hexdigest()
 
 
 def _take_over(handle: Path, target: Path) -> None:

@@ -14,25 +14,26 @@ is known, and the next command that writes puts its files back or publishes its 
 from __future__ import annotations
 
 import errno
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from tagflow.errors import AuditError, SourceError
-from tagflow.sources.folder import AUDIT_NAME, STATE_FOLDER, sha256
+from tagflow.sources.folder import AUDIT_NAME, digest_of, inside, sha256, state_folder
 from tagflow.sources.lock import held
 from tagflow.sources.record import Change, Record, new_run_id, read_record, to_bytes
-from tagflow.sources.replace import sync_folder
+from tagflow.sources.replace import copied, sync_folder
 from tagflow.sources.transit import put, sweep
 
 
 class Store:
-    """The state folder of one dataset. Made on first write."""
+    """The state folder of one dataset, made on first write. Raises SourceError where it has links in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.real = root.resolve()
-        self.folder = root / STATE_FOLDER
+        self.folder = state_folder(root)
         self._unsynced: set[Path] = set()  # folders with originals whose names may not be on the disk yet
 
     @contextmanager
@@ -68,6 +69,19 @@ class Store:
             self._unsynced |= {place.parent, place.parent.parent}
         return digest
 
+    def keep_file(self, file: Path) -> str:
+        """Keep a file of any size, piece by piece; gives the digest of what was kept. Raises SourceError."""
+        handle = self._way() / secrets.token_hex(8)
+        with self._writing_to(self.folder / "objects"):
+            try:
+                place = self.object(digest := copied(file, handle))
+                self.make_room(place)
+                handle.replace(place)
+            finally:
+                handle.unlink(missing_ok=True)
+        self._unsynced |= {place.parent, place.parent.parent}
+        return digest
+
     def kept(self, digest: str) -> bytes:
         """The bytes of a digest. Raises AuditError where they are gone or damaged."""
         data = self._bytes_of(self.object(digest))
@@ -97,9 +111,15 @@ class Store:
         The file keeps its mode. Raises SourceError; the target is then as it was.
         """
         with self._writing_to(target):
-            if not (self.folder / "tmp").is_dir():
-                self._make()
-            put(self.folder / "tmp", self.real, target, data)
+            if not inside(self.real, target.parent):  # a link in the state folder
+                raise OSError(errno.ELOOP, "its folder lies outside the captions' folder")
+            put(self._way(), self.real, target, data)
+
+    def _way(self) -> Path:
+        """The folder of files on their way to their place."""
+        if not (self.folder / "tmp").is_dir():
+            self._make()
+        return self.folder / "tmp"
 
     @contextmanager
     def _writing_to(self, target: Path) -> Iterator[None]:
@@ -170,7 +190,7 @@ class Store:
         (who forces keeps it first, see undo.py).
         """
         target = self.place(change.path)
-        now = self.digest_of(target)
+        now = digest_of(target)
         if now == change.before:
             return True
         if now != change.after and not force:
@@ -193,11 +213,6 @@ class Store:
         with suppress(OSError):
             for folder in file.relative_to(self.real).parents[:-1]:
                 (self.real / folder).rmdir()
-
-    @staticmethod
-    def digest_of(file: Path) -> str:
-        """The digest of what a file holds now; empty where there is no such file. Raises OSError."""
-        return sha256(file.read_bytes()) if file.is_file() else ""
 
     # -- audits --------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagflow.sources.folder import AUDIT_NAME
+from tagflow.sources.folder import AUDIT_NAME, digest_of
 from tagflow.sources.record import Aside, Change, Record, standing_runs
 from tagflow.sources.store import Store
 
@@ -44,15 +44,15 @@ def _further(older: Sequence[Record]) -> set[tuple[str, str]]:
 
 def _is_back(store: Store, change: Change, further: set[tuple[str, str]]) -> bool:
     """Whether a file is where an older run's undo takes it: this undo was cut off, and is done again."""
-    return (change.path, store.digest_of(store.place(change.path))) in further
+    return (change.path, digest_of(store.place(change.path))) in further
 
 
 def _give_back(store: Store, record: Record, change: Change, *, force: bool) -> bool:
     """Bring one file back. An edit that is replaced by force is kept, and the record says so, before."""
     if force:
-        now = store.digest_of(file := store.place(change.path))
+        now = digest_of(file := store.place(change.path))
         if now not in ("", change.before, change.after):
-            record.aside.append(Aside(change.path, store.keep(file.read_bytes())))
+            record.aside.append(Aside(change.path, store.keep_file(file)))
             store.save(record)
     return store.put_back(change, force=force)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tagflow.caption import Caption
 from tagflow.caption import parse as parse_caption
-from tagflow.clean import clean as clean_text
+from tagflow.clean import tidied
 from tagflow.schema import add, add_findings, rows
 
 _NUMBERS = {"starts": 0, "ends": 1, "lines": 2, "segments": 3}  # columns, and their place in a Tag
@@ -25,7 +25,7 @@ class Parse:
         """Findings are those of the text as it stands in the file, tidied or not."""
         texts = rows(table, "text")
         seen = [None if text is None else parse_caption(text) for text in texts]
-        parsed = [self._tidied(caption) for caption in seen]
+        parsed = [tidied(one) if one is not None and self.clean else one for one in seen]
         table = add(
             table,
             source=[None if caption is None else caption.text for caption in parsed],
@@ -36,12 +36,6 @@ class Parse:
             table,
             [[] if one is None else [(found.code, found.detail) for found in one.findings] for one in seen],
         )
-
-    def _tidied(self, caption: Caption | None) -> Caption | None:
-        if caption is None or not self.clean:
-            return caption
-        tidied = clean_text(caption.text)
-        return caption if tidied == caption.text else parse_caption(tidied)
 
 
 def _of_each(caption: Caption | None, at: int) -> list[int] | None:

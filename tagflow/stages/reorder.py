@@ -10,6 +10,7 @@ it tells apart the stricter rungs tell apart, too. The last rung is the text as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -115,7 +116,7 @@ class Reorder:
         changed = _rejoin(gaps, segments, order)
         placed = [tags[at] for at in order]
         rewritten = join(placed, changed)
-        if not _reads_as(rewritten, placed, segments):
+        if not _reads_as(rewritten, placed, segments, lines) or not _same_when_wide(source, rewritten):
             return _Row(source, tags, categories, 0, rung, [*findings, ("order-ambiguous", "")])
         return _Row(rewritten, placed, [categories[at] for at in order], moved, bands, findings)
 
@@ -189,7 +190,21 @@ def _rejoin(gaps: Sequence[str], segments: Sequence[int], order: Sequence[int]) 
     return made
 
 
-def _reads_as(text: str, tags: Sequence[str], segments: Sequence[int]) -> bool:
-    """Whether the new text parses into just these tags, in the same stretches."""
+def _reads_as(text: str, tags: Sequence[str], segments: Sequence[int], lines: Sequence[int]) -> bool:
+    """Whether the new text parses into just these tags, in the same stretches.
+
+    A line that may not be ordered has its old bytes, and so its old reading; the text does not always show
+    why (`--clean` found something that it must not tidy).
+    """
     caption = parse(text)
-    return caption.texts() == list(tags) and [tag.segment for tag in caption.tags] == list(segments)
+    movable = {line for line, segment in zip(lines, segments, strict=True) if segment != FIXED}
+    read = [tag.segment if tag.line in movable else FIXED for tag in caption.tags]
+    return caption.texts() == list(tags) and read == list(segments)
+
+
+def _same_when_wide(before: str, after: str) -> bool:
+    """Whether both hold the same tags, too, where full-width commas part them, as they do for `--clean`."""
+    if "，" not in before:
+        return True
+    one, two = (Counter(parse(text, wide_commas=True).texts()) for text in (before, after))
+    return one == two

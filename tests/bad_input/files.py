@@ -138,6 +138,19 @@ def repeated(table: pa.Table) -> pa.Table:
     )
 
 
+def one_row(table: pa.Table) -> pa.Table:
+    """The same text for every tag of one caption: 400 bytes in the file."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 500_000, pa.int32()), pa.array(["x" * 1_000_000]))
+    tags = pa.ListArray.from_arrays(pa.array([0, 500_000]), text)
+    return pa.table({"tags": tags}).replace_schema_metadata(table.schema.metadata)
+
+
+def few_rows(table: pa.Table) -> pa.Table:
+    """A text of a hundred megabytes for each row of one piece."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 256, pa.int32()), pa.array(["x" * 100_000_000]))
+    return pa.table({"path": text}).replace_schema_metadata(table.schema.metadata)
+
+
 def rows_of_nothing(table: pa.Table) -> pa.Table:
     return pa.table({"path": pa.nulls(20_000_000, pa.string())}).replace_schema_metadata(
         table.schema.metadata
@@ -223,6 +236,8 @@ FILES = [
     audit("a number of 5,000 digits", fact("sim_te1_mean", "9" * 5_000)),
     audit("texts that unpack to half a terabyte", repeated),
     audit("the same without saying so", repeated, store_schema=False, heavy=True),
+    audit("one row that unpacks to half a terabyte", one_row, store_schema=False),
+    audit("a text of 100 MB in every row", few_rows, store_schema=False),
     audit("twenty million rows of nothing", rows_of_nothing),
     audit("a page that unpacks to 1 GiB", page_of_one_letter, use_dictionary=False, heavy=True),
     record("no JSON", b"\xff{"),

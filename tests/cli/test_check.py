@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tagflow.findings import CATALOGUE
+from tagflow.models.catalogue import CATALOGUE as MODELS
 
 
 def test_a_clean_folder(tagflow, folder, tree):
@@ -123,6 +124,18 @@ def test_explain(tagflow):
 def test_every_code_is_explained(tagflow):
     for code in CATALOGUE:
         assert tagflow("check", "--explain", code).code == 0
+
+
+def test_the_codes_of_model_files_are_explained_too_and_not_selected(tagflow, folder):
+    for kind in MODELS.values():
+        result = tagflow("check", "--explain", kind.code)
+        assert result.code == 0 and result.out.startswith(f"{kind.code} ({kind.severity}): {kind.title}")
+        assert (f"cure: {kind.cure}" in result.out) == bool(kind.cure)
+        assert "example: \n" not in result.out and "\n\n\n" not in result.out
+        assert not result.out.endswith("\n\n")
+    assert "did you mean vae-diffusers" in tagflow("check", "--explain", "vae-difusers").err
+    result = tagflow("check", folder({"a.txt": "sofa"}), "--select", "vae-diffusers")
+    assert result.code == 2 and "vae-diffusers" not in result.err.split("cure")[1]
 
 
 def test_folder_wide_facts_of_single_files_come_from_the_whole_folder(tagflow, folder):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import pytest
 
@@ -206,6 +209,50 @@ def test_a_chain_of_runs_that_was_half_undone_keeps_its_bearings(tagflow, folder
     assert (root / "1.txt").read_bytes() == (root / "2.txt").read_bytes() == b"sofa, wooden floor, photograph"
     kept = [file.read_bytes() for file in (root / ".tagflow" / "objects").rglob("*") if file.is_file()]
     assert b"my long hand work" in kept
+
+
+@pytest.fixture
+def edited(tagflow, folder):
+    """A folder with one run, after which its caption became a file of 24 MiB."""
+    root = folder({"a.txt": MIXED})
+    tagflow("reorder", root)
+    (root / "a.txt").write_bytes(bytes(range(256)) * (24 << 12))
+    return root
+
+
+@pytest.mark.parametrize("options", [[], ["--force"]])
+def test_an_edited_file_of_any_size_is_never_held_in_memory(tagflow, edited, options):
+    data = (edited / "a.txt").read_bytes()
+    tracemalloc.start()
+    try:
+        result = tagflow("undo", edited, *options)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert result.code == (0 if options else 1)
+    objects = [file.read_bytes() for file in (edited / ".tagflow" / "objects").glob("??/*")]
+    assert (data in objects) == bool(options)
+    assert (edited / "a.txt").read_bytes() == (MIXED.encode() if options else data)
+    assert not list((edited / ".tagflow" / "tmp").glob("*"))
+
+
+def test_an_edit_that_cannot_be_put_aside_is_not_replaced(tagflow, edited, monkeypatch):
+    """The disk fills up in the middle of the copy."""
+    data, fsync = (edited / "a.txt").read_bytes(), os.fsync
+
+    def full(descriptor):
+        if os.fstat(descriptor).st_size > 1 << 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = tagflow("undo", edited, "--force")
+    assert result.code == 3 and "No space left" in result.err and "free some room" in result.err
+    assert (edited / "a.txt").read_bytes() == data
+    assert not list((edited / ".tagflow" / "tmp").glob("*"))
+    monkeypatch.undo()
+    assert tagflow("undo", edited, "--force").code == 0
+    assert (edited / "a.txt").read_bytes() == MIXED.encode()
 
 
 def test_a_dry_run_is_one_object_too(tagflow, folder):
