@@ -1,0 +1,207 @@
+"""The scalars that a trainer logs, read from its TensorBoard files while it writes them, or afterwards.
+
+`<logging_dir>/<log_prefix><YYYYmmddHHMMSS>/<network_train, or log_tracker_name>/events.out.tfevents.*`: each
+start of sd-scripts makes a folder of its own. The files are read with the tensorboard package, and every
+value is kept: nothing is sampled.
+
+Three things in them are not what they seem (sd-scripts `train_network.py`):
+
+- With gradient accumulation every batch is logged under the step it belongs to, so a step has many values.
+- A resumed trainer counts its steps from the start of the epoch that it resumed in. Only the step of
+  `loss/epoch_average`, an epoch's number, tells where it really is; until the first epoch ends, only
+  whoever started it knows (`begins`).
+- The last record may be half written. It is read when the rest has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tagflow.errors import TrainerError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CURRENT, AVERAGE, EPOCH = "loss/current", "loss/average", "loss/epoch_average"
+_BY_EPOCH = frozenset({EPOCH, "loss/validation/epoch_average", "loss/validation/epoch_divergence"})
+_TAGS = ("loss/", "lr/", "norm/", "max_norm/")
+_FILES = "events.out.tfevents.*"
+_DEPTH = 4  # folders: a foreign logging folder may be somebody's home
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One tag's values in the order in which they were logged; three arrays of one length.
+
+    `step`: the trainer's global step (an epoch's number for `loss/epoch_average`), int64; several values may
+    share one. `wall`: seconds since 1970, float64. `value`: float64, may be NaN or infinite.
+    """
+
+    step: NDArray[np.int64]
+    wall: NDArray[np.float64]
+    value: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def finite(self) -> Series:
+        """Without NaN and infinity."""
+        return self.where(np.isfinite(self.value))
+
+    def where(self, kept: NDArray[np.bool_]) -> Series:
+        """Those values that `kept` marks."""
+        return Series(self.step[kept], self.wall[kept], self.value[kept])
+
+    def moved(self, steps: int) -> Series:
+        """The same, `steps` later."""
+        return Series(self.step + steps, self.wall, self.value)
+
+
+def series(points: list[tuple[int, float, float]]) -> Series:
+    """A series of (step, wall time, value)."""
+    steps, walls, values = zip(*points, strict=True) if points else ((), (), ())
+    return Series(np.array(steps, np.int64), np.array(walls, np.float64), np.array(values, np.float64))
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One start of the trainer: its folder, what was read of it, and the files still being read."""
+
+    folder: Path
+    points: dict[str, list[tuple[int, float, float]]] = field(default_factory=dict)
+    loaders: dict[Path, Any] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Take in what is new in its files."""
+        for file in sorted(self.folder.glob(_FILES)):
+            if file not in self.loaders:
+                self.loaders[file] = _loader(file)
+            for tag, point in _scalars(self.loaders[file]):
+                self.points.setdefault(tag, []).append(point)
+
+    @property
+    def started(self) -> float:
+        """Wall time of its first value, in seconds since 1970; infinite where there is none."""
+        return min((points[0][1] for points in self.points.values()), default=np.inf)
+
+    def begins(self, steps_per_epoch: int | None) -> int:
+        """How many steps were done before its own step 0, as far as its files tell."""
+        epochs = self.points.get(EPOCH)
+        if not epochs or epochs[0][0] <= 1:
+            return 0
+        return (epochs[0][0] - 1) * (steps_per_epoch or self._epoch_length() or 0)
+
+    def _epoch_length(self) -> int | None:
+        """Steps between two ends of an epoch, by the clock; None before the second."""
+        ends = [wall for _, wall, _ in self.points[EPOCH]]
+        steps = [(wall, step) for step, wall, _ in self.points.get(CURRENT, [])]
+        if len(ends) < 2:
+            return None
+        first, second = (max((step for at, step in steps if at <= end), default=0) for end in ends[:2])
+        return second - first
+
+
+class Events:
+    """The scalars under a folder, of all attempts together; `refresh` reads on where it stopped."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._attempts: dict[Path, Attempt] = {}
+
+    def refresh(self) -> None:
+        """Look for new files and read what was appended. Raises TrainerError without tensorboard."""
+        for folder in sorted(_folders(self.root, _DEPTH)):
+            self._attempts.setdefault(folder, Attempt(folder))
+        for attempt in self._attempts.values():
+            attempt.read()
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Those that logged anything, oldest first."""
+        some = [one for one in self._attempts.values() if any(map(len, one.points.values()))]
+        return sorted(some, key=lambda one: (one.started, one.folder))
+
+    def series(
+        self,
+        *,
+        steps_per_epoch: int | None = None,
+        begins: Callable[[float], int | None] = lambda started: None,
+    ) -> dict[str, Series]:
+        """Every tag's series, the attempts one after the other.
+
+        A later attempt wins: what an earlier one logged from its first step on was undone by going back.
+        `begins`: how many steps were done before an attempt, by the time of its first value; None: not known.
+        """
+        joined: dict[str, Series] = {}
+        for attempt in self.attempts:
+            known = begins(attempt.started)
+            offset = attempt.begins(steps_per_epoch) if known is None else known
+            for tag, points in attempt.points.items():
+                new = series(points)
+                new = new if tag in _BY_EPOCH else new.moved(offset)
+                joined[tag] = _after(joined[tag], new) if tag in joined else new
+        return joined
+
+
+def _after(old: Series, new: Series) -> Series:
+    kept = old.where(old.step < new.step[0])
+    return Series(
+        np.concatenate((kept.step, new.step)),
+        np.concatenate((kept.wall, new.wall)),
+        np.concatenate((kept.value, new.value)),
+    )
+
+
+def _folders(root: Path, depth: int) -> Iterator[Path]:
+    """Folders with event files, not deeper than `depth`; what cannot be looked into is left out."""
+    try:
+        entries = list(root.iterdir())
+    except OSError:
+        return
+    if any(entry.match(_FILES) for entry in entries):
+        yield root
+    for entry in entries if depth else ():
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _folders(entry, depth - 1)
+
+
+def _loader(file: Path) -> Any:
+    try:
+        from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+    except ImportError:
+        raise TrainerError(
+            "the tensorboard package is missing, so the trainer's logs cannot be read",
+            "install tagflow with its `train` extra: pip install 'tagflow[train]'",
+        ) from None
+    return LegacyEventFileLoader(str(file))
+
+
+def _scalars(loader: Any) -> Iterator[tuple[str, tuple[int, float, float]]]:
+    """What is new in a file: tag, and (step, wall time, value)."""
+    for event in loader.Load():
+        for value in event.summary.value:
+            if value.tag.startswith(_TAGS):
+                number = _number(value)
+                if number is not None:
+                    yield value.tag, (int(event.step), float(event.wall_time), number)
+
+
+def _number(value: Any) -> float | None:
+    """A plain number, as torch's writer logs it, or a tensor of one; None for anything else."""
+    kind = value.WhichOneof("value")
+    if kind == "simple_value":
+        return float(value.simple_value)
+    if kind != "tensor":
+        return None
+    from tensorboard.util.tensor_util import make_ndarray
+
+    try:
+        array = make_ndarray(value.tensor)
+    except (TypeError, ValueError):
+        return None
+    return float(array.item()) if array.size == 1 and array.dtype.kind in "fiu" else None
