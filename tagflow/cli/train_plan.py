@@ -1,0 +1,215 @@
+"""`tagflow train plan`: a run folder for sd-scripts, every value in it with its reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tagflow.cli import show
+from tagflow.cli.options import FOLDER, load_ontology
+from tagflow.cli.progress import Progress
+from tagflow.config import Config, load_config
+from tagflow.errors import FINDINGS, UsageProblem
+from tagflow.sources.folder import AUDIT_NAME
+from tagflow.training.fitting import warmup_steps
+from tagflow.training.options import known_options
+from tagflow.training.plan import DEFAULT_PRESET, Asked, Plan, make_plan
+from tagflow.training.plan_object import as_object
+from tagflow.training.read import read_plan
+from tagflow.training.render import files, write_plan
+from tagflow.training.settings import parse_settings
+from tagflow.training.structure import CHOICES, STRUCTURES
+from tagflow.training.surroundings import Surroundings, surroundings
+
+if TYPE_CHECKING:
+    from tagflow.training.notes import Note
+
+_GB = 1e9
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option(
+    "--preset",
+    default=DEFAULT_PRESET,
+    metavar="NAME",
+    help="sdxl-lora-v3 (the default), sdxl-lora-light or unet-only-cached.",
+)
+@click.option(
+    "--base",
+    type=FOLDER,
+    metavar="FILE",
+    help="The SDXL checkpoint to train on. Default: `encoders` of tagflow.toml, if it is one.",
+)
+@click.option("--vae", type=FOLDER, metavar="FILE", help="In place of the checkpoint's own.")
+@click.option("--out", type=FOLDER, metavar="RUN", help="The run folder. Default: DIR-runs/001-PRESET.")
+@click.option(
+    "--name", metavar="NAME", help="File name of the LoRA. Default: the dataset's and the preset's."
+)
+@click.option(
+    "--structure",
+    type=click.Choice(STRUCTURES),
+    default="none",
+    help="What stays of the captions' order: all of it, for nothing is shuffled (none, the "
+    "default); the front (separator); groups by category (groups).",
+)
+@click.option("--vram", metavar="SIZE", help="Memory of the GPU, such as 24GB. Default: what is free here.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often all is seen.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How often an epoch shows each image, where no folder's name `N_name` says it.",
+)
+@click.option("--resolution", type=click.IntRange(64), metavar="PIXELS", help="Default: 1024.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any option of sd-scripts; `none` takes it out. May be given several times.",
+)
+@click.option("--sd-scripts", type=FOLDER, metavar="DIR", help="Default: SD_SCRIPTS_DIR.")
+@click.option("--trainer-python", type=FOLDER, metavar="FILE", help="Default: the one beside sd-scripts.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and its files; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object.")
+@click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
+def plan(folder: Path, *, preset: str, **given: Any) -> int:
+    """Plan a training run on the images and captions in DIR, and write its run folder.
+
+    The folder holds dataset.toml, train.toml, prompts.txt and plan.json, which gives every value's reason and
+    source. Exit code 1, and nothing written, where images lack captions or the run does not fit the GPU.
+    """
+    config = load_config(given["config_file"], folder)
+    parse_settings(given["sets"], known_options())  # before a Python is asked, which takes seconds
+    progress = Progress()
+    with progress.shown():
+        with progress.waiting("asking the trainer's Python"):
+            around = surroundings(given["sd_scripts"], given["trainer_python"])
+        made = make_plan(folder, preset, _asked(folder, config, given, around))
+        written = not made.refused and not given["dry_run"]
+        if written:
+            write_plan(made, progress.progress("captions and images"))
+        elif not made.refused:
+            shown = files(made)  # what it would refuse to write
+    for note in made.notes:
+        _tell(note)
+    if given["as_json"]:
+        show.as_json(read_plan(made.run) if written else as_object(made))
+    else:
+        show.out_lines(map(show.visible, _summary(made, written=written)))
+        if given["dry_run"] and not made.refused:
+            show.out_lines(map(show.visible, _files(shown)))
+    return FINDINGS if made.refused else 0
+
+
+def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surroundings) -> Asked:
+    names = ("vae", "out", "name", "structure", "epochs", "repeats", "resolution", "vram", "sets")
+    return Asked(
+        base=_base(config, given),
+        around=around,
+        ontology=None if (folder / AUDIT_NAME).exists() else load_ontology(config, {}),
+        max_tokens=int(config.get("max_tokens", None, 225)),
+        **{name: given[name] for name in names},
+    )
+
+
+def _base(config: Config, given: dict[str, Any]) -> Path:
+    """The checkpoint: option, else the encoders' file. Raises UsageProblem where there is none."""
+    if given["base"] is not None:
+        return Path(given["base"])
+    spec = os.environ.get("TAGFLOW_ENCODERS") or config.path("encoders")
+    if spec and Path(spec).is_file():
+        return Path(spec)
+    raise UsageProblem("no checkpoint to train on was named", "--base FILE.safetensors names one")
+
+
+def _tell(note: Note) -> None:
+    show.warn(
+        show.visible(
+            f"{note.severity}: {note.code}: {note.text}" + (f"; cure: {note.cure}" * bool(note.cure))
+        )
+    )
+
+
+def _summary(made: Plan, *, written: bool) -> Iterator[str]:
+    """A plan in a few lines."""
+    length, said = made.length, made.base.prediction
+    images = sum(len(part.images.sizes) for part in made.parts)
+    dim, learner = made.choices.train("network_dim"), made.choices.train("optimizer_type")
+    trained = "U-Net alone" if made.choices.train("network_train_unet_only") else "U-Net and text encoders"
+    yield f"preset      {made.preset.name}: {made.preset.title}"
+    yield f"            {made.preset.about}"
+    yield f"trains      {trained}, dim {dim}, {learner}, on {made.base.path.name} (predicts: {said.type})"
+    audit = "no audit" if made.audit is None else f"audit: {made.audit.meta.verdict}"
+    folders = f" in {len(made.parts)} folders" if len(made.parts) > 1 else ""
+    yield f"dataset     {images} images{folders}, {sum(made.buckets.values())} an epoch with repeats; {audit}"
+    each = f"{_many(length.epochs, 'epoch')} of {_many(length.steps_per_epoch, 'step')}"
+    batches = f"{_many(length.batches, 'batch', 'es')} from {_many(len(made.buckets), 'bucket')}"
+    yield f"steps       {length.steps}: {each} ({batches}); {_batch(made)}"
+    yield f"schedule    {_schedule(made)}"
+    yield from _structure(made)
+    yield from _memory(made)
+    size = made.sizes
+    yield (
+        f"output      {_many(size['files'], 'LoRA file')} of {size['save_bytes'] / 1e6:,.0f} MB, "
+        f"{_many(size['states'], 'state')} of {size['state_bytes'] / 1e6:,.0f} MB: "
+        f"{size['output_bytes'] / _GB:.1f} GB"
+    )
+    if written:
+        yield f"run folder  {made.run}"
+        yield f"next        tagflow train check {made.run}"
+    else:
+        why = "there are errors" if made.refused else "--dry-run"
+        yield f"run folder  {made.run}: nothing written ({why})"
+
+
+def _many(count: int, what: str, end: str = "s") -> str:
+    return f"{count} {what}{end if count != 1 else ''}"
+
+
+def _structure(made: Plan) -> Iterator[str]:
+    """The structure that was chosen, what it does and costs, and the others."""
+    kind = CHOICES[made.structure]
+    yield f"structure   {kind.kind}: {kind.title}"
+    yield f"            {kind.does}"
+    yield f"            {kind.costs}"
+    for other in CHOICES.values():
+        if other is not kind:
+            yield f"            or --structure {other.kind}: {other.title}"
+
+
+def _batch(made: Plan) -> str:
+    batch = made.choices.whole("train_batch_size", 1)
+    times = made.choices.whole("gradient_accumulation_steps", 1)
+    return f"batch {batch} x {times}" if times > 1 else f"batch {batch}"
+
+
+def _schedule(made: Plan) -> str:
+    train = made.choices.train
+    parts = [str(train("lr_scheduler") or "constant"), f"warm-up {warmup_steps(made.choices, made.length)}"]
+    if train("lr_scheduler_num_cycles"):
+        parts.append(_many(made.choices.whole("lr_scheduler_num_cycles", 1), "cycle"))
+    parts.append(f"samples every {train('sample_every_n_steps') or '-'} steps")
+    return ", ".join([*parts, f"a file every {train('save_every_n_epochs') or '-'} epochs"])
+
+
+def _memory(made: Plan) -> Iterator[str]:
+    taken = made.memory
+    there = f"{made.vram.bytes / _GB:.1f} GB ({made.vram.source})"
+    yield f"memory      about {taken.peak / _GB:.1f} GB of {there}"
+    parts = sorted(((name, size) for name, size in taken.parts.items() if size), key=lambda pair: -pair[1])
+    yield "            " + ", ".join(f"{name} {size / _GB:.1f}" for name, size in parts)
+    yield "            " + ", ".join(f"{name} {size / _GB:.1f} GB" for name, size in taken.phases.items())
+
+
+def _files(shown: dict[str, str]) -> Iterator[str]:
+    """The text files as they would be written."""
+    for name, text in shown.items():
+        if not name.endswith(".json"):
+            yield from ("", f"==> {name} <==")
+            yield from text.rstrip("\n").split("\n")

@@ -1,0 +1,76 @@
+"""How many steps a run has, how often it saves, and how large that becomes: sd-scripts' own arithmetic.
+
+Sources: sd-scripts `library/train_util.py` (make_buckets, get_scheduler_fix), `train_network.py` (the steps
+of an epoch); which bucket an image goes into is :mod:`tagflow.training.rules.bucketing`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tagflow.training.rules.bucketing import Buckets, Size
+
+_LONG_EPOCH = 1000  # steps; what is lost where a run is cut off is at most that
+_STEPS_BETWEEN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a run is. `batches`: of an epoch; `steps`: of the optimizer, all of them."""
+
+    batches: int
+    steps_per_epoch: int
+    epochs: int
+    steps: int
+
+
+def in_buckets(sizes: Iterable[tuple[Size, int]], buckets: Buckets) -> dict[Size, int]:
+    """How many images each bucket holds, repeats counted. `sizes`: each image's size and its repeats."""
+    found: Counter[Size] = Counter()
+    for size, repeats in sizes:
+        found[buckets.of(size)] += repeats
+    return dict(sorted(found.items()))
+
+
+def length(counts: Iterable[int], batch: int, accumulation: int, *, epochs: int, steps: int) -> Length:
+    """The length of a run on one GPU. `counts`: images in each bucket.
+
+    A batch never mixes buckets, so each bucket rounds up by itself. epochs 0: `steps` decides.
+    """
+    batches = sum(-(-count // batch) for count in counts)
+    each = -(-batches // accumulation)
+    if epochs:
+        return Length(batches, each, epochs, epochs * each)
+    return Length(batches, each, -(-steps // max(each, 1)), steps)
+
+
+def warmup(wanted: int, steps: int) -> int:
+    """Steps of warm-up: as wanted, but at most 10 % of all."""
+    return min(wanted, steps // 10)
+
+
+def restarts(wanted: int, steps: int) -> int:
+    """Cycles of the learning rate: as wanted, but each of at least 100 steps."""
+    return max(1, min(wanted, steps // 100))
+
+
+def sample_interval(wanted: int, steps: int) -> int:
+    """Steps between sample pictures: as wanted, but at least 10 and at most 20 drawings in a run."""
+    return max(1, min(max(wanted, -(-steps // 20)), steps // 10))
+
+
+def epochs_between_files(epochs: int) -> int:
+    """Epochs between saved files: one, or as many as leave 10 files."""
+    return max(1, -(-epochs // 10))
+
+
+def steps_between_states(steps_per_epoch: int, every: int) -> int | None:
+    """Steps between states where epochs are so long that an interruption would cost much; None elsewhere."""
+    return _STEPS_BETWEEN if steps_per_epoch * every > _LONG_EPOCH else None
+
+
+def files_saved(epochs: int, every: int) -> int:
+    """LoRA files that a run leaves: one after every so many epochs, and the last."""
+    return max(0, -(-epochs // every) - 1) + 1 if every else 1

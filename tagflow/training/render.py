@@ -1,0 +1,181 @@
+"""A plan's files: dataset.toml, train.toml, prompts.txt, plan.json. The folder appears whole or not at all.
+
+The TOML is plain: sd-scripts reads it with `toml` 0.10, which knows TOML 0.5 and stumbles over some of that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tagflow import __version__
+from tagflow.audit import Audit
+from tagflow.engines.local import Progress, silent
+from tagflow.errors import TrainerError, VocabularyMissing
+from tagflow.tokenizer import Tokenizer
+from tagflow.training.choices import Choice
+from tagflow.training.dataset_config import faults, schema
+from tagflow.training.plan import Plan, data_name
+from tagflow.training.plan_object import as_object
+from tagflow.training.rendered import Rendered, render_data
+from tagflow.training.run_folder import DATA, DATASET, LOGS, OUTPUT, PLAN, PROMPTS, TRAIN
+from tagflow.vocabulary import find_vocabulary
+
+_SUBSET = re.compile(r"subsets\[(\d+)\]\.(\w+)")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")  # a folder's name may hold them; no comment may
+_WIDTH = 106
+_SECTIONS = {
+    "the model": "pretrained_model_name_or_path vae v_parameterization zero_terminal_snr max_token_length",
+    "the data": "dataset_config cache_latents cache_text_encoder_outputs max_data_loader_n_workers",
+    "the LoRA": "network_module network_dim network_alpha network_train_unet_only network_args",
+    "learning": "optimizer_type optimizer_args learning_rate unet_lr text_encoder_lr lr_scheduler "
+    "lr_scheduler_num_cycles lr_warmup_steps max_train_epochs max_train_steps min_snr_gamma noise_offset "
+    "seed",
+    "memory": "train_batch_size gradient_accumulation_steps gradient_checkpointing mixed_precision "
+    "fp8_base_unet fp8_base no_half_vae sdpa",
+    "output": "output_dir output_name save_model_as save_precision save_every_n_epochs save_every_n_steps "
+    "save_last_n_steps save_state save_last_n_epochs_state",
+    "looking on": "log_with logging_dir sample_prompts sample_every_n_steps sample_sampler",
+}
+
+
+def write_plan(plan: Plan, progress: Progress = silent) -> Path:
+    """Write a plan's run folder and return it; for some structures the captions are rendered into it.
+
+    Raises TrainerError where the plan has errors, the folder is taken meanwhile, or the disk refuses.
+    """
+    if plan.refused:
+        errors = [note for note in plan.notes if note.severity == "error"]
+        raise TrainerError(f"{plan.root}: {errors[0].text}", errors[0].cure)
+    part = plan.run.with_name(f".{plan.run.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+        made = None
+        if plan.structure != "none" and plan.audit is not None:
+            made = _rendered(plan, plan.audit, part / DATA, progress)
+        for name, text in files(plan, made).items():
+            (part / name).write_bytes(text.encode())
+        for name in (OUTPUT, LOGS):
+            (part / name).mkdir()
+        if plan.run.exists():
+            plan.run.rmdir()  # empty, as the plan saw it
+        part.rename(plan.run)
+    except OSError as problem:
+        where = problem.filename or plan.run
+        cure = "make room or mend the permissions, and plan again"
+        raise TrainerError(f"{where}: {problem.strerror or problem}", cure) from problem
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return plan.run
+
+
+def _rendered(plan: Plan, audit: Audit, out: Path, progress: Progress) -> Rendered:
+    try:
+        words = Tokenizer(find_vocabulary())
+    except VocabularyMissing:
+        words = None
+    wildcards = bool(plan.choices.get("dataset.toml", "enable_wildcard"))
+    made = render_data(
+        plan.root, audit, plan.structure, out, wildcards=wildcards, tokenizer=words, progress=progress
+    )
+    planned = {data_name(plan.parts, at) for at in range(len(plan.parts))}
+    if planned != {subset.folder.name for subset in made.subsets}:
+        raise TrainerError(f"{plan.root}: changed while tagflow was at work", "plan again")
+    return made
+
+
+def files(plan: Plan, rendered: Rendered | None = None) -> dict[str, str]:
+    """The text of every file of the run folder, by its name. Raises TrainerError for a dataset file that
+    sd-scripts would not read."""
+    dataset = dataset_toml(plan)
+    if wrong := faults(dataset.unwrap()):
+        raise TrainerError(f"{DATASET}: {wrong[0].detail}", "take back what --set gave, or report this")
+    texts = {
+        DATASET: dataset.as_string(),
+        TRAIN: train_toml(plan).as_string(),
+        PROMPTS: plan.prompts,
+        PLAN: json.dumps(as_object(plan, rendered), ensure_ascii=False, indent=1) + "\n",
+    }
+    for name, text in texts.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as problem:
+            bad = ascii(text[max(0, problem.start - 40) : problem.end])
+            why = f"{name}: a path is not UTF-8, and sd-scripts reads nothing else: {bad}"
+            raise TrainerError(why, "rename the folder") from problem
+    return texts
+
+
+def train_toml(plan: Plan) -> Any:
+    """The trainer's options, in groups, each with its reason above it. A tomlkit document."""
+    import tomlkit
+
+    doc = tomlkit.document()
+    _comment(doc, f"Written by tagflow {__version__}: {plan.preset.title}. For sd-scripts' --config_file.")
+    left = {choice.name: choice for choice in plan.choices.of("train.toml")}
+    groups = {title: names.split() for title, names in _SECTIONS.items()}
+    groups["more"] = [name for name in left if not any(name in names for names in groups.values())]
+    for title, names in groups.items():
+        own = [left[name] for name in names if name in left]
+        if own:
+            doc.add(tomlkit.nl())
+            _comment(doc, f"---- {title}")
+            _add(doc, own)
+    doc.add(tomlkit.nl())
+    _comment(doc, "---- not set, and why")
+    for one in plan.choices.left_out():
+        _comment(doc, f"{one.name}: {one.reason}")
+    return doc
+
+
+def dataset_toml(plan: Plan) -> Any:
+    """The dataset file: one dataset, a subset for each folder. A tomlkit document."""
+    import tomlkit
+
+    known = schema()["datasets"]["dreambooth"]
+    general: list[Choice] = []
+    shared: list[Choice] = []
+    own: dict[int, list[Choice]] = {at: [] for at in range(len(plan.parts))}
+    for choice in plan.choices.of("dataset.toml"):
+        if found := _SUBSET.fullmatch(choice.name):
+            own[int(found[1])].append(
+                Choice(choice.file, found[2], choice.value, choice.reason, choice.source)
+            )
+        else:
+            (general if choice.name in known else shared).append(choice)
+    doc = tomlkit.document()
+    _comment(doc, f"Written by tagflow {__version__} for {plan.root.as_posix()}")
+    tables, dataset = tomlkit.aot(), tomlkit.table()
+    _add(dataset, general)
+    subsets = tomlkit.aot()
+    for choices in own.values():
+        table = tomlkit.table()
+        _add(table, [*choices, *shared])
+        subsets.append(table)
+    dataset.add("subsets", subsets)
+    tables.append(dataset)
+    doc.add("datasets", tables)
+    return doc
+
+
+def _add(table: Any, choices: Iterable[Choice]) -> None:
+    for choice in choices:
+        _comment(
+            table, choice.reason if choice.source in choice.reason else f"{choice.reason} ({choice.source})"
+        )
+        table.add(choice.name, choice.value)
+
+
+def _comment(table: Any, text: str) -> None:
+    """A comment on lines of its own: `toml` 0.10 loses its way in some that stand behind a value."""
+    import tomlkit
+
+    plain = _CONTROL.sub("?", " ".join(text.split()))
+    for line in textwrap.wrap(plain, _WIDTH, break_on_hyphens=False):
+        table.add(tomlkit.comment(line))

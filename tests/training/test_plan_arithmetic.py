@@ -1,0 +1,55 @@
+"""Steps, intervals and sizes: sd-scripts' own arithmetic, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagflow.training.arithmetic import (
+    epochs_between_files,
+    files_saved,
+    in_buckets,
+    length,
+    restarts,
+    sample_interval,
+    steps_between_states,
+    warmup,
+)
+from tagflow.training.rules.bucketing import Buckets
+
+SDXL = Buckets((1024, 1024), 256, 2048, 64)
+
+
+def test_each_bucket_rounds_up_by_itself():
+    counts = in_buckets([((1024, 1024), 3), ((832, 1216), 3), ((2048, 2048), 2)], SDXL)
+    assert counts == {(832, 1216): 3, (1024, 1024): 5}
+    run = length(counts.values(), 2, 1, epochs=10, steps=0)
+    assert (run.batches, run.steps_per_epoch, run.steps) == (2 + 3, 5, 50)
+
+
+def test_accumulation_rounds_up_at_the_end_of_an_epoch():
+    run = length([5], 1, 2, epochs=4, steps=0)
+    assert (run.batches, run.steps_per_epoch, run.steps) == (5, 3, 12)
+
+
+def test_steps_decide_where_there_are_no_epochs():
+    run = length([10], 1, 1, epochs=0, steps=25)
+    assert (run.steps, run.epochs) == (25, 3)
+
+
+@pytest.mark.parametrize("steps", [1, 9, 10, 99, 100, 500, 2160, 100_000])
+def test_what_follows_from_the_steps_is_sensible(steps):
+    assert warmup(500, steps) <= steps / 10 and warmup(5, steps) <= 5
+    assert 1 <= restarts(3, steps) <= max(1, steps // 100)
+    every = sample_interval(200, steps)
+    assert 1 <= every <= steps and steps / every <= max(20, 1) and (steps < 10 or steps // every >= 10)
+
+
+def test_ten_files_at_most_and_the_last_is_one_of_them():
+    for epochs in range(1, 60):
+        every = epochs_between_files(epochs)
+        saved = [epoch for epoch in range(1, epochs) if epoch % every == 0]
+        assert files_saved(epochs, every) == len(saved) + 1 <= 10
+
+
+def test_long_epochs_save_states_on_the_way():
+    assert steps_between_states(400, 1) is None and steps_between_states(1500, 1) == 500
