@@ -57,6 +57,18 @@ _GB = 1e9
     help="What stays of the captions' order: all of it, for nothing is shuffled (none, the "
     "default); the front (separator); groups by category (groups).",
 )
+@click.option(
+    "--leading",
+    metavar="NAMES",
+    help="Categories that keep the front with --structure separator or groups, parted by commas. Default: "
+    "the ontology's first three for separator; the trigger alone for groups.",
+)
+@click.option(
+    "--captions-to",
+    type=FOLDER,
+    metavar="FOLDER",
+    help="Write the rendered captions to a new folder, too, without images.",
+)
 @click.option("--vram", metavar="SIZE", help="Memory of the GPU, such as 24GB. Default: what is free here.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often all is seen.")
 @click.option(
@@ -108,11 +120,24 @@ def plan(folder: Path, *, preset: str, **given: Any) -> int:
 
 
 def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surroundings) -> Asked:
-    names = ("vae", "out", "name", "structure", "epochs", "repeats", "resolution", "vram", "sets")
+    leading = [name.strip() for name in (given["leading"] or "").split(",") if name.strip()]
+    names = (
+        "vae",
+        "out",
+        "name",
+        "structure",
+        "captions_to",
+        "epochs",
+        "repeats",
+        "resolution",
+        "vram",
+        "sets",
+    )
     return Asked(
         base=_base(config, given),
         around=around,
         ontology=None if (folder / AUDIT_NAME).exists() else load_ontology(config, {}),
+        leading=tuple(leading) or None,
         max_tokens=int(config.get("max_tokens", None, 225)),
         **{name: given[name] for name in names},
     )

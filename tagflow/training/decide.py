@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tagflow.training.notes import Note
 from tagflow.training.presets import Preset
 from tagflow.training.rules.bucketing import Buckets, Size
 from tagflow.training.run_folder import DATASET, LOGS, OUTPUT, PROMPTS
-from tagflow.training.structure import CHOICES, Structure, conflicts
+from tagflow.training.structure import CHOICES, WHY, Structure, conflicts
 from tagflow.training.surroundings import Surroundings
 
 MOST_THREADS = 8
@@ -133,17 +133,22 @@ def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int
         yield Note("tokens-not-certified", "warning", text, f"`tagflow run --max-tokens {trained}`")
 
 
-def for_structure(choices: Choices, structure: Structure, audit: Audit | None) -> Iterator[Note]:
+def for_structure(
+    choices: Choices, structure: Structure, audit: Audit | None, extras: Sequence[str] = ()
+) -> Iterator[Note]:
     """The options that keep an order, or the groups of one, through training.
 
-    Raises UsageProblem where they and what else was set do not go together.
+    extras: options of the command that only a rendered structure has. Raises UsageProblem where they and
+    what else was set do not go together.
     """
     kind = CHOICES[structure]
+    if structure == "none" and extras:
+        raise UsageProblem(f"{extras[0]} is for rendered captions", "give --structure separator or groups")
     if structure != "none" and audit is None:
         cure = "`tagflow run DIR` first, or plan with --structure none"
         raise UsageProblem(f"structure `{structure}` is rendered from certified captions", cure)
     for name, value in kind.options.items():
-        choices.put("dataset.toml", name, value, kind.title, "--structure")
+        choices.put("dataset.toml", name, value, WHY.get(name, kind.title), "--structure")
     values = {one.name: one.value for one in choices.all()}
     values |= {name: value for (_, name), value in choices.pinned.items()}
     found = conflicts(structure, values)

@@ -1,4 +1,4 @@
-"""What is known of the Python that a trainer would run in, and of its machine. Facts; nothing is asked here."""
+"""What is known of a trainer's Python and of its machine: facts, got by :mod:`tagflow.training.probe`."""
 
 from __future__ import annotations
 

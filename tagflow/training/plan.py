@@ -47,6 +47,7 @@ _UNSAFE, _DASHES = re.compile(r"[^\w.-]"), re.compile("--+")
 class Asked:
     """What a user asks of a plan. `sets`: `name=value` texts. None: as the preset or the data has it.
 
+    `leading`: categories in front, for a rendered structure; `captions_to`: where its captions go as well.
     `ontology`, `max_tokens`: those of tagflow.toml, for a dataset without an audit.
     """
 
@@ -55,6 +56,8 @@ class Asked:
     out: Path | None = None
     name: str | None = None
     structure: Structure = "none"
+    leading: tuple[str, ...] | None = None
+    captions_to: Path | None = None
     epochs: int | None = None
     repeats: int | None = None
     resolution: int | None = None
@@ -86,6 +89,8 @@ class Plan:
     around: Surroundings
     prompts: str
     notes: tuple[Note, ...]
+    leading: tuple[str, ...] | None = None
+    captions_to: Path | None = None
 
     @property
     def refused(self) -> bool:
@@ -117,15 +122,21 @@ def make_plan(dataset: Path, name: str, asked: Asked) -> Plan:
     buckets = decide.for_buckets(choices)
     memory_there = vram(asked.vram, asked.around)
     taken, more = fitting.for_memory(choices, wanted, buckets.size, memory_there)
-    notes += [*more, *decide.for_structure(choices, asked.structure, audit)]
+    notes += [*more, *decide.for_structure(choices, asked.structure, audit, _extras(asked))]
     counts = in_buckets(sizes(looked, _subsets(choices, looked, run, asked)), buckets)
     length = fitting.for_length(choices, counts)
     choices.put_rest()
     return Plan(
         run, root, wanted, audit, len(found.captions), asked.structure, choices, looked, counts, length,
         fitting.sizes_of(choices, fitting.load_of(choices, buckets.size), length), taken, memory_there, base,
-        asked.around, _prompts(found, audit, asked, buckets.size), tuple(notes),
+        asked.around, _prompts(found, audit, asked, buckets.size), tuple(notes), asked.leading,
+        asked.captions_to,
     )  # fmt: skip
+
+
+def _extras(asked: Asked) -> list[str]:
+    given = {"--leading": asked.leading, "--captions-to": asked.captions_to}
+    return [name for name, value in given.items() if value]
 
 
 def _sets(asked: Asked) -> Iterator[str]:

@@ -18,12 +18,12 @@ from tagflow import __version__
 from tagflow.audit import Audit
 from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, VocabularyMissing
-from tagflow.tokenizer import Tokenizer
+from tagflow.tokenizer import WINDOW, Tokenizer
 from tagflow.training.choices import Choice
 from tagflow.training.dataset_config import faults, schema
 from tagflow.training.plan import Plan, data_name
 from tagflow.training.plan_object import as_object
-from tagflow.training.rendered import Rendered, render_data
+from tagflow.training.rendered import Rendered, check_target, render_data, write_rendered
 from tagflow.training.run_folder import DATA, DATASET, LOGS, OUTPUT, PLAN, PROMPTS, TRAIN
 from tagflow.vocabulary import find_vocabulary
 
@@ -48,7 +48,8 @@ _SECTIONS = {
 def write_plan(plan: Plan, progress: Progress = silent) -> Path:
     """Write a plan's run folder and return it; for some structures the captions are rendered into it.
 
-    Raises TrainerError where the plan has errors, the folder is taken meanwhile, or the disk refuses.
+    With `captions_to` they are written there, too, without images. Raises TrainerError where the plan has
+    errors, the folder is taken meanwhile, or the disk refuses, UsageProblem for a folder that will not do.
     """
     if plan.refused:
         errors = [note for note in plan.notes if note.severity == "error"]
@@ -58,7 +59,11 @@ def write_plan(plan: Plan, progress: Progress = silent) -> Path:
         part.mkdir(parents=True)
         made = None
         if plan.structure != "none" and plan.audit is not None:
+            if plan.captions_to is not None:
+                check_target(plan.captions_to, plan.root)
             made = _rendered(plan, plan.audit, part / DATA, progress)
+            if plan.captions_to is not None:
+                write_rendered(made, plan.captions_to)
         for name, text in files(plan, made).items():
             (part / name).write_bytes(text.encode())
         for name in (OUTPUT, LOGS):
@@ -81,9 +86,11 @@ def _rendered(plan: Plan, audit: Audit, out: Path, progress: Progress) -> Render
     except VocabularyMissing:
         words = None
     wildcards = bool(plan.choices.get("dataset.toml", "enable_wildcard"))
+    trained = plan.choices.train("max_token_length")
     made = render_data(
-        plan.root, audit, plan.structure, out, wildcards=wildcards, tokenizer=words, progress=progress
-    )
+        plan.root, audit, plan.structure, out, leading=plan.leading, wildcards=wildcards, tokenizer=words,
+        max_tokens=trained if isinstance(trained, int) else WINDOW, progress=progress,
+    )  # fmt: skip
     planned = {data_name(plan.parts, at) for at in range(len(plan.parts))}
     if planned != {subset.folder.name for subset in made.subsets}:
         raise TrainerError(f"{plan.root}: changed while tagflow was at work", "plan again")

@@ -10,7 +10,7 @@ from itertools import product
 
 import pytest
 from model_files import vae, write_sparse
-from plan_data import checkpoint, dataset, faults, picture
+from plan_data import ROOMS, checkpoint, dataset, faults, picture
 
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.training import dataset_config
@@ -277,6 +277,25 @@ def test_a_structure_is_rendered_into_the_run(planned, tagflow, tmp_path, tree, 
         assert str(place) == subset["image_dir"] and len(list(place.glob("*.png"))) == 6
         assert all(" ||| " in file.read_text() for file in place.glob("*.txt"))
     assert {one["num_repeats"] for one in found["subsets"]} == {5, 10}
+
+
+def test_leading_categories_and_captions_for_other_uses(planned, tagflow, tmp_path, tree):
+    root = dataset(tmp_path / "rooms", folders=("10_a", "b"))
+    assert tagflow("reorder", root).code == 0
+    words = ("--structure", "separator", "--leading", "space, style", "--captions-to", tmp_path / "rendered")
+    _, _, told = planned(*words, root=root)
+    assert told["structure"]["leading"] == ["style", "space"]  # in the ontology's order
+    rendered = [file.read_bytes() for file in (tmp_path / "rendered").rglob("*") if file.is_file()]
+    assert len(rendered) == 12 == len(list((tmp_path / "rendered").glob("*/*.txt")))
+    fronts = {data.decode().partition("|||")[0].strip() for data in rendered}
+    assert all(any(room in front for room in ROOMS) for front in fronts)
+    assert sorted(rendered) == sorted(file.read_bytes() for file in (tmp_path / "run").glob("data/*/*.txt"))
+
+
+def test_what_only_a_rendered_structure_has(plan, tmp_path):
+    for words in (("--leading", "style"), ("--captions-to", tmp_path / "x")):
+        result = plan(*words)
+        assert result.code == 2 and words[0] in result.err and "--structure" in result.err
 
 
 def test_a_structure_needs_an_audit(plan):
