@@ -279,8 +279,8 @@ def test_a_structure_is_rendered_into_the_run(planned, tagflow, tmp_path, tree, 
     assert {one["num_repeats"] for one in found["subsets"]} == {5, 10}
 
 
-def test_leading_categories_and_captions_for_other_uses(planned, tagflow, tmp_path, tree):
-    root = dataset(tmp_path / "rooms", folders=("10_a", "b"))
+def test_leading_categories_and_captions_for_other_uses(planned, tagflow, tmp_path):
+    root = dataset(tmp_path / "house", folders=("10_a", "b"))
     assert tagflow("reorder", root).code == 0
     words = ("--structure", "separator", "--leading", "space, style", "--captions-to", tmp_path / "rendered")
     _, _, told = planned(*words, root=root)
