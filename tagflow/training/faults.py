@@ -1,13 +1,15 @@
 """The catalogue of what can be wrong with a training run: code, severity, what it means and what cures it.
 
-Its text is data, in data/rules.toml; the conditions are in :mod:`tagflow.training.rules`. `error`: the
-trainer would stop, or train what nobody meant. `warning`: it may. `info`: worth knowing.
+Its text is data, in data/rules.toml and data/gate.toml; the conditions are in :mod:`tagflow.training.rules`
+and :mod:`tagflow.training.gate`. `error`: the trainer would stop, or train what nobody meant. `warning`: it
+may. `info`: worth knowing.
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from typing import Any
 
 from tagflow.findings import Kind, Severity
 from tagflow.training.options import DATA
@@ -33,11 +35,13 @@ class Fault:
 
 
 def _read() -> dict[str, Kind]:
-    rows = tomllib.loads((DATA / "rules.toml").read_text(encoding="utf-8"))
-    return {
-        code: Kind(code, **{name: " ".join(text.split()) for name, text in row.items()})
-        for code, row in rows.items()
+    rows: dict[str, dict[str, Any]] = {}
+    for name in ("rules.toml", "gate.toml"):
+        rows |= tomllib.loads((DATA / name).read_text(encoding="utf-8"))
+    flat: dict[str, dict[str, Any]] = {
+        code: {name: " ".join(row[name].split()) for name in row} for code, row in rows.items()
     }
+    return {code: Kind(code, **row) for code, row in flat.items()}
 
 
 RULES: dict[str, Kind] = _read()

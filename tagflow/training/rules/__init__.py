@@ -1,0 +1,50 @@
+"""What would stop or spoil a run of sd-scripts: conditions here, words in data/rules.toml.
+
+One module a theme, each with `faults(setup)`; what several of them ask is in `derived`. A rule that needs
+what nobody looked at (the images, the machine, the checkpoint) says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tagflow.training.faults import Fault
+from tagflow.training.rules import (
+    buckets,
+    caching,
+    captions,
+    data,
+    loss,
+    network,
+    paths,
+    precision,
+    rates,
+    sampling,
+    saving,
+    schedule,
+    structure_options,
+)
+from tagflow.training.setup import Setup
+
+THEMES: tuple[Callable[[Setup], Iterable[Fault]], ...] = (
+    data.faults,
+    captions.faults,
+    structure_options.faults,
+    caching.faults,
+    buckets.faults,
+    paths.faults,
+    network.faults,
+    rates.faults,
+    schedule.faults,
+    loss.faults,
+    precision.faults,
+    saving.faults,
+    sampling.faults,
+)
+_ORDER = ("error", "warning", "info")
+
+
+def faults_of(setup: Setup) -> list[Fault]:
+    """Everything wrong with a setup, each fault once: errors first, then warnings, then notes."""
+    found = [*setup.faults, *(fault for theme in THEMES for fault in theme(setup))]
+    return sorted(dict.fromkeys(found), key=lambda fault: _ORDER.index(fault.severity))
