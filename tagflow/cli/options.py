@@ -52,7 +52,9 @@ COSINE = _Cosine(0, 1)
 OVERLAY = _Overlay(path_type=Path, readable=False)
 
 
-def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+def stacked(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order of the help."""
+
     def apply(command: Command) -> Command:
         for decorator in reversed(decorators):
             command = decorator(command)
@@ -61,14 +63,14 @@ def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return apply
 
 
-ontology_options = _stack(
+ontology_options = stacked(
     click.option("--ontology", "ontology_name", metavar="NAME|PATH",
                  help="architecture (the default), danbooru, danbooru:quality-first, or a folder."),
     click.option("--overlay", type=OVERLAY, metavar="FILE",
                  help="A CSV file `tag,category` of your own tags, over the ontology's."),
 )  # fmt: skip
 
-order_options = _stack(
+order_options = stacked(
     ontology_options,
     click.option("--trigger", "triggers", multiple=True, metavar="WORD",
                  help="Goes in front; may be given several times. `none`: look for no trigger."),
@@ -81,14 +83,14 @@ order_options = _stack(
     click.option("--diff", is_flag=True, help="Show every changed caption, before and after."),
 )  # fmt: skip
 
-token_options = _stack(
+token_options = stacked(
     click.option("--max-tokens", type=click.Choice(["75", "150", "225"]),
                  help="What the trainer reads of a caption (max_token_length). Default: 225."),
     click.option("--warn-tokens", type=click.IntRange(1, 225), metavar="N",
                  help="Captions longer than this are near the limit. Default: 150."),
 )  # fmt: skip
 
-encoder_options = _stack(
+encoder_options = stacked(
     click.option("--encoders", metavar="SPEC",
                  help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
     click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto, all GPUs or else the CPU."),
@@ -103,7 +105,7 @@ encoder_options = _stack(
     click.option("--no-cache", is_flag=True, help="Encode everything anew, and keep no vectors for later."),
 )  # fmt: skip
 
-low_options = _stack(
+low_options = stacked(
     click.option("--on-low", type=click.Choice(ON_LOW),
                  help="Captions that miss a limit keep their original, get the strictest coarser order that "
                       "passes, or are written all the same (uncertified). Default: keep."),
@@ -114,7 +116,7 @@ cache_option = click.option(
     help="Remove the trainer's caches that hold an old text (*_te_outputs.npz, metadata_cache.json).",
 )  # fmt: skip
 
-result_options = _stack(
+result_options = stacked(
     click.option("--json", "as_json", is_flag=True, help="The result as one JSON object."),
     click.option("--strict", is_flag=True, default=None, help="Warnings count as errors."),
     click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml."),

@@ -27,6 +27,7 @@ from tagflow.cli.options import (
 )
 from tagflow.cli.progress import Progress
 from tagflow.cli.recovery import cut_off, recovered
+from tagflow.cli.train_after import ready, train_after, train_options
 from tagflow.config import Config, load_config
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.pipeline import Outcome, Pipeline
@@ -50,15 +51,17 @@ RUN_SCHEMA = "tagflow.run/1"
 @token_options
 @cache_option
 @result_options
+@train_options
 def run(folder: Path | None, **given: Any) -> int:
     """Reorder the captions in DIR, prove in both text encoders that the meaning stayed, write and audit.
 
     Where the mean similarity of either encoder misses --min-sim nothing is written, but see --on-low.
     """
+    ready(given)
     config = load_config(given["config_file"], folder)
     folder = folder or _folder(config)
-    found = survey(folder)
-    return _Job("run", config, given).go(found, None, encoder_choice(config, given))
+    code = _Job("run", config, given).go(survey(folder), None, encoder_choice(config, given))
+    return train_after(code, folder, config, given)
 
 
 @click.command()

@@ -1,0 +1,194 @@
+"""`tagflow train start` and `tagflow train stop`: the trainer from its first word to its last."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagflow.cli import show
+from tagflow.cli.options import FOLDER
+from tagflow.cli.terminal import screen
+from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, UsageProblem
+from tagflow.training.attempt import Busy, carry_out, locked
+from tagflow.training.faults import Fault
+from tagflow.training.prepare import NEWEST, Start, Wish, prepare
+from tagflow.training.record import Record, as_dict
+from tagflow.training.run_folder import LOG, RECORD_SCHEMA
+from tagflow.training.stop import stop as end
+from tagflow.training.supervise import detach
+
+CODES = {"finished": DONE, "running": DONE, "interrupted": INTERRUPTED}
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=FOLDER)
+@click.option(
+    "--force",
+    "forced",
+    metavar="REASON",
+    help="Start although something stands against it; the reason goes into run.json.",
+)
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=NEWEST,
+    metavar="[STATE]",
+    help="Go on from the newest saved state, or from this one.",
+)
+@click.option(
+    "--detach",
+    "detached",
+    is_flag=True,
+    help="Come back once the trainer runs; `tagflow train stop RUN` ends it.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the exact command; start and write nothing.")
+@click.option("--sd-scripts", type=FOLDER, metavar="DIR", help="Default: the plan's, else SD_SCRIPTS_DIR.")
+@click.option(
+    "--trainer-python",
+    type=FOLDER,
+    metavar="FILE",
+    help="Default: the plan's, else that of a venv in or beside sd-scripts.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def start(run: Path, **given: Any) -> int:
+    """Start the trainer on RUN, if its dataset is certified and unchanged and the check is clean.
+
+    What it prints goes to RUN/trainer.log and to this terminal. Ctrl-C ends it in order, a second one at
+    once. If the terminal is closed it goes on. Exit codes: 0 trained; 1 refused; 3 the trainer failed;
+    130 interrupted.
+    """  # fmt: skip
+    forced: str | None = given["forced"]
+    if forced is not None and not forced.strip():
+        raise UsageProblem("--force was given no reason", "say why: --force 'captions only respelled'")
+    if given["dry_run"] and given["detached"]:
+        raise UsageProblem("--dry-run starts nothing, --detach something", "use one of them")
+    wish = Wish(given["sd_scripts"], given["trainer_python"], given["resume"], forced)
+    if given["dry_run"]:
+        return _would(prepare(run, wish), as_json=given["as_json"])
+    return begin(run, wish, detached=given["detached"], as_json=given["as_json"])
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def stop(run: Path, *, as_json: bool) -> int:
+    """End the trainer of RUN in order, from wherever it was started. A run that has ended is left alone."""
+    record = end(_folder(run))
+    if record is None:
+        show.note(f"{run}: was never started")
+        return DONE
+    _tell(run, record, as_json=as_json)
+    return DONE
+
+
+def begin(run: Path, wish: Wish, *, detached: bool = False, as_json: bool = False) -> int:
+    """Start a run unless it is refused, and stay with it to its end (or, detached, until it runs)."""
+    run = _folder(run)
+    try:
+        with locked(run):
+            start = prepare(run, wish)
+            _show(start.gate.faults, start.record)
+            if start.refused():
+                return _refused(run, start.gate.faults, as_json=as_json)
+            if not detached:
+                record = carry_out(start.run, start.record, start.output, start.audit, show=screen())
+    except Busy as busy:
+        fault = Fault("another-running", busy.message)
+        _show([fault])
+        return _refused(run, [fault], as_json=as_json)
+    if detached:
+        record = detach(start.run, start.record, start.output, start.audit)
+    _tell(run, record, as_json=as_json)
+    return CODES.get(record.state, FAILURE)
+
+
+def _folder(run: Path) -> Path:
+    if not run.is_dir():
+        raise UsageProblem(f"{run}: there is no such folder", "make a plan: `tagflow train plan DIR`")
+    return run.absolute()
+
+
+def _show(faults: Sequence[Fault], record: Record | None = None) -> None:
+    """Everything that was found, worst first, each with its cure; and what overrules it."""
+    for fault in faults:
+        show.warn(fault_line(fault))
+    if record is not None and record.overruled:
+        show.note(f"FORCED: {record.forced}")
+
+
+def fault_line(fault: Fault) -> str:
+    """One fault on one line: how bad, what, what was seen, and what cures it."""
+    seen = f" ({fault.detail})" if fault.detail else ""
+    return show.visible(f"{fault.severity}: {fault.code}: {fault.kind.title}{seen}; cure: {fault.kind.cure}")
+
+
+def _refused(run: Path, faults: Sequence[Fault], *, as_json: bool) -> int:
+    count = sum(fault.severity == "error" for fault in faults)
+    show.note(f"{run}: not started, for {count} reason{'s' * (count > 1)}")
+    if as_json:
+        show.as_json({"schema": RECORD_SCHEMA, "state": "refused", "faults": _as_rows(faults)})
+    return FINDINGS
+
+
+def _would(start: Start, *, as_json: bool) -> int:
+    _show(start.gate.faults, start.record)
+    if as_json:
+        rows = _as_rows(start.gate.faults)
+        show.as_json({**as_dict(start.record), "faults": rows, "refused": start.refused()})
+    else:
+        show.out(start.launch.shown())
+        show.note(f"to be run in {start.launch.folder}")
+    if start.refused():
+        show.note("would be refused")
+        return FINDINGS
+    return DONE
+
+
+def _as_rows(faults: Sequence[Fault]) -> list[dict[str, str]]:
+    return [
+        {
+            "code": one.code,
+            "severity": one.severity,
+            "detail": one.detail,
+            "option": one.option,
+            "cure": one.kind.cure,
+        }
+        for one in faults
+    ]
+
+
+def _tell(run: Path, record: Record, *, as_json: bool) -> None:
+    if as_json:
+        show.as_json(as_dict(record))
+    else:
+        for line in _lines(run, record):
+            show.out(show.visible(line))
+    if record.reason:
+        show.note(record.reason)
+    if record.cure:
+        show.note(f"cure: {record.cure}")
+    if record.state == "running":
+        name = shlex.quote(str(run))
+        show.note(f"watch it: tagflow monitor {name}; end it: tagflow train stop {name}")
+    elif record.state != "finished":
+        show.note(_way_on(run, record))
+
+
+def _lines(run: Path, record: Record) -> list[str]:
+    lines = [f"state       {record.state.upper()} (attempt {record.number})"]
+    if record.state == "running":
+        lines.append(f"process     {record.pid} on {record.host}")
+    if record.lora:
+        lines.append(f"lora        {record.lora}")
+    return [*lines, f"log         {run / LOG}"]
+
+
+def _way_on(run: Path, record: Record) -> str:
+    """How to go on after a run that did not come to its end."""
+    if record.newest_state is None:
+        return "no state was saved: the next start begins anew"
+    return f"newest state: {record.newest_state}; go on: tagflow train start {shlex.quote(str(run))} --resume"

@@ -1,0 +1,139 @@
+"""The gate: each reason not to start a run, one by one, and a run that nothing stands against."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tagflow.cli.boundary import run as run_tagflow
+from tagflow.training.faults import RULES
+from tagflow.training.gate import NEVER, look, refusals
+from tagflow.training.record import Record, host, process_of, write_record
+
+
+def codes(run: Path) -> list[str]:
+    return [fault.code for fault in refusals(run)]
+
+
+def test_nothing_stands_against_a_certified_run(run):
+    assert [(fault.code, fault.detail) for fault in refusals(run)] == []
+
+
+def remove_audit(data, run):
+    (data / "tagflow-audit.parquet").unlink()
+
+
+def damage_audit(data, run):
+    (data / "tagflow-audit.parquet").write_bytes(b"PAR1")
+
+
+def edit_caption(data, run):
+    (data / "0.txt").write_text("ohwx house", encoding="utf-8")
+
+
+def remove_caption(data, run):
+    (data / "0.txt").unlink()
+
+
+def add_caption(data, run):
+    Image.new("RGB", (1024, 1024)).save(data / "9.png")
+    (data / "9.txt").write_text("ohwx house, new", encoding="utf-8")
+
+
+def remove_image(data, run):
+    (data / "0.png").unlink()
+
+
+def reorder_again(data, run):
+    (data / "0.txt").write_text("garden, ohwx house", encoding="utf-8")
+    assert run_tagflow(["reorder", str(data)]) == 0
+
+
+def old_cache(data, run):
+    (data / "0_te_outputs.npz").write_bytes(b"")
+    os.utime(data / "0_te_outputs.npz", (1, 1))
+
+
+def break_a_rule(data, run):
+    text = (run / "train.toml").read_text()
+    (run / "train.toml").write_text(
+        text.replace('"cosine"', '"constant"').replace("lr_warmup_steps = 0", "lr_warmup_steps = 9")
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (remove_audit, {"audit-missing"}),
+        (damage_audit, {"audit-unusable"}),
+        (edit_caption, {"captions-drifted"}),
+        (remove_caption, {"captions-drifted"}),
+        (add_caption, {"captions-drifted", "images-drifted"}),
+        (remove_image, {"images-drifted"}),
+        (reorder_again, {"audit-not-passed", "plan-outdated"}),
+        (old_cache, {"caches-stale"}),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_each_reason_alone(run, spoil, expected):
+    spoil(run.parent / "dataset", run)
+    assert expected <= set(codes(run))
+    for fault in refusals(run):
+        assert fault.kind.cure and fault.kind.explanation and fault.detail
+
+
+def test_a_rule_that_is_broken_stands_against_it_and_the_edit_is_listed(run):
+    break_a_rule(None, run)
+    gate = look(run)
+    assert gate.refusals()
+    assert {one["name"]: (one["planned"], one["now"]) for one in gate.edits} == {
+        "lr_scheduler": ("cosine", "constant"), "lr_warmup_steps": (0, 9),
+    }  # fmt: skip
+    assert "plan-edited" in {fault.code for fault in gate.faults}
+
+
+def test_an_audit_that_lost_its_pass_is_named_with_its_reasons(run):
+    data = run.parent / "dataset"
+    shutil.rmtree(data / ".tagflow")
+    assert run_tagflow(["reorder", str(data)]) == 0
+    found = {fault.code: fault.detail for fault in refusals(run)}
+    assert "uncertified" in found["audit-not-passed"]
+
+
+def test_a_run_that_is_trained_already_is_refused_whatever_the_reason(run):
+    me = process_of(os.getpid())
+    running = Record(number=1, state="running", host=host(), pid=me["pid"], pid_created=me["created"])
+    write_record(run, running)
+    assert codes(run) == ["another-running"]
+    assert set(codes(run)) <= NEVER
+
+
+def test_a_process_that_died_or_only_has_the_same_number_is_no_hindrance(run):
+    me = process_of(os.getpid())
+    gone = Record(number=1, state="running", host=host(), pid=me["pid"], pid_created=me["created"] - 99)
+    write_record(run, gone)
+    assert codes(run) == []
+
+
+def test_a_run_on_another_machine_needs_a_reason(run):
+    write_record(run, Record(number=1, state="running", host="elsewhere", pid=1, pid_created=time.time()))
+    assert codes(run) == ["another-host"]
+    assert not NEVER & {"another-host"}
+
+
+def test_a_plan_without_a_dataset_is_said_not_crashed_on(run):
+    plan = json.loads((run / "plan.json").read_text())
+    (run / "plan.json").write_text(json.dumps({**plan, "dataset": None, "values": []}))
+    assert "audit-missing" in codes(run)
+
+
+def test_every_code_of_the_gate_has_a_text():
+    for code in ("audit-missing", "caches-stale", "another-running", "plan-edited", "ontology-drifted"):
+        kind = RULES[code]
+        assert kind.title and kind.cure and kind.explanation and kind.example
