@@ -17,6 +17,7 @@ from tagflow.errors import AuditError, OntologyError, SourceError, UsageProblem
 from tagflow.ontology import Ontology
 from tagflow.sources.folder import read, survey
 from tagflow.toml import read_toml
+from tagflow.training.certified import uncertified
 from tagflow.training.faults import Fault
 from tagflow.training.look import looked
 from tagflow.training.machine import Machine
@@ -25,7 +26,7 @@ from tagflow.training.read import read_plan, setup_of_run
 from tagflow.training.record import host, read_record, settled
 from tagflow.training.rendered import changed
 from tagflow.training.rules import faults_of
-from tagflow.training.run_folder import TRAIN
+from tagflow.training.run_folder import DATA, TRAIN
 from tagflow.training.setup import Setup
 
 NEVER = frozenset({"another-running"})
@@ -62,7 +63,7 @@ def look(run: Path, *, machine: Machine | None = None, options: Options | None =
     plan = read_plan(run)
     setup = replace(looked(setup_of_run(run, options=options)), machine=machine)
     edits = tuple(_edits(run, plan))
-    faults = [*_running(run), *of_dataset(plan), *changed(run), *_stale(setup), *faults_of(setup)]
+    faults = [*_running(run), *_dataset(run, plan, setup), *changed(run), *_stale(setup), *faults_of(setup)]
     if edits:
         faults.append(Fault("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
     order = ("error", "warning", "info")
@@ -77,8 +78,8 @@ def _running(run: Path) -> Iterator[Fault]:
         yield Fault(code, f"process {record.pid} on {record.host}, since {record.started}")
 
 
-def of_dataset(plan: dict[str, Any]) -> Iterator[Fault]:
-    """What is wrong with a plan's dataset: its audit, its files, and whether the plan was made from them."""
+def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Fault]:
+    """What is wrong with a plan's dataset: its audit, its files, and whether they are what would be read."""
     planned = plan["dataset"] if isinstance(plan.get("dataset"), dict) else {}
     root = Path(str(planned.get("root", "")))
     audit, fault = audit_of(root)
@@ -90,6 +91,9 @@ def of_dataset(plan: dict[str, Any]) -> Iterator[Fault]:
     yield from _drifted(root, audit)
     if planned.get("dataset_digest") != audit.meta.dataset_digest:
         yield Fault("plan-outdated", f"planned after run {planned.get('run')}, now {audit.meta.run}")
+    structure = plan["structure"] if isinstance(plan.get("structure"), dict) else {}
+    rendered = structure.get("kind", "none") != "none"
+    yield from uncertified(setup, audit, run / DATA if rendered else root, rendered=rendered)
 
 
 def audit_of(root: Path) -> tuple[Audit | None, Fault | None]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tagflow.sources.folder import sha256
+from tagflow.sources.folder import CAPTION_SUFFIX, sha256
 from tagflow.training.faults import Fault
+from tagflow.training.look import is_image
 from tagflow.training.run_folder import DATA, PLAN
 from tagflow.training.structure import Structure
 
@@ -70,7 +71,7 @@ def changed(run: Path) -> list[Fault]:
         return [Fault("rendered-caption-missing", f"{folder / MANIFEST}")] if _wants_data(run) else []
     except (OSError, ValueError, KeyError, TypeError):
         return [Fault("rendered-caption-changed", f"{folder / MANIFEST} is damaged")]
-    return [*_captions(folder, captions), *_images(folder, images)]
+    return [*_captions(folder, captions), *_images(folder, images), *_foreign(folder, captions, images)]
 
 
 def _captions(folder: Path, captions: Mapping[str, Any]) -> Iterator[Fault]:
@@ -86,6 +87,16 @@ def _images(folder: Path, images: Iterable[Any]) -> Iterator[Fault]:
     for path in images:
         if not (folder / str(path)).is_file():
             yield Fault("rendered-image-missing", f"{folder / str(path)}")
+
+
+def _foreign(folder: Path, captions: Mapping[str, Any], images: Iterable[Any]) -> Iterator[Fault]:
+    """Images and captions that somebody put beside the rendered ones: the trainer takes them, too."""
+    known = {*captions, *map(str, images)}
+    for file in sorted(folder.glob("*/*")):
+        if file.relative_to(folder).as_posix() not in known and (
+            is_image(file.name) or file.suffix == CAPTION_SUFFIX
+        ):
+            yield Fault("rendered-foreign", f"{file}")
 
 
 def _wants_data(run: Path) -> bool:

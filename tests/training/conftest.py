@@ -11,7 +11,7 @@ from tagflow.cli.boundary import run as run_tagflow
 @pytest.fixture(scope="session")
 def certified(checkpoint, tmp_path_factory):
     """A folder with a dataset of three images that `tagflow run` has certified, and a Python."""
-    folder = make_template(tmp_path_factory.mktemp("certified"))
+    folder = make_template(tmp_path_factory.mktemp("certified"), checkpoint)
     words = [
         "run",
         folder / "dataset",

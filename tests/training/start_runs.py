@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 from child_trainer import lay_out
-from model_files import sdxl, write_sparse
 from PIL import Image
 
 from tagflow.audit import read_audit
@@ -88,10 +87,10 @@ def make_run(folder: Path, dataset: Path, base: Path, python: Path) -> Path:
     return run
 
 
-def make_template(folder: Path) -> Path:
-    """What all runs may share: a dataset, a checkpoint of zeros, a Python."""
+def make_template(folder: Path, checkpoint: Path) -> Path:
+    """What all runs may share: a dataset, the checkpoint that certifies it, a Python."""
     make_dataset(folder / "dataset")
-    write_sparse(folder / "base.safetensors", sdxl())
+    shutil.copy(checkpoint, folder / "base.safetensors")
     bare_python(folder / "venv")
     return folder
 

@@ -67,9 +67,33 @@ def break_a_rule(data, run):
     )
 
 
+def other_folder(data, run):
+    shutil.copytree(data, run.parent / "other")
+    edit_dataset(run, f"image_dir = {json.dumps(str(run.parent / 'other'))}", "image_dir")
+
+
+def other_files(data, run):
+    for file in data.glob("*.txt"):
+        shutil.copy(file, file.with_suffix(".caption"))
+    edit_dataset(run, 'caption_extension = ".caption"', "caption_extension")
+
+
+def described_elsewhere(data, run):
+    edit_dataset(run, 'metadata_file = "m.json"\nimage_dir = "x"', "image_dir")
+    edit_dataset(run, "", "caption_extension")
+
+
+def edit_dataset(run, line, name):
+    lines = (run / "dataset.toml").read_text().splitlines()
+    (run / "dataset.toml").write_text("\n".join(line if one.startswith(name) else one for one in lines))
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
+        (other_folder, {"dataset-foreign"}),
+        (other_files, {"dataset-foreign"}),
+        (described_elsewhere, {"dataset-foreign"}),
         (remove_audit, {"audit-missing"}),
         (damage_audit, {"audit-unusable"}),
         (edit_caption, {"captions-drifted"}),
@@ -96,6 +120,40 @@ def test_a_rule_that_is_broken_stands_against_it_and_the_edit_is_listed(run):
         "lr_scheduler": ("cosine", "constant"), "lr_warmup_steps": (0, 9),
     }  # fmt: skip
     assert "plan-edited" in {fault.code for fault in gate.faults}
+
+
+def test_other_encoders_than_those_that_certified(run, make_checkpoint):
+    other = make_checkpoint.make_checkpoint(run / "other.safetensors", seed=5)
+    set_base(run, other)
+    assert codes(run) == ["encoders-differ"]
+    set_base(run, run / "train.toml")
+    found = {fault.code: fault.detail for fault in refusals(run)}
+    assert "cannot be compared" in found["encoders-differ"]
+
+
+def set_base(run, base):
+    lines = (run / "train.toml").read_text().splitlines()
+    name = "pretrained_model_name_or_path"
+    named = f"{name} = {json.dumps(str(base))}"
+    (run / "train.toml").write_text("\n".join(named if one.startswith(name) else one for one in lines))
+
+
+def test_a_limit_of_tokens_that_cuts_what_was_certified_whole(run, certified):
+    data = run.parent / "dataset"
+    text = (run / "train.toml").read_text()
+    (run / "train.toml").write_text(text.replace("max_token_length = 225\n", ""))
+    assert codes(run) == []  # no caption has more than 75 tokens, so all are read as they were certified
+    long = ", ".join(f"wooden chair {number}" for number in range(40))
+    (data / "0.txt").write_text(f"ohwx house, {long}", encoding="utf-8")
+    encoders = ("--encoders", certified / "base.safetensors", "--device", "cpu", "--dtype", "fp32")
+    assert run_tagflow([str(one) for one in ("run", data, *encoders, "--min-sim", "0")]) == 0
+    assert {"tokens-not-certified", "plan-outdated"} == set(codes(run))
+
+
+def test_a_prefix_is_no_part_of_what_was_certified(run):
+    with (run / "dataset.toml").open("a") as file:
+        file.write('caption_prefix = "best quality,"\n')
+    assert "captions-altered" in {fault.code for fault in look(run).faults} and codes(run) == []
 
 
 def test_an_audit_that_lost_its_pass_is_named_with_its_reasons(run):

@@ -200,6 +200,9 @@ def test_every_later_change_is_seen(render, tmp_path):
         "rendered-caption-changed", "rendered-caption-missing", "rendered-image-missing",
     ]  # fmt: skip
     assert all(str(run) in fault.detail for fault in changed(run))
+    (found.subsets[2].folder / "new.txt").write_text("sofa")
+    (found.subsets[2].folder / "new.png").write_bytes(b"")
+    assert [fault.code for fault in changed(run)][3:] == ["rendered-foreign"] * 2
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": "other/1"}', '{"schema": "tagflow.rendered/1"}'])

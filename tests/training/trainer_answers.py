@@ -1,6 +1,7 @@
 """Run by the trainer's own Python inside sd-scripts: what its parser and its sanitizer say to many cases.
 
-stdin: {"commands": [[word, ...]], "datasets": [{...}]}; the last line of stdout: the answers, null where refused.
+stdin: {"commands": [[word, ...]], "datasets": [{...}]}. The last line of stdout: the answers, null where
+refused.
 """
 
 import contextlib
