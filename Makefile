@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-.PHONY: setup demo test lint types full-size torture hooks clean
+.PHONY: setup demo test lint types full-size torture fuzz trainer hooks clean
 
 setup: $(READY)
 
@@ -23,8 +23,9 @@ demo: setup
 	  echo; diff -u data_samples/cluster_4/$$name.txt $(DEMO)/$$name.txt; done; true
 	@echo; echo "The audit lies in $(DEMO)/tagflow-audit.parquet; look at it with: $(BIN)/tagflow audit $(DEMO)"
 
+# Files of tests side by side, on two cores or more.
 test: setup lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
@@ -40,6 +41,16 @@ full-size: setup
 # The hooks under the real pre-commit, installed from this tree: needs git and the package registry.
 hooks: setup
 	$(BIN)/python -m pytest -m precommit
+
+# The real sd-scripts: parses and verifies what is planned, and trains two steps on the CPU. SD_SCRIPTS_DIR names
+# it, TRAINER_PYTHON its Python where that is not in its venv. About 22 GB of memory.
+trainer: setup
+	$(BIN)/python -m pytest -m trainer
+
+# So many made-up captions through the stages, with figures; Ctrl-C prints those so far.
+FUZZ ?= 1000000
+fuzz: setup
+	$(BIN)/python tests/torture fuzz --captions $(FUZZ)
 
 # Every kill, fault and other cruelty, with its figures; exit 1 if anything was lost.
 torture: setup

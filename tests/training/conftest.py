@@ -32,9 +32,3 @@ def certified(checkpoint, tmp_path_factory):
 def run(certified, tmp_path):
     """A run folder over a copy of it, beside a fake sd-scripts."""
     return copied(certified, tmp_path)
-
-
-def pytest_configure(config):
-    config.addinivalue_line(
-        "markers", "trainer: runs the real sd-scripts (SD_SCRIPTS_DIR), minutes and 16 GB"
-    )
