@@ -12,6 +12,14 @@ import click
 from tagflow.cli import cli
 from tagflow.errors import BUG, DONE, FAILURE, INTERRUPTED, USAGE, TagflowError
 
+TRAIN_EXTRA = ("PIL", "psutil", "tensorboard", "tomlkit")
+"""The modules of the `train` extra."""
+
+
+def not_installed(module: str) -> TagflowError:
+    """What to say where a module of the `train` extra is missing."""
+    return TagflowError(f"{module} is not installed", "pip install 'tagflow[train]'")
+
 
 def run(args: list[str] | None = None) -> int:
     """Run one command line (the process's own by default); gives the exit code."""
@@ -37,13 +45,26 @@ def _run(args: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted; no caption was left half written")
         return INTERRUPTED
+    except ModuleNotFoundError as problem:
+        missing = (problem.name or "").partition(".")[0]
+        return _not_installed(missing) if missing in TRAIN_EXTRA else _bug()
     except (OSError, MemoryError) as problem:  # the machine's doing; every expected one has its own message
         say_error(_of_the_machine(problem))
         return FAILURE
     except Exception:  # the last boundary: a bug must not look like a finding
-        traceback.print_exc()
-        _say("this is a bug in tagflow; please report it with the lines above")
-        return BUG
+        return _bug()
+
+
+def _bug() -> int:
+    """Say what is being handled, with its traceback."""
+    traceback.print_exc()
+    _say("this is a bug in tagflow; please report it with the lines above")
+    return BUG
+
+
+def _not_installed(module: str) -> int:
+    say_error(not_installed(module))
+    return FAILURE
 
 
 def _of_the_machine(problem: OSError | MemoryError) -> TagflowError:

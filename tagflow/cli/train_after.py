@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,15 @@ def ready(given: dict[str, Any]) -> None:
         raise UsageProblem(
             "--train needs the captions certified in their place", "leave out --out and --dry-run"
         )
+    from tagflow.cli.boundary import TRAIN_EXTRA, not_installed
     from tagflow.training.environment import find_sd_scripts, trainer_python
     from tagflow.training.options import known_options
     from tagflow.training.presets import preset
     from tagflow.training.settings import parse_settings
 
+    for module in TRAIN_EXTRA:
+        if find_spec(module) is None:
+            raise not_installed(module)
     preset(given["preset"])
     parse_settings(given["sets"], known_options())
     folder = find_sd_scripts(given["sd_scripts"])
