@@ -12,7 +12,7 @@ import numpy as np
 
 from tagflow.training.diagnose import Diagnosis, rates, spoken
 from tagflow.training.events import AVERAGE, CURRENT, Series
-from tagflow.training.watch import Seen
+from tagflow.training.watch import Planned, Seen
 
 _SMOOTHED = 100  # values: the mean of fewer still jumps by half
 _WIDTH = 48  # columns of the drawing
@@ -164,6 +164,8 @@ def _last(seen: Seen) -> str:
 
 def _written(seen: Seen) -> Iterator[str]:
     kinds = (("sample", seen.samples), ("checkpoint", seen.checkpoints), ("state", seen.states))
+    if seen.record is None and seen.planned == Planned() and not any(paths for _, paths in kinds):
+        return  # a logging folder alone does not tell where they are written
     counts = (f"{len(paths)} {name}{'' if len(paths) == 1 else 's'}" for name, paths in kinds)
     yield f"written   {', '.join(counts)}"
     for name, paths in kinds:

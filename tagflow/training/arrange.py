@@ -127,11 +127,17 @@ def notes(caption: Caption, arranged: Arranged, layout: Layout) -> Iterator[str]
 def whole(line: str) -> Iterator[str]:
     """Ways to write a line so that all of it stays, the likeliest first: its words, then its commas marked.
 
-    The last gives up a `|||` inside brackets, as the trainer does.
+    The last two give up a `|||` of its own, as the trainer does, and the very last splits no number by it.
     """
     yield f"{line} {KEEP}"
     yield f"{line.replace(',', JOIN)} {KEEP}"
     yield f"{', '.join(pieces(line))} {KEEP}"
+    yield f"{parted(line).replace(',', JOIN)} {KEEP}"
+
+
+def parted(line: str) -> str:
+    """A line with a comma for every `|||` of its own."""
+    return line.replace(f" {KEEP}", ",").replace(KEEP, ",")
 
 
 def pieces(line: str) -> list[str]:

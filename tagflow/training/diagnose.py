@@ -8,15 +8,18 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tagflow.findings import Kind, Severity
 from tagflow.training.events import CURRENT, Series
 from tagflow.training.options import DATA
-from tagflow.training.trend import Trend, logarithms, rise, swings, trend
+from tagflow.training.trend import Rise, Trend, logarithms, rise, swings, trend
 from tagflow.training.watch import Seen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _RISES = (25, 50, 100, 200, 400)  # values: a steep rise shows in few, a slow one only in many
 _SWINGS = (12, 24, 48)  # blocks: long swings and short ones
@@ -151,9 +154,8 @@ def _loss(seen: Seen) -> Iterator[Diagnosis]:
         return
     loss = loss.finite()
     values = logarithms(loss.value)
-    risen = [one for count in _RISES if (one := rise(values, count, least=LIMITS["rise"])) is not None]
-    found = max(risen, key=lambda one: one.errors, default=None)
-    if found and found.errors >= LIMITS["rise_errors"]:
+    found = _risen(values, "rise") or _risen(values, "blow_up")
+    if found:
         detail = (
             f"the median of the last {found.values} values is {found.factor:.2f} times the earlier level, "
             f"{found.errors:.1f} standard errors over it"
@@ -166,6 +168,14 @@ def _loss(seen: Seen) -> Iterator[Diagnosis]:
         yield Diagnosis("warming-up", f"step {seen.step:,}")
         return
     yield from _settled(seen, loss.where(loss.step >= start))
+
+
+def _risen(values: NDArray[np.float64], limit: str) -> Rise | None:
+    """The surest rise of logarithms that is over the limits of this name."""
+    least, known = LIMITS[limit], int(LIMITS[f"{limit}_known"])
+    risen = [one for count in _RISES if (one := rise(values, count, least=least, known=known)) is not None]
+    found = max(risen, key=lambda one: one.errors, default=None)
+    return found if found and found.errors >= LIMITS[f"{limit}_errors"] else None
 
 
 def warm_from(seen: Seen) -> int | None:

@@ -113,8 +113,9 @@ def trainer_python(given: Path | None, sd_scripts: Path | None) -> Path:
     """Return the trainer's Python, absolute: the given one, else one in or beside sd-scripts.
 
     There it is that of an environment called `venv` or `.venv`. `given` may be an environment's folder, too.
-    tagflow's own Python is taken only if it is given. Links are not followed: a virtual environment is known
-    by where its link lies. Raises TrainerError.
+    tagflow's own Python is taken only if its path is given: `python` alone would find it wherever tagflow's
+    environment is activated. Links are not followed: a virtual environment is known by where its link lies.
+    Raises TrainerError.
     """
     if given is not None:
         return _given(given)
@@ -158,6 +159,10 @@ def _given(given: Path) -> Path:
         path = found
     on_path = shutil.which(given.name) if given.parent == Path() and not path.exists() else None
     path = Path(on_path or path).absolute()
+    if on_path and is_own(path):
+        raise TrainerError(
+            f"{given}: what the PATH finds is {path}, the Python that tagflow runs in", _NAME_PYTHON
+        )
     if not path.is_file():
         raise TrainerError(f"{path}: there is no such Python", _NAME_PYTHON)
     if not os.access(path, os.X_OK):

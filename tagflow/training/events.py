@@ -78,7 +78,7 @@ class Attempt:
 
     def read(self) -> None:
         """Take in what is new in its files."""
-        for file in sorted(self.folder.glob(_FILES)):
+        for file in sorted(file for file in self.folder.glob(_FILES) if file.is_file()):
             if file not in self.loaders:
                 self.loaders[file] = _loader(file)
             for tag, point in _scalars(self.loaders[file]):

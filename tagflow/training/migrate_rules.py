@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tagflow.training.dataset_config import schema
 from tagflow.training.options import DATA, known_options
 
 TABLES: dict[str, dict[str, Any]] = tomllib.loads((DATA / "migrate.toml").read_text(encoding="utf-8"))
@@ -66,8 +67,8 @@ def halved(batch: int) -> int:
 
 def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> Verdict:
     """What becomes of a value that is set; `dataset`: in the dataset's file, where other names are known."""
-    if option == "resolution" and not dataset:
-        value = str(value)  # there sd-scripts takes a text only
+    if option == "resolution":
+        return _resolution(value, dataset=dataset)
     if option in _COMPUTED:
         return _COMPUTED[option](value, facts)
     if option in TABLES["drop"]:
@@ -78,6 +79,8 @@ def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> V
         near = known_options().nearest(option)
         text = f"; did you mean {', '.join(near)}?" if near else ""
         return Verdict("unknown", None, _REASONS["unknown"].format(near=text))
+    if dataset and option not in schema()["types"]:
+        return Verdict("unknown", None, _REASONS["unknown_dataset"])
     return Verdict("kept", value, TABLES["keep"].get(option, _REASONS["same"]))
 
 
@@ -106,11 +109,10 @@ def additions(facts: Facts) -> dict[str, Verdict]:
     return found
 
 
-def _resolution(value: Any, facts: Facts) -> Verdict:
+def _resolution(value: Any, *, dataset: bool) -> Verdict:
+    """The dataset's file takes numbers only, the other one a text only."""
     side = NUMBERS["resolution"]
-    after: Any = (
-        [side, side] if isinstance(value, list) else f"{side},{side}" if isinstance(value, str) else side
-    )
+    after = f"{side},{side}" if not dataset else [side, side] if isinstance(value, list) else side
     return Verdict("changed", after, _REASONS["resolution"].format(before=_spoken(value)))
 
 
@@ -197,7 +199,6 @@ def _spoken(value: Any) -> str:
 
 
 _COMPUTED: dict[str, Callable[[Any, Facts], Verdict]] = {
-    "resolution": _resolution,
     BATCH: _batch,
     "batch_size": _batch,
     "gradient_accumulation_steps": _accumulation,

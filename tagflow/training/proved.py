@@ -15,7 +15,7 @@ from tagflow.caption import parse
 from tagflow.errors import TrainerError
 from tagflow.scanner import split_line
 from tagflow.tokenizer import Tokenizer
-from tagflow.training.arrange import Arranged, arrange, notes, pieces, released, whole, why_whole
+from tagflow.training.arrange import Arranged, arrange, notes, parted, pieces, released, whole, why_whole
 from tagflow.training.structure import KEEP, Layout, handling
 from tagflow.training.trainer_captions import Handling, expand, process_caption, take_apart
 
@@ -131,7 +131,7 @@ class _Right:
         """tags: in front, moving, at the end; line: as it was certified."""
         front, middle, back = (", ".join(part) for part in tags)
         words = ", ".join(filter(None, (front, middle, back))).split(", ")
-        return cls(front, back, sorted(words), _read(released(line.replace(KEEP, ","))))
+        return cls(front, back, sorted(words), _tags(line))
 
     def __call__(self, prompt: str) -> bool:
         return (
@@ -146,6 +146,16 @@ class _Right:
 def _read(line: str) -> list[str]:
     """A line's tags as tagflow's grammar parts them, sorted, however they are spaced."""
     return sorted(" ".join(line[start:end].split()) for start, end in split_line(line).parts)
+
+
+def _tags(line: str) -> list[str]:
+    """The same, of a line as it was certified, where marks of its own part like commas."""
+    return _read(released(parted(line)))
+
+
+def _tags_and_pieces(line: str) -> tuple[list[str], list[str]]:
+    """Both readings of a line: a mark that swallowed a neighbour shows in one of them."""
+    return _tags(line), pieces(line)
 
 
 def _alternatives(line: str, how: Handling) -> int:
@@ -171,8 +181,7 @@ def _within(line: str, orders: Sequence[str], limit: Limit | None) -> str | None
 
 def _whole(line: str, how: Handling) -> str:
     """A line of which all stays in its place, written in the first way that is proved."""
-    exactly, piecewise = released, pieces
-    for wanted in (exactly, piecewise):
+    for wanted in (released, _tags_and_pieces, pieces):
         for text in whole(line):
             if _stays(line, text, how, wanted):
                 return text

@@ -23,7 +23,7 @@ _SMALLEST, _LARGEST = (
     1e-12,
     1e12,
 )  # a loss of 0 has no logarithm, and one of 1e300 says no more than one of 1e12
-_KNOWN = 150  # values before a level and its noise are known well enough
+_FIRST = (25, 50, 100)  # values: a run that was lost early has no low quarter any more, but it had a start
 _STEEPEST = 100.0  # logarithm of a factor that no number needs to go beyond
 _MEDIAN = math.sqrt(math.pi / 2)  # a median's standard error against a mean's, in normal noise
 _MAD = 1.4826  # from a median absolute deviation to a standard deviation, in normal noise
@@ -101,19 +101,24 @@ def trend(values: Floats, blocks: int = 20) -> Trend | None:
     return Trend(middle, lowest, highest)
 
 
-def rise(values: Floats, count: int, *, least: float) -> Rise | None:
-    """The last `count` logarithms against the lowest quarter of those before; None for less than a factor of
-    `least`, or too few values."""
+def rise(values: Floats, count: int, *, least: float, known: int) -> Rise | None:
+    """The last `count` logarithms against the lowest quarter of those before, and against the very first.
+
+    The surest of these rises; None for less than a factor of `least`, or fewer than `known` values before.
+    """
     before = values[: len(values) - count]
-    if len(before) < max(2 * count, _KNOWN):
+    if len(before) < max(2 * count, known):
         return None
-    level = float(np.min(block_medians(before, 4)))
-    last = float(np.median(values[-count:]))
-    if last - level < math.log(least):
-        return None
-    sigma = noise(before)
-    error = math.hypot(standard_error(sigma, count), standard_error(sigma, len(before) // 4))
-    return Rise(math.exp(last - level), (last - level) / max(error, 1e-9), count)
+    last, sigma = float(np.median(values[-count:])), noise(before)
+    levels = [(float(np.min(block_medians(before, 4))), len(before) // 4)]
+    levels += [(float(np.median(before[:some])), some) for some in _FIRST if len(before) >= 4 * some]
+    risen = []
+    for level, some in levels:
+        if last - level >= math.log(least):
+            error = math.hypot(standard_error(sigma, count), standard_error(sigma, some))
+            factor = math.exp(min(last - level, _STEEPEST))
+            risen.append(Rise(factor, (last - level) / max(error, 1e-9), count))
+    return max(risen, key=lambda one: one.errors, default=None)
 
 
 def swings(values: Floats, blocks: int, *, least: float, errors: float) -> tuple[int, float]:

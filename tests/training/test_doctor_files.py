@@ -79,6 +79,10 @@ def test_a_vae_by_its_header_and_by_its_numbers(tmp_path):
     lines = list(of_vae(sound, deep=True, progress=lambda done, total: seen.append((done, total))))
     assert ("vae", "error", "vae-bad") in wrong(lines) and "1 NaN" in lines[0].seen
     assert seen[-1] == (sound.stat().st_size, sound.stat().st_size)
+    (tmp_path / "folder").mkdir()
+    assert wrong(of_vae(tmp_path / "folder", deep=False, progress=nothing)) == [("vae", "error", "vae-bad")]
+    (tmp_path / "folder" / "config.json").touch()
+    assert wrong(of_vae(tmp_path / "folder", deep=False, progress=nothing)) == []
     other = write_sparse(tmp_path / "other.safetensors", {"x": ("F16", (3,))})
     assert wrong(of_vae(other, deep=False, progress=nothing)) == [("vae", "error", "vae-bad")]
 

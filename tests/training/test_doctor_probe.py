@@ -183,7 +183,7 @@ def test_files_that_are_no_python_say_what_they_did(tmp_path):
         ("", []),
     ],
 )  # fmt: skip
-def test_local_gpus_by_a_small_program_that_prints_recorded_lines_of_nvidia_smi(
+def test_local_gpus_by_a_small_program_that_prints_lines_written_by_hand_as_nvidia_smi_would(
     answer, expected, tmp_path, monkeypatch
 ):
     program(tmp_path / "nvidia-smi", f"print({answer!r}, end='')")

@@ -156,6 +156,16 @@ def test_tagflows_own_python_is_taken_only_when_it_is_given(sd_scripts):
     assert trainer_python(None, sd_scripts) == other
 
 
+def test_a_bare_name_is_not_tagflows_own_by_accident(monkeypatch):
+    """`--trainer-python python` in a shell where tagflow's environment is activated."""
+    own = Path(sys.executable)
+    monkeypatch.setenv("PATH", str(own.parent))
+    with pytest.raises(TrainerError, match="the Python that tagflow runs in") as problem:
+        trainer_python(Path(own.name), None)
+    assert "--trainer-python" in problem.value.cure
+    assert trainer_python(own, None) == own
+
+
 @pytest.mark.parametrize("what", ["missing", "folder", "not executable", "nobody named any", "no venv"])
 def test_every_refusal_names_the_cure(what, sd_scripts, tmp_path):
     given: Path | None = tmp_path / "python"

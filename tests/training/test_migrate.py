@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tagflow.training.dataset_config import faults
+from tagflow.training.memory import Load, lora_parameters
 from tagflow.training.migrate import migrate
 from tagflow.training.migrate_rules import TABLES
 from tagflow.training.migrate_source import flat
@@ -178,6 +180,26 @@ def test_the_datasets_file_is_migrated_with_it(migrated):
     assert values["dataset_config"] == str(found.source.with_name("new.dataset.toml"))
     assert "resolution" not in values and values["max_bucket_reso"] == 2048  # the second dataset has none
     assert "# square; " in found.dataset_text
+
+
+def test_what_the_datasets_file_does_not_take_does_not_stay_in_it(migrated):
+    text = DATASET.replace("[512, 512]", '"512,512"').replace('image_dir = "b"', 'image_dir = "b"\n  odd = 3')
+    found, changes, _ = migrated("dataset_config = 'data.toml'\n", text)
+    new = tomllib.loads(found.dataset_text)
+    assert faults(new) == [] and new["datasets"][0]["resolution"] == 1024
+    assert (
+        changes["data.toml", "odd"].verdict.action == "unknown"
+        and "# left out: odd = 3" in found.dataset_text
+    )
+
+
+def test_the_size_that_is_told_is_what_sd_scripts_writes(migrated):
+    """The quick reference says 190 MB."""
+    _, changes, _ = migrated("network_dim = 64")
+    for load in (Load(dim=64), Load(dim=64, text_encoders=False)):
+        assert (
+            str(round(2 * lora_parameters(load) / 1e6)) in changes["sd15.toml", "network_dim"].verdict.reason
+        )
 
 
 def test_captions_that_end_in_caption_stay_so(folder):

@@ -226,6 +226,7 @@ def test_a_foreign_logging_folder(tmp_path, tagflow):
     log.close()
     result = tagflow("monitor", tmp_path / "logs", "--once", "--json")
     assert result.code == 0 and result.json["state"] == "unknown" and result.json["alive"] is None
+    assert "written" not in tagflow("monitor", tmp_path / "logs", "--once").out  # that is not known from here
     assert {one["code"] for one in result.json["diagnoses"]} == {"silent", "loss-falling"}
 
 

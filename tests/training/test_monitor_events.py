@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 from event_files import Log
@@ -33,6 +34,16 @@ def test_every_value_of_every_tag_is_kept(tmp_path):
     assert loss.wall.tolist() == [100.0 + step for step in range(1, 1501)]
     assert loss.value == pytest.approx([step / 1000 for step in range(1, 1501)])
     assert found["loss/epoch_average"].value.tolist() == [0.25]
+
+
+def test_what_is_no_file_is_passed_over(tmp_path):
+    log = Log(tmp_path)
+    log.step(1, 1.0, 0.5)
+    log.close()
+    (log.folder / "events.out.tfevents.0.folder").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(log.folder / "events.out.tfevents.0.pipe")  # to open it would be to wait for ever
+    assert read(tmp_path)["loss/current"].value.tolist() == [0.5]
 
 
 def test_files_are_read_on_and_a_half_written_record_when_the_rest_has_come(tmp_path):

@@ -60,6 +60,10 @@ def test_sick_runs_are_found(capsys):
         found["blown up within 50"] += "loss-diverging" in codes(
             (whole * 10 ** np.clip(climb * 8, 0, 1))[:850]
         )
+        early = noisy(rng, 1200, batch) * 10 ** np.clip((np.arange(1200) - 40) / 20, 0, 1)
+        found["tenfold from step 40"] += all(
+            "loss-diverging" in codes(early[:until], of=1200) for until in (200, 400, 1200)
+        )
         swing = 5 ** (0.5 * np.sin(np.arange(1200) / 1200 * 2 * np.pi * 4))
         found["swings by 5"] += "loss-oscillating" in codes(whole * swing)
         found["fell by half"] += "loss-falling" in codes(noisy(rng, 1200, batch, 0.5, 1.0))
@@ -67,7 +71,14 @@ def test_sick_runs_are_found(capsys):
         found["not flat half-way"] += "loss-flat" in codes(noisy(rng, 6000, 64, 0.4, 0.5)[:2900], of=6000)
     with capsys.disabled():
         print(f"\nfound in {SICK} runs each:", dict(found))
-    for truth in ("diverged fourfold", "blown up within 50", "swings by 5", "fell by half", "flat half-way"):
+    for truth in (
+        "diverged fourfold",
+        "blown up within 50",
+        "tenfold from step 40",
+        "swings by 5",
+        "fell by half",
+        "flat half-way",
+    ):
         assert found[truth] >= SICK * 0.95, truth
     assert found["not flat half-way"] <= SICK * 0.02
 

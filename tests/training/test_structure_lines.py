@@ -160,6 +160,19 @@ def test_a_line_of_sentences_stays_whole_and_comes_out_as_it_was():
     assert process_caption(read_caption(found.text.encode()), handling("groups"), Still()) == text
 
 
+def test_a_line_with_marks_of_its_own_stays_whole_and_its_numbers_too():
+    """Joined by its commas it would be `40, 000 books`: another tag."""
+    for text in (
+        "sofa BREAK 40,000 books ||| lamp",
+        "40,000 books, lamp, (chair ||| window)",
+        "a BREAK 2,5 m |||",
+    ):
+        found, _ = rendered(text, "separator")
+        (prompt,) = set(draws(found.text.strip(), handling("separator"), 20))
+        assert ("40,000 books" in prompt or "2,5 m" in prompt) and "|||" not in prompt
+        assert pieces(prompt) == pieces(text)
+
+
 def test_alternatives_hold_together_under_wildcards():
     line = line_of("photograph, {red, blue|green} sofa, lamp", "separator", wildcards=True)
     assert set(draws(line, handling("separator", enable_wildcard=True), 40)) == {

@@ -65,7 +65,7 @@ _VAE = _Model("vae", "vae-bad", "checkpoint-doubtful", frozenset({"vae", "checkp
 def of_base(path: Path | None, needs: Needs, *, deep: bool, progress: Progress) -> Iterator[Line]:
     """The checkpoint, by its header; if `deep`, by every number in it."""
     if path is None:
-        yield bad("checkpoint", "checkpoint-unknown", "not looked at")
+        yield bad("checkpoint", "checkpoint-unknown", "not looked at: none was named (--base FILE)")
         return
     if path.is_dir():
         whole = (path / "model_index.json").is_file()
@@ -86,7 +86,11 @@ def of_base(path: Path | None, needs: Needs, *, deep: bool, progress: Progress) 
 def of_vae(path: Path, *, deep: bool, progress: Progress) -> Iterator[Line]:
     """A VAE of its own."""
     if path.is_dir():
-        yield ok("vae", f"{path}: a diffusers folder (its weights were not looked at)")
+        whole = any((path / name).is_file() for name in ("config.json", "vae/config.json"))
+        seen = f"{path}: a diffusers folder" + ("" if whole else " without config.json")
+        yield (
+            ok("vae", f"{seen} (its weights were not looked at)") if whole else bad("vae", "vae-bad", seen)
+        )
     else:
         yield from _model(path, _VAE, deep=deep, progress=progress)
 
