@@ -11,17 +11,19 @@ import click
 from tagflow.audit import current_audit
 from tagflow.cli import show
 from tagflow.cli.options import FOLDER, stacked
-from tagflow.config import Config
+from tagflow.config import Config, load_config
 from tagflow.errors import FINDINGS, UsageProblem
 
 _PLAN = ("base", "vae", "structure", "vram", "epochs", "repeats", "resolution", "sets", "sd_scripts",
          "trainer_python")  # fmt: skip
+_SPELLED = {"sets": "set", "detached": "detach"}
 
 train_options = stacked(
     click.option("--train", "preset", metavar="PRESET",
                  help="Where the run passes: plan a training run, check it, start it. The options below are "
                       "those of `tagflow train plan`."),
-    click.option("--base", type=FOLDER, metavar="FILE", help="With --train: the checkpoint to train on."),
+    click.option("--base", type=FOLDER, metavar="FILE", help="With --train: the checkpoint to train on. "
+                 "Default: that of --encoders, else of tagflow.toml."),
     click.option("--vae", type=FOLDER, metavar="FILE", help="With --train: not the checkpoint's own."),
     click.option("--structure", type=click.Choice(["none", "separator", "groups"]), default="none",
                  help="With --train: what stays of the captions' order. Default: none, nothing is shuffled."),
@@ -43,15 +45,22 @@ train_options = stacked(
 
 
 def ready(given: dict[str, Any]) -> None:
-    """Refuse at once what else hours of encoding would come before. Raises UsageProblem, TrainerError."""
+    """Refuse at once what else hours of encoding would come before.
+
+    Raises UsageProblem, TrainerError, EncoderError for a base model that is none.
+    """
     if given["preset"] is None:
+        _refuse_alone(given)
         return
     if given["out"] or given["dry_run"]:
         raise UsageProblem(
             "--train needs the captions certified in their place", "leave out --out and --dry-run"
         )
     from tagflow.cli.boundary import TRAIN_EXTRA, not_installed
+    from tagflow.cli.train_plan import base_named
+    from tagflow.training.decide import base_of
     from tagflow.training.environment import find_sd_scripts, trainer_python
+    from tagflow.training.memory import vram_bytes
     from tagflow.training.options import known_options
     from tagflow.training.presets import preset
     from tagflow.training.settings import parse_settings
@@ -61,8 +70,28 @@ def ready(given: dict[str, Any]) -> None:
             raise not_installed(module)
     preset(given["preset"])
     parse_settings(given["sets"], known_options())
+    if given["vram"] is not None:
+        vram_bytes(given["vram"])
+    place = click.get_current_context().params.get("folder")
+    base_of(base_named(load_config(given["config_file"], place), _base(given)))
     folder = find_sd_scripts(given["sd_scripts"])
     trainer_python(given["trainer_python"], folder)
+
+
+def _refuse_alone(given: dict[str, Any]) -> None:
+    """Options of a training that nobody asked for. Raises UsageProblem."""
+    named = [name for name in (*_PLAN, "run_folder", "detached") if given[name] not in (None, (), False)]
+    if alone := [name for name in named if (name, given[name]) != ("structure", "none")]:
+        option = _SPELLED.get(alone[0], alone[0]).replace("_", "-")
+        raise UsageProblem(f"--{option} is for a training, and none was asked for", "add --train PRESET")
+
+
+def _base(given: dict[str, Any]) -> Path | None:
+    """The checkpoint as this command names it; the one that certifies, where it is a file, trains as well."""
+    if given["base"] is not None or not given["encoders"]:
+        return given["base"]  # type: ignore[no-any-return]
+    encoders = Path(given["encoders"])
+    return encoders if encoders.is_file() else None
 
 
 def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) -> int:
@@ -82,7 +111,7 @@ def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) 
     release()  # the plan asks for the memory that is free, and the trainer wants it
     run = run_folder(folder.resolve(), given["run_folder"], given["preset"])
     asked = {name: given[name] for name in _PLAN}
-    asked |= {"out": run, "name": None, "dry_run": False, "as_json": given["as_json"]}
+    asked |= {"base": _base(given), "out": run, "name": None, "dry_run": False, "as_json": given["as_json"]}
     code = click.get_current_context().invoke(
         plan, folder=folder, preset=given["preset"], config_file=config.file, **asked
     )

@@ -164,7 +164,7 @@ def _lines(faults: Sequence[Fault]) -> Iterator[str]:
 def _summary(counts: Counter[Severity], setup: Setup) -> str:
     severities: tuple[Severity, ...] = ("error", "warning")
     found = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in severities)
-    notes = f", {counts['info']} notes" if counts["info"] else ""
+    notes = f", {counts['info']} note{'s' * (counts['info'] != 1)}" if counts["info"] else ""
     unseen = "" if setup.subsets is not None else "; the dataset could not be looked at"
     return f"{found}{notes}{unseen}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from tagflow.config import Config, load_config
 from tagflow.errors import FINDINGS, UsageProblem
 from tagflow.sources.folder import AUDIT_NAME
 from tagflow.training.fitting import warmup_steps
+from tagflow.training.memory import SOURCE
 from tagflow.training.options import known_options
 from tagflow.training.plan import DEFAULT_PRESET, Asked, Plan, make_plan
 from tagflow.training.plan_object import as_object
@@ -134,7 +136,7 @@ def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surround
         "sets",
     )
     return Asked(
-        base=_base(config, given),
+        base=base_named(config, given["base"]),
         around=around,
         ontology=None if (folder / AUDIT_NAME).exists() else load_ontology(config, {}),
         leading=tuple(leading) or None,
@@ -143,10 +145,10 @@ def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surround
     )
 
 
-def _base(config: Config, given: dict[str, Any]) -> Path:
-    """The checkpoint: option, else the encoders' file. Raises UsageProblem where there is none."""
-    if given["base"] is not None:
-        return Path(given["base"])
+def base_named(config: Config, given: Path | None) -> Path:
+    """The checkpoint: as given, else the encoders' file. Raises UsageProblem where there is none."""
+    if given is not None:
+        return given
     spec = os.environ.get("TAGFLOW_ENCODERS") or config.path("encoders")
     if spec and Path(spec).is_file():
         return Path(spec)
@@ -172,7 +174,8 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     yield f"trains      {trained}, dim {dim}, {learner}, on {made.base.path.name} (predicts: {said.type})"
     audit = "no audit" if made.audit is None else f"audit: {made.audit.meta.verdict}"
     folders = f" in {len(made.parts)} folders" if len(made.parts) > 1 else ""
-    yield f"dataset     {images} images{folders}, {sum(made.buckets.values())} an epoch with repeats; {audit}"
+    shown = f"{sum(made.buckets.values())} an epoch with repeats"
+    yield f"dataset     {_many(images, 'image')}{folders}, {shown}; {audit}"
     each = f"{_many(length.epochs, 'epoch')} of {_many(length.steps_per_epoch, 'step')}"
     batches = f"{_many(length.batches, 'batch', 'es')} from {_many(len(made.buckets), 'bucket')}"
     yield f"steps       {length.steps}: {each} ({batches}); {_batch(made)}"
@@ -187,7 +190,7 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     )
     if written:
         yield f"run folder  {made.run}"
-        yield f"next        tagflow train check {made.run}"
+        yield f"next        tagflow train check {shlex.quote(str(made.run))}"
     else:
         why = "there are errors" if made.refused else "--dry-run"
         yield f"run folder  {made.run}: nothing written ({why})"
@@ -230,6 +233,7 @@ def _memory(made: Plan) -> Iterator[str]:
     parts = sorted(((name, size) for name, size in taken.parts.items() if size), key=lambda pair: -pair[1])
     yield "            " + ", ".join(f"{name} {size / _GB:.1f}" for name, size in parts)
     yield "            " + ", ".join(f"{name} {size / _GB:.1f} GB" for name, size in taken.phases.items())
+    yield f"            estimated by {SOURCE}"
 
 
 def _files(shown: dict[str, str]) -> Iterator[str]:

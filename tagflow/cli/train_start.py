@@ -62,7 +62,7 @@ def start(run: Path, **given: Any) -> int:
     130 interrupted.
     """  # fmt: skip
     forced: str | None = given["forced"]
-    if forced is not None and not forced.strip():
+    if forced is not None and (not forced.strip() or forced.startswith("--")):  # click takes the next option
         raise UsageProblem("--force was given no reason", "say why: --force 'captions only respelled'")
     if given["dry_run"] and given["detached"]:
         raise UsageProblem("--dry-run starts nothing, --detach something", "use one of them")

@@ -147,8 +147,9 @@ def for_structure(
     if structure != "none" and audit is None:
         cure = "`tagflow run DIR` first, or plan with --structure none"
         raise UsageProblem(f"structure `{structure}` is rendered from certified captions", cure)
+    rendered = structure != "none"
     for name, value in kind.options.items():
-        choices.put("dataset.toml", name, value, WHY.get(name, kind.title), "--structure")
+        choices.put("dataset.toml", name, value, WHY[name] if rendered else kind.title, "--structure")
     values = {one.name: one.value for one in choices.all()}
     values |= {name: value for (_, name), value in choices.pinned.items()}
     found = conflicts(structure, values)

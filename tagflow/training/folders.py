@@ -15,6 +15,7 @@ from tagflow.training.rules.bucketing import Size
 from tagflow.training.setup import Images, Subset
 
 _NAMED = 5  # files named in a message
+_MOST_REPEATS = 1000  # a larger number before `_` is a date, or a number of the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def repeated(part: Part, images: int, given: int | None) -> Repeated:
     sd-scripts reads them from names only without a dataset file, so they are written down.
     """
     named = repeats_named(part.path.name) if "_" in part.path.name else None
-    if named is not None and named >= 1:
+    if named is not None and 1 <= named <= _MOST_REPEATS:
         return Repeated(named, f"the folder's name begins with {named}_", "the data")
     if given is not None:
         return Repeated(given, "asked for by --repeats", "--repeats")

@@ -17,16 +17,16 @@ from tagflow.errors import AuditError, OntologyError, SourceError, UsageProblem
 from tagflow.ontology import Ontology
 from tagflow.sources.folder import read, survey
 from tagflow.toml import read_toml
-from tagflow.training.certified import uncertified
+from tagflow.training.certified import forged, uncertified
 from tagflow.training.faults import Fault
 from tagflow.training.look import looked
 from tagflow.training.machine import Machine
+from tagflow.training.manifest import captions_of, changed
 from tagflow.training.options import Options
 from tagflow.training.read import read_plan, setup_of_run
 from tagflow.training.record import host, read_record, settled
-from tagflow.training.rendered import changed
 from tagflow.training.rules import faults_of
-from tagflow.training.run_folder import DATA, TRAIN
+from tagflow.training.run_folder import DATA, DATASET, TRAIN
 from tagflow.training.setup import Setup
 
 NEVER = frozenset({"another-running"})
@@ -63,7 +63,14 @@ def look(run: Path, *, machine: Machine | None = None, options: Options | None =
     plan = read_plan(run)
     setup = replace(looked(setup_of_run(run, options=options)), machine=machine)
     edits = tuple(_edits(run, plan))
-    faults = [*_running(run), *_dataset(run, plan, setup), *changed(run), *_stale(setup), *faults_of(setup)]
+    faults = [
+        *_running(run),
+        *_copied(run, setup),
+        *_dataset(run, plan, setup),
+        *changed(run),
+        *_stale(setup),
+        *faults_of(setup),
+    ]
     if edits:
         faults.append(Fault("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
     order = ("error", "warning", "info")
@@ -76,6 +83,12 @@ def _running(run: Path) -> Iterator[Fault]:
     if record is not None and record.state == "running":
         code = "another-running" if record.host == host() else "another-host"
         yield Fault(code, f"process {record.pid} on {record.host}, since {record.started}")
+
+
+def _copied(run: Path, setup: Setup) -> Iterator[Fault]:
+    named = setup.path("dataset_config")
+    if named is not None and named.resolve() != (run / DATASET).resolve():
+        yield Fault("run-copied", str(named), "dataset_config")
 
 
 def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Fault]:
@@ -93,7 +106,10 @@ def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Fault]:
         yield Fault("plan-outdated", f"planned after run {planned.get('run')}, now {audit.meta.run}")
     structure = plan["structure"] if isinstance(plan.get("structure"), dict) else {}
     rendered = structure.get("kind", "none") != "none"
-    yield from uncertified(setup, audit, run / DATA if rendered else root, rendered=rendered)
+    known = captions_of(run) if rendered else audit.by_path()
+    yield from uncertified(setup, audit, run / DATA if rendered else root, known)
+    if rendered:
+        yield from forged(run / DATA, known, root, audit)
 
 
 def audit_of(root: Path) -> tuple[Audit | None, Fault | None]:

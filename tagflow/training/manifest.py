@@ -74,6 +74,14 @@ def changed(run: Path) -> list[Fault]:
     return [*_captions(folder, captions), *_images(folder, images), *_foreign(folder, captions, images)]
 
 
+def captions_of(run: Path) -> dict[str, Any]:
+    """The rendered captions of a run by path below its data folder; none where that cannot be told."""
+    try:
+        return dict(json.loads((run / DATA / MANIFEST).read_bytes())["captions"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _captions(folder: Path, captions: Mapping[str, Any]) -> Iterator[Fault]:
     for path, digest in captions.items():
         try:

@@ -160,9 +160,17 @@ def fit(load: Load, available: int, images: int, free: frozenset[str]) -> tuple[
     return smallest, False
 
 
+_MOST_GB = 2000  # no GPU comes near
+
+
 def vram_bytes(text: str) -> int:
-    """Bytes of a GPU's memory as people write it: `24GB`, `24 GiB`, `24`. Raises UsageProblem."""
-    spelled = text.strip()
+    """Bytes of a GPU's memory as people write it: `24GB`, `24gib`, `24`. Raises UsageProblem.
+
+    A bare number is one of GB; such as `24564`, as drivers show it, could be one of MB or of MiB.
+    """
+    spelled = text.strip().upper().replace("I", "i").replace("K", "k")
+    if spelled.isdecimal() and int(spelled) > _MOST_GB:
+        raise UsageProblem(f"--vram {text!r} says no unit", f"give it as {text}MB, or as 24GB")
     found = byte_size(f"{spelled} GB") or byte_size(spelled) or byte_size(f"{spelled}B")
     if not found:
         raise UsageProblem(f"--vram {text!r} is no size", "give it as 24GB")

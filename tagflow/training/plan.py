@@ -34,7 +34,7 @@ from tagflow.training.prompts import Drawing, Tagged, lines, prompts
 from tagflow.training.rules.bucketing import Size
 from tagflow.training.run_folder import DATA
 from tagflow.training.settings import parse_settings
-from tagflow.training.structure import Structure
+from tagflow.training.structure import Structure, layout
 from tagflow.training.surroundings import Surroundings, Vram, vram
 from tagflow.trigger import detect_trigger
 
@@ -108,8 +108,8 @@ def make_plan(dataset: Path, name: str, asked: Asked) -> Plan:
     found = survey(dataset, empty=True)
     run = run_folder(root, asked.out, name)
     choices = Choices(parse_settings(_sets(asked), known_options()))
-    extension = str(choices.get("dataset.toml", "caption_extension") or ".txt")
-    audit, looked = current_audit(root), parts(found, extension)
+    extension = str(choices.get("dataset.toml", "caption_extension") or "txt").removeprefix(".")
+    audit, looked = current_audit(root), parts(found, f".{extension}")
     if not looked:
         raise SourceError(f"{dataset}: holds no image to train on", "put each caption's image beside it")
     notes = [*faults(found, looked), *asked.around.notes]
@@ -123,6 +123,8 @@ def make_plan(dataset: Path, name: str, asked: Asked) -> Plan:
     memory_there = vram(asked.vram, asked.around)
     taken, more = fitting.for_memory(choices, wanted, buckets.size, memory_there)
     notes += [*more, *decide.for_structure(choices, asked.structure, audit, _extras(asked))]
+    if audit is not None:
+        layout(asked.structure, audit, asked.leading)  # a category that is not there is refused now
     counts = in_buckets(sizes(looked, _subsets(choices, looked, run, asked)), buckets)
     length = fitting.for_length(choices, counts)
     choices.put_rest()

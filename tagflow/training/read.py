@@ -21,21 +21,29 @@ from tagflow.training.run_folder import PLAN, TRAIN, is_run
 from tagflow.training.setup import Setup, Subset
 
 _LARGEST = 4 * 1024 * 1024  # bytes; no settings are larger
+# What the command line refuses and a file may say; files of kohya_ss' window have all three. 75 tokens are
+# read without the option, too; without torch_compile no backend is; a bare rate counts as a list of one.
+_AS_NOTHING, _LONE = (("max_token_length", 75), ("dynamo_backend", "no")), ("text_encoder_lr",)
 _READ_FROM_FILES = ("config_file", "dataset_config")
 
 
 def setup_of_run(run: Path, *, options: Options | None = None) -> Setup:
     """The setup of a run folder. Raises TrainerError where it is none, or its plan is damaged."""
-    if not is_run(run):
-        raise TrainerError(
-            f"{run}: no run folder, it has no {PLAN}", "make one with `tagflow train plan DIR`"
-        )
+    _check_run(run)
     setup = setup_of_toml(run / TRAIN, options=options, folder=run)
     return replace(setup, planned=True)
 
 
+def _check_run(run: Path) -> None:
+    if not is_run(run):
+        raise TrainerError(
+            f"{run}: no run folder, it has no {PLAN}", "make one with `tagflow train plan DIR`"
+        )
+
+
 def read_plan(run: Path) -> dict[str, Any]:
-    """What plan.json says. Raises TrainerError where it is damaged."""
+    """What plan.json says. Raises TrainerError where there is none, or it is damaged."""
+    _check_run(run)
     try:
         plan = json.loads(_text(run / PLAN))
         if not isinstance(plan, dict):
@@ -106,6 +114,10 @@ def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list
     faults: list[Fault] = []
     for name, value in flat.items():
         option = options.by_name.get(name)
+        if (name, value) in _AS_NOTHING:
+            continue
+        if name in _LONE and isinstance(value, int | float) and not isinstance(value, bool):
+            value = [value]
         if option is None:
             near = options.nearest(name)
             meant = f"; did you mean {', '.join(near)}?" if near else ""

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from tagflow.errors import TrainerError
 from tagflow.training.attempt import STOP
+from tagflow.training.outcome import Output
 from tagflow.training.process import GRACE, end_foreign
+from tagflow.training.read import setup_of_run
 from tagflow.training.record import Record, alive, host, now, read_record, settled, write_record
+from tagflow.training.resume import states
 
 _PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down the end
 
@@ -26,7 +29,7 @@ def stop(run: Path) -> Record | None:
     record = read_record(run)
     record = None if record is None else settled(record)
     if record is None or record.state != "running":
-        return record
+        return record and _with_state(run, record)
     watcher = record.supervisor
     if record.host == host() and not alive(watcher.get("pid"), watcher.get("created")):
         return _ended_from_here(run, record)
@@ -45,6 +48,15 @@ def _ended_from_here(run: Path, record: Record) -> Record:
     if record.pid is not None:
         end_foreign(record.pid, GRACE)
     why = "ended by tagflow train stop; the tagflow that watched it was gone"
-    record = replace(record, state="interrupted", ended=now(), reason=why)
+    record = _with_state(run, replace(record, state="interrupted", ended=now(), reason=why))
     write_record(run, record)
     return record
+
+
+def _with_state(run: Path, record: Record) -> Record:
+    """The record with the newest state, where nobody was left to write it down."""
+    if record.newest_state is not None:
+        return record
+    output = Output.of(setup_of_run(run))
+    newest = next(iter(states(output.folder, output.name)), None)
+    return replace(record, newest_state=None if newest is None else str(newest.path))

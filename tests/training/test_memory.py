@@ -79,13 +79,15 @@ def test_what_the_user_set_is_not_changed():
         ("24 GiB", 24 << 30),
         ("24G", 24 * 10**9),
         ("8192MB", 8192 * 10**6),
+        ("24gb", 24 * 10**9),
+        ("24gib", 24 << 30),
     ],
 )
 def test_sizes_as_people_write_them(text, expected):
     assert vram_bytes(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "much", "-3GB", "0", "24TBx"])
+@pytest.mark.parametrize("text", ["", "much", "-3GB", "0", "24TBx", "24564"])
 def test_what_is_no_size(text):
     with pytest.raises(UsageProblem):
         vram_bytes(text)

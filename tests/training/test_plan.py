@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import tomllib
 from itertools import product
@@ -322,3 +323,34 @@ def test_a_folder_whose_name_is_not_utf8(plan, tmp_path):
     root = dataset(tmp_path / os.fsdecode(b"b\xff"), 2)
     result = plan("--out", tmp_path / "run", root=root)
     assert result.code == 3 and "a path is not UTF-8" in result.err and not (tmp_path / "run").exists()
+
+
+def test_folders_within_folders_are_subsets_of_their_own_and_no_warning(plan, base, tmp_path):
+    root = dataset(tmp_path / "my rooms", 6, (".", "10_a", "10_a/it's deep"))
+    result = plan("--out", tmp_path / "run's", root=root)
+    assert result.code == 0
+    assert [code for severity, code, _ in faults(tmp_path / "run's") if severity != "info"] == []
+    assert shlex.quote(str(tmp_path / "run's")) in result.out  # to be copied as it stands
+    assert "estimated by arithmetic" in result.out
+
+
+def test_the_reason_for_no_shuffle_is_not_that_of_one(planned):
+    _, dataset, said = planned()
+    reasons = {one["name"]: one["reason"] for one in said["values"]}
+    assert dataset["shuffle_caption"] is False
+    assert "no shuffle" in reasons["shuffle_caption"]
+
+
+def test_an_extension_without_its_point_is_the_same(planned):
+    assert planned("--set", "caption_extension=txt")[1]["caption_extension"] == "txt"
+
+
+def test_a_category_that_is_not_there_is_refused_before_anything_is_written(plan, audited):
+    result = plan("--structure", "separator", "--leading", "nosuch", "--dry-run", root=audited)
+    assert result.code == 2 and "is no category" in result.err
+
+
+def test_a_date_before_a_folders_name_is_no_number_of_repeats(planned, tmp_path):
+    root = dataset(tmp_path / "trips", 2, ("20240101_rome", "7_bonn"))
+    subsets = planned(root=root)[1]["subsets"]
+    assert [one["num_repeats"] for one in subsets] == [10, 7]

@@ -11,6 +11,7 @@ from PIL import Image
 from tagflow.errors import TrainerError
 from tagflow.training.look import images, is_image, looked
 from tagflow.training.read import setup_of_command, setup_of_run, setup_of_toml
+from tagflow.training.rules import faults_of
 
 SCRIPT = "sdxl_train_network.py"
 
@@ -126,3 +127,21 @@ def test_no_run_folder_and_no_file(tmp_path: Path) -> None:
     setup = setup_of_toml(tmp_path / "gone.toml")
     assert [fault.code for fault in setup.faults] == ["config-unreadable"]
     assert "gone.toml" in setup.faults[0].detail
+
+
+def test_a_file_may_say_what_the_command_line_refuses_and_sd_scripts_takes(tmp_path: Path) -> None:
+    toml(
+        tmp_path / "t.toml",
+        'text_encoder_lr = 5e-5\nmax_token_length = 75\ndynamo_backend = "no"\nseed = 1\n',
+    )
+    setup = setup_of_toml(tmp_path / "t.toml")
+    assert setup.faults == () and setup.values["text_encoder_lr"] == [5e-5]
+    assert setup.values["max_token_length"] is None and "max_token_length" not in setup.given
+
+
+@pytest.mark.parametrize("line", ["text_encoder_lr = true", "max_token_length = 77", 'network_dim = "16"'])
+def test_of_an_option_that_was_not_understood_nothing_more_is_said(tmp_path: Path, line: str) -> None:
+    toml(tmp_path / "t.toml", f'{line}\nlearning_rate = 1e-4\nnetwork_module = "networks.lora"\n')
+    option = line.partition(" ")[0]
+    found = [fault.code for fault in faults_of(setup_of_toml(tmp_path / "t.toml")) if fault.option == option]
+    assert found == ["config-value"]

@@ -64,9 +64,34 @@ def test_a_child_that_fails_is_exit_3_and_json_has_an_object_for_each_step(tagfl
         (("--dry-run",), "--dry-run"),
         (("--set", "learning_rat=1"), "learning_rate"),
         (("--train", "sdxl"), "preset"),
+        (("--vram", "much"), "--vram"),
     ],
 )
 def test_a_wish_that_cannot_be_is_refused_before_the_encoders(tagflow, dataset, words, more, said):
     done = tagflow("run", dataset, "--train", PRESETS[0], *words, *more)
     assert done.code == 2 and said in done.err
     assert not (dataset / ".tagflow").exists()
+
+
+def test_the_checkpoint_that_certifies_is_the_one_that_is_trained_on(tagflow, dataset, words, certified):
+    at = words.index("--base")
+    given = (*words[:at], *words[at + 2 :])
+    done = tagflow(
+        "run", dataset, "--train", PRESETS[1], *given, "--encoders", certified / "base.safetensors"
+    )
+    assert done.code == 0, done.err
+
+
+def test_a_missing_base_is_told_before_the_encoders(tagflow, dataset, words):
+    at = words.index("--base")
+    given = (*words[:at], *words[at + 2 :])
+    done = tagflow("run", dataset, "--train", PRESETS[1], *given, "--encoders", "stand-in")
+    assert done.code == 2 and "no checkpoint to train on" in done.err
+    gone = tagflow("run", dataset, "--train", PRESETS[1], *given, "--base", dataset / "gone.safetensors")
+    assert gone.code == 3 and "gone.safetensors" in gone.err and not (dataset / ".tagflow").exists()
+
+
+@pytest.mark.parametrize("more", [("--vram", "24GB"), ("--detach",), ("--structure", "groups")])
+def test_options_of_a_training_without_one_are_not_passed_over(tagflow, dataset, lenient, more):
+    done = tagflow("run", dataset, *lenient, *more)
+    assert done.code == 2 and more[0] in done.err and "--train PRESET" in done.err

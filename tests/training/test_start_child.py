@@ -141,3 +141,13 @@ def test_what_is_no_run_folder_is_said(tagflow, tmp_path):
     assert empty.code == 3 and "plan.json" in empty.err
     assert tagflow("train", "stop", tmp_path).code == 0
     assert tagflow("train", "stop", tmp_path / "none").code == 2
+
+
+def test_an_option_is_no_reason_for_force(tagflow, run):
+    done = tagflow("train", "start", run, "--force", "--detach")
+    assert done.code == 2 and "no reason" in done.err and not (run / "run.json").exists()
+
+
+def test_a_folder_that_is_no_run_is_called_so(tagflow, run):
+    done = tagflow("train", "start", run.parent / "dataset")
+    assert done.code == 3 and "no run folder" in done.err and "Errno" not in done.err

@@ -106,7 +106,7 @@ def test_a_second_start_is_refused_while_a_child_runs(run, tagflow):
 
 
 def test_a_child_outlives_a_tagflow_that_is_killed_and_is_stopped_from_elsewhere(run, tagflow):
-    child(run, grandchild=True)
+    child(run, grandchild=True, states=[["house-000002-state", 2, 6]])
     started = Started(run)
     pids = started.until_it_trains()["pids"]
     started.signal(KILL)
@@ -115,6 +115,7 @@ def test_a_child_outlives_a_tagflow_that_is_killed_and_is_stopped_from_elsewhere
     assert tagflow("train", "start", run).code == 1
     stopped = tagflow("train", "stop", run)
     assert stopped.code == 0 and gone(pids)
+    assert record(run)["newest_state"].endswith("house-000002-state") and "--resume" in stopped.err
     assert (record(run)["state"], "was gone" in record(run)["reason"]) == ("interrupted", True)
     child(run, wait=0)
     assert tagflow("train", "start", run).code == 0

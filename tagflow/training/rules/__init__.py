@@ -41,10 +41,16 @@ THEMES: tuple[Callable[[Setup], Iterable[Fault]], ...] = (
     saving.faults,
     sampling.faults,
 )
+_UNREAD = ("config-value", "option-value")
 _ORDER = ("error", "warning", "info")
 
 
 def faults_of(setup: Setup) -> list[Fault]:
-    """Everything wrong with a setup, each fault once: errors first, then warnings, then notes."""
-    found = [*setup.faults, *(fault for theme in THEMES for fault in theme(setup))]
+    """Everything wrong with a setup, each fault once: errors first, then warnings, then notes.
+
+    Nothing more is said of an option whose value could not be read.
+    """
+    wrong = {fault.option for fault in setup.faults if fault.code in _UNREAD}
+    themed = (fault for theme in THEMES for fault in theme(setup))
+    found = [*setup.faults, *(fault for fault in themed if not fault.option or fault.option not in wrong)]
     return sorted(dict.fromkeys(found), key=lambda fault: _ORDER.index(fault.severity))

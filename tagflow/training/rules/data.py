@@ -89,7 +89,8 @@ def _folder(setup: Setup, part: Part) -> Iterator[Fault]:
         return
     if not Path(named).is_absolute():
         yield Fault("folder-relative", f"{named}: {folder}", "image_dir")
-    deeper = [one.name for one in folder.iterdir() if one.is_dir() and _has_images(one)]
+    own = {one.folder for one in setup.subsets or ()}
+    deeper = [one.name for one in folder.iterdir() if one not in own and one.is_dir() and _has_images(one)]
     if setup.images is not None and part.files is None:
         yield Fault("folder-empty", str(folder), "image_dir")
     if deeper:
