@@ -1,6 +1,7 @@
 """`python tests/torture [SECTION...]`: every section at full length; prints its figures, exits 1 for a fault.
 
 A section is a function that gives its Figures. `--every N` takes each N-th step only, for a quick look.
+Ctrl-C in a long one ends it with the figures so far.
 """
 
 from __future__ import annotations
@@ -8,28 +9,47 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from children import Figures
 
-Section = Callable[[int], list[Figures]]
+sys.path.append(str(Path(__file__).parents[1]))  # hostile.py
+MILLION = 1_000_000
+Section = Callable[[argparse.Namespace], Iterator[Figures]]
 
 
-def kills(every: int) -> list[Figures]:
+def kills(given: argparse.Namespace) -> Iterator[Figures]:
     """SIGKILL at exact steps, and of real processes at random moments."""
     from kills import at_random, exact
 
-    return [exact(every), at_random(max(8, 200 // every))]
+    yield exact(given.every)
+    yield at_random(max(8, 200 // given.every))
 
 
-def faults(every: int) -> list[Figures]:
+def faults(given: argparse.Namespace) -> Iterator[Figures]:
     """Errors at every seventh system call, another seventh for each kind; and disks that are really full."""
     from faults import full_disks, injected
 
-    return [injected(7 * every), full_disks(20 if every == 1 else 85)]
+    yield injected(7 * given.every)
+    yield full_disks(20 if given.every == 1 else 85)
 
 
-SECTIONS: dict[str, Section] = {"kills": kills, "faults": faults}
+def states(given: argparse.Namespace) -> Iterator[Figures]:
+    """Commands, edits and crashes in any order."""
+    from walks import walks
+
+    yield walks(max(1, given.walks // given.every))
+
+
+def fuzz(given: argparse.Namespace) -> Iterator[Figures]:
+    """Made-up captions through the stages."""
+    from fuzz import fuzz
+
+    yield fuzz(max(1, given.captions // given.every))
+
+
+SECTIONS: dict[str, Section] = {"kills": kills, "faults": faults, "states": states, "fuzz": fuzz}
 
 
 def main() -> int:
@@ -37,12 +57,18 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     asked.add_argument("--every", type=int, default=1)
+    asked.add_argument("--captions", type=int, default=MILLION, help="for fuzz")
+    asked.add_argument("--walks", type=int, default=200, help="for states")
     asked.add_argument("--json", action="store_true")
     given = asked.parse_args()
-    found = [one for name in given.sections or SECTIONS for one in SECTIONS[name](given.every)]
-    for one in found:
-        print(json.dumps(vars(one)) if given.json else "\n".join(one.lines()))
-    return int(any(one.faults for one in found))
+    wrong = False
+    for name in given.sections or SECTIONS:
+        for one in SECTIONS[name](given):
+            print(json.dumps(vars(one)) if given.json else "\n".join(one.lines()), flush=True)
+            wrong = wrong or bool(one.faults)
+            if one.cut_off:
+                return 130
+    return int(wrong)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet  # noqa: F401 - loaded once, before the first fork
+import pyarrow.compute  # loaded once, before the first fork
+import pyarrow.parquet  # noqa: F401 - this, too
 from steps import Act, Steps, nothing
 
 import tagflow.cli.runs
@@ -55,18 +56,22 @@ class Ended:
 
 @dataclass
 class Figures:
-    """What a section of the torture found. `faults`: what went wrong; there must be none."""
+    """What a section of the torture found. `faults`: what went wrong; there must be none.
+
+    `cut_off`: Ctrl-C ended it, and these are the figures so far.
+    """
 
     title: str
     counts: Counter[str] = field(default_factory=Counter)
     at: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    cut_off: bool = False
 
     def lines(self) -> list[str]:
         seen = ", ".join(f"{name} {count}" for name, count in sorted(self.at.items()))
         counted = ", ".join(f"{name} {count}" for name, count in self.counts.items())
         return [
-            f"{self.title}: {counted}",
+            f"{self.title}{' so far (cut off)' if self.cut_off else ''}: {counted}",
             *([f"  at: {seen}"] if seen else []),
             *map("  FAULT {}".format, self.faults),
         ]

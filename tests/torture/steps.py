@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,22 @@ def fail_at(wanted: int, code: int, *, from_then_on: bool) -> Act:
     return act
 
 
+def interrupt_at(wanted: int) -> Act:
+    """Ctrl-C at the step with this number."""
+
+    def act(number: int, name: str, path: str) -> None:
+        if number == wanted:
+            raise KeyboardInterrupt
+
+    return act
+
+
 FAULTS = {
     "disk full": (errno.ENOSPC, True), "disk full for a moment": (errno.ENOSPC, False),
     "input/output error": (errno.EIO, False), "permission denied": (errno.EACCES, False),
     "interrupted": (errno.EINTR, False), "read-only file system": (errno.EROFS, True),
 }  # fmt: skip
+BLOWS: dict[str, Callable[[int], Act]] = {"kill": kill_at, "Ctrl-C": interrupt_at} | {
+    name: partial(fail_at, code=code, from_then_on=then) for name, (code, then) in FAULTS.items()
+}
+"""All that may strike a command, by name: each is asked for the step at which it strikes."""

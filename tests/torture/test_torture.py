@@ -1,4 +1,4 @@
-"""Dozens of kills and faults in every test run; hundreds with `make torture` or `pytest -m torture`.
+"""Dozens of kills, faults and walks in every test run; all with `make torture` or `pytest -m torture`.
 
 In a process of its own: what forks should have no threads, and this one may have had torch in it.
 """
@@ -18,9 +18,9 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks its victims")
 
 
-def torture(section, every):
+def torture(section, *options):
     done = subprocess.run(
-        [sys.executable, str(HERE), section, "--json", "--every", str(every)],
+        [sys.executable, str(HERE), section, "--json", *map(str, options)],
         capture_output=True,
         check=False,
         text=True,
@@ -33,18 +33,29 @@ def torture(section, every):
 
 
 def test_dozens_of_kills_lose_nothing():
-    counts = torture("kills", 43)
+    counts = torture("kills", "--every", 43)
     assert counts["kills"] == counts["recovered"] >= 24 and not counts["lost"]
 
 
 def test_dozens_of_faults_lose_nothing():
-    counts = torture("faults", 83)
+    counts = torture("faults", "--every", 83)
     assert counts["faults"] == counts["recovered"] >= 18 and not counts["lost"]
+
+
+def test_walks_through_commands_edits_and_crashes_lose_nothing():
+    counts = torture("states", "--walks", 12)
+    assert counts["walks"] >= 12 and counts["commands"] > 80 and counts["crashes"] > 8 and not counts["lost"]
+
+
+def test_two_thousand_made_up_captions_lose_nothing():
+    counts = torture("fuzz", "--captions", 2000)
+    assert counts["captions"] == 2000 and counts["rewritten"] > 1400
+    assert not counts["lost"] and not counts["added"]
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("section", ["kills", "faults"])
-def test_hundreds_lose_nothing(section):
-    counts = torture(section, 1)
+@pytest.mark.parametrize("section", ["kills", "faults", "states", "fuzz"])
+def test_all_that_there_is_loses_nothing(section):
+    counts = torture(section)
     assert sum(counts.values()) > 1000 and not counts["lost"]

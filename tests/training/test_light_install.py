@@ -1,4 +1,4 @@
-"""Without the `train` extra its commands end with the cure, and the others work; its modules are hidden here."""
+"""Without the `train` extra its commands name the cure, and the others work. Its modules are hidden here."""
 
 from __future__ import annotations
 

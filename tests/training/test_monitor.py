@@ -8,7 +8,6 @@ import math
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -237,30 +236,36 @@ def test_no_run(tmp_path, tagflow):
         assert result.code == 3 and str(folder) in result.err and "cure: name a run folder" in result.err
 
 
-def test_it_follows_a_run_to_its_end(run, tagflow):
+def between_looks(monkeypatch, *happens):
+    """What happens while monitor waits, wait by wait."""
+    waits = iter(happens)
+    monkeypatch.setattr("tagflow.cli.monitor.time.sleep", lambda seconds: next(waits)())
+
+
+def test_it_follows_a_run_to_its_end(run, tagflow, monkeypatch):
     folder = run(HEALTHY[:100], record=alive())
 
-    def end():
+    def another_step():
         log = Log(folder / "logs", "20990101000000")
         log.step(101, time.time(), 0.1)
         log.close()
-        time.sleep(0.4)
+
+    def end():
         write_record(folder, Record(state="finished", host=host(), lora="x.safetensors"))
 
-    other = threading.Thread(target=end)
-    other.start()
-    result = tagflow("monitor", folder, "--interval", "0.1")
-    other.join()
+    between_looks(monkeypatch, another_step, end)
+    result = tagflow("monitor", folder)
     assert result.code == 0 and "info: finished: " in result.out
     lines = result.out.splitlines()
     assert "100 of 1,000 steps" in lines[0] and any("101 of 1,000 steps" in line for line in lines)
 
 
-def test_live_json_is_one_object_a_line(run, tagflow):
+def test_live_json_is_one_object_a_line(run, tagflow, monkeypatch):
     folder = run(HEALTHY[:100], record=alive())
-    other = threading.Timer(0.5, lambda: write_record(folder, Record(state="failed", reason="it said so")))
-    other.start()
-    result = tagflow("monitor", folder, "--interval", "0.1", "--json")
+    between_looks(
+        monkeypatch, lambda: write_record(folder, Record(state="failed", reason="it said so")), lambda: None
+    )
+    result = tagflow("monitor", folder, "--json")
     looks = [json.loads(line) for line in result.out.splitlines()]
     assert result.code == 1 and len(looks) >= 2
     assert [looks[0]["state"], looks[-1]["state"]] == ["running", "failed"]
