@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-_ALTERNATIVES = re.compile(r"\{([^}]+)\}")
 _NEWLINE = re.compile(r"\r\n?")
 
 
@@ -101,8 +100,17 @@ def expand(text: str, rng: Random) -> str:
     while opening in text or closing in text:
         opening, closing = opening + "⦅", closing + "⦆"
     text = text.replace("{{", opening).replace("}}", closing)
-    text = _ALTERNATIVES.sub(lambda found: rng.choice(found.group(1).split("|")), text)
-    return text.replace(opening, "{").replace(closing, "}")
+    return _drawn(text, rng).replace(opening, "{").replace(closing, "}")
+
+
+def _drawn(text: str, rng: Random) -> str:
+    """The text with one of `a|b` for each `{a|b}`: from the first `{` to the next `}`, if not empty."""
+    *closed, rest = text.split("}")
+    made = []
+    for part in closed:
+        before, _, inside = part.partition("{")
+        made.append(before + rng.choice(inside.split("|")) if inside else part + "}")
+    return "".join([*made, rest])
 
 
 def take_apart(line: str, how: Handling) -> Parts:

@@ -14,8 +14,8 @@ Test = Callable[[str], object]
 _WEIGHT = re.compile(r"(?<!\\)\([^()]*:\s*\d*\.\d+\s*\)")
 _ESCAPED = re.compile(r"\\[()\[\]]")
 _BARE = re.compile(r"(?<!\\)[(\[]")
-_CHOICE = re.compile(r"\{[^{}]*\|[^{}]*\}")
-_NESTED = re.compile(r"\{[^{}]*\{[^{}]*\|[^{}]*\}|\{[^{}]*\|[^{}]*\{")
+_CHOICE = re.compile(r"\{[^{}|]*+\|[^{}]*+\}")
+_NESTED = re.compile(r"\{[^{}]*+\{[^{}|]*+\|[^{}]*+\}|\{[^{}|]*+\|[^{}]*+\{")
 
 
 def faults(setup: Setup) -> Iterator[Fault]:
