@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tagflow.errors import ConfigError
-from tagflow.toml import read_toml
+from tagflow.toml import read_toml, settings_text
 
 CONFIG_NAME = "tagflow.toml"
 OnLow = Literal["keep", "relax", "write"]
@@ -101,7 +101,7 @@ def load_config(given: Path | None, folder: Path | None) -> Config:
     if file is None:
         return Config(None, {})
     try:
-        data = read_toml(_text(file))
+        data = read_toml(settings_text(file, _LARGEST))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: {error}", "mend the file, or remove it") from error
     faults = list(_faults(data))
@@ -109,17 +109,6 @@ def load_config(given: Path | None, folder: Path | None) -> Config:
         raise ConfigError(f"{file}: " + "; ".join(faults), "see `tagflow run --help` for what may be set")
     tables = {name: value for table in _TABLES for name, value in data.get(table, {}).items()}
     return Config(file, {**{name: data[name] for name in _TOP if name in data}, **tables})
-
-
-def _text(file: Path) -> str:
-    """The text of a settings file; a pipe would block for ever, and a large one holds no settings."""
-    if file.exists() and not file.is_file():
-        raise ValueError("is no regular file")
-    with file.open("rb") as opened:
-        data = opened.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ValueError(f"is larger than {_LARGEST} bytes")
-    return data.decode("utf-8")
 
 
 def byte_size(text: str) -> int | None:

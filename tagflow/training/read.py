@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.errors import TrainerError
-from tagflow.toml import read_toml
+from tagflow.toml import read_toml, settings_text
 from tagflow.training import dataset_config
 from tagflow.training.command import Command, read_command
 from tagflow.training.faults import Fault
@@ -45,7 +45,7 @@ def read_plan(run: Path) -> dict[str, Any]:
     """What plan.json says. Raises TrainerError where there is none, or it is damaged."""
     _check_run(run)
     try:
-        plan = json.loads(_text(run / PLAN))
+        plan = json.loads(settings_text(run / PLAN, _LARGEST))
         if not isinstance(plan, dict):
             raise ValueError("it holds no object")
     except (OSError, ValueError, RecursionError) as problem:
@@ -177,18 +177,7 @@ def _whole(text: str) -> int:
 
 def _toml(file: Path, code: str) -> tuple[dict[str, Any] | None, Fault | None]:
     try:
-        return read_toml(_text(file)), None
+        return read_toml(settings_text(file, _LARGEST)), None
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
         return None, Fault(code, f"{file}: {reason}")
-
-
-def _text(file: Path) -> str:
-    """The text of a settings file; a pipe would block for ever, and a huge one holds no settings."""
-    if file.exists() and not file.is_file():
-        raise ValueError("is no regular file")
-    with file.open("rb") as opened:
-        data = opened.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ValueError(f"is larger than {_LARGEST} bytes")
-    return data.decode("utf-8")
