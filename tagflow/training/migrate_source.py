@@ -88,12 +88,19 @@ def refuse_sdxl(source: Path, dataset: Path | None, values: Mapping[str, Any]) -
         data = read(dataset).unwrap()
         found += [(dataset, _table(one)) for one in (data.get("general"), *_tables(data.get("datasets")))]
     for file, section in found:
-        sides = str(section.get("resolution", "")).strip("[]").split(",")
-        if any(side.strip().isdigit() and int(side) >= NUMBERS["resolution"] for side in sides):
+        if _pixels(section.get("resolution", "")) > 0.75 * NUMBERS["resolution"] ** 2:
             raise TrainerError(
                 f"{file}: its resolution is {section['resolution']}, so it is SDXL's already",
                 "look it over instead: tagflow train check",
             )
+
+
+def _pixels(resolution: object) -> int:
+    """The pixels of `512`, `"512,768"` or `[512, 768]`; 0 for what is none of these."""
+    sides = [side.strip() for side in str(resolution).strip("[]").split(",")]
+    if not 1 <= len(sides) <= 2 or not all(side.isdecimal() for side in sides):
+        return 0
+    return int(sides[0]) * int(sides[-1])
 
 
 def _table(value: Any) -> dict[str, Any]:

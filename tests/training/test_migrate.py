@@ -317,7 +317,7 @@ def test_the_rules_find_nothing_else_to_do_in_it(tagflow, folder):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"a = ", "sd15.toml: "), (b"\xff\xfe", "sd15.toml: "), (b'resolution = "1024,1024"', "SDXL's already")],
+    [(b"a = ", "sd15.toml: "), (b"\xff\xfe", "sd15.toml: "), (b'resolution = "832,1216"', "SDXL's already")],
 )
 def test_what_cannot_be_migrated(tagflow, folder, content, says):
     root = folder({"sd15.toml": content})
@@ -325,3 +325,10 @@ def test_what_cannot_be_migrated(tagflow, folder, content, says):
     assert result.code == 3 and says in result.err and result.out == ""
     assert tagflow("train", "migrate", root / "none.toml").code == 3
     assert tagflow("train", "migrate", root).code == 3
+
+
+def test_one_long_side_makes_no_sdxl_resolution(tagflow, tmp_path):
+    file = tmp_path / "sd15.toml"
+    file.write_text('resolution = "512,1024"\ntrain_batch_size = 4\n')
+    done = tagflow("train", "migrate", file)
+    assert done.code == 0 and "train_batch_size = 2" in done.out
