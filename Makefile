@@ -55,7 +55,7 @@ fuzz: setup
 # Every kill, fault and other cruelty, with its figures; exit 1 if anything was lost.
 torture: setup
 	$(BIN)/python tests/torture
-	$(BIN)/python -m pytest -m torture tests/bad_input
+	$(BIN)/python -m pytest -m torture tests/test_tidied.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -93,3 +93,4 @@ def test_a_cache_older_than_its_caption_is_stale(folder):
     os.utime(root / "a_te_outputs.npz", ns=(10**9, 10**9))
     assert stale_caches(root, "a.txt") == ["a_te_outputs.npz"]
     assert stale_caches(root, "b.txt") == []
+    assert stale_caches(root, "n" * 251 + ".txt") == []  # no name is long enough for its cache

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from tagflow.errors import SourceError
+from tagflow.sources.folder import is_file
 from tagflow.sources.record import ClearedCache, Record
 from tagflow.sources.store import Store
 
@@ -23,7 +24,7 @@ def caches_of(root: Path, path: str) -> list[str]:
     """The caches that hold this caption's text, relative to `root`."""
     pure = PurePosixPath(path)
     names = (pure.with_name(pure.stem + TEXT_SUFFIX), pure.with_name(FOLDER_CACHE))
-    return [str(name) for name in names if (root / name).is_file()]
+    return [str(name) for name in names if is_file(root / name)]
 
 
 def stale_caches(root: Path, path: str, written: Collection[str] = ()) -> list[str]:

@@ -198,6 +198,14 @@ def left_alone(file: Path, data: bytes, read: str) -> str | None:
     return None if file.stat().st_mode & writable else "caption-read-only"
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file named after another is there; the longest names have no room for a longer suffix."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()

@@ -15,6 +15,7 @@ from tagflow.encoders.header import read_whole_header
 from tagflow.errors import EncoderError
 from tagflow.models.prediction import Prediction, prediction
 from tagflow.sources.caches import FOLDER_CACHE, TEXT_SUFFIX
+from tagflow.sources.folder import is_file
 from tagflow.training.setup import Images, Setup, Subset
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -84,7 +85,7 @@ def caption_of(folder: Path, image: str, extension: str) -> Path | None:
     base = str(folder / image)[: -len(Path(image).suffix)]
     parts = base.split("_")
     names = [base, "_".join(parts[:-4])] if len(parts) >= 5 else [base]
-    return next((file for name in names if (file := Path(name + extension)).is_file()), None)
+    return next((file for name in names if is_file(file := Path(name + extension))), None)
 
 
 def _extension(subset: Subset) -> str:

@@ -49,7 +49,14 @@ def fuzz(given: argparse.Namespace) -> Iterator[Figures]:
     yield fuzz(max(1, given.captions // given.every))
 
 
-SECTIONS: dict[str, Section] = {"kills": kills, "faults": faults, "states": states, "fuzz": fuzz}
+def bad(given: argparse.Namespace) -> Iterator[Figures]:
+    """Every kind of bad input."""
+    from bad import bad_inputs
+
+    yield bad_inputs()
+
+
+SECTIONS: dict[str, Section] = {"kills": kills, "faults": faults, "states": states, "bad": bad, "fuzz": fuzz}
 
 
 def main() -> int:
