@@ -42,10 +42,20 @@ full-size: setup
 hooks: setup
 	$(BIN)/python -m pytest -m precommit
 
-# The real sd-scripts: parses and verifies what is planned, and trains two steps on the CPU. SD_SCRIPTS_DIR names
-# it, TRAINER_PYTHON its Python where that is not in its venv. About 22 GB of memory.
-trainer: setup
-	$(BIN)/python -m pytest -m trainer
+# The real sd-scripts, whose folder SD_SCRIPTS_DIR names: it reads and verifies what is planned, agrees with our
+# models of it, and trains two steps on the CPU (about 22 GB of memory, else that is skipped). TRAINER_PYTHON names
+# its Python; without it one is made in build/trainer.
+TRAINER_PYTHON ?= $(firstword $(wildcard $(SD_SCRIPTS_DIR)/venv/bin/python $(SD_SCRIPTS_DIR)/.venv/bin/python))
+REAL := $(addprefix tests/training/test_,real_trainer.py trainer_agrees.py rules_real.py check_training.py \
+  structure_trainer.py doctor_real.py)
+trainer: setup $(if $(TRAINER_PYTHON),,build/trainer/.ready)
+	TRAINER_PYTHON=$(or $(TRAINER_PYTHON),$(CURDIR)/build/trainer/bin/python) \
+	  $(BIN)/python -m pytest -m "trainer or not trainer" $(REAL)
+
+build/trainer/.ready: tests/training/trainer-requirements.txt
+	$(PYTHON) -m venv build/trainer
+	build/trainer/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(BIN)/python -c "from pathlib import Path; Path('$@').touch()"
 
 # So many made-up captions through the stages, with figures; Ctrl-C prints those so far.
 FUZZ ?= 1000000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections import Counter
 from dataclasses import asdict, fields
@@ -14,6 +13,7 @@ import pytest
 from hostile import CAPTIONS, GAPS, ODD, SENTENCES, TAGS, outcome
 from hypothesis import given
 from hypothesis import strategies as st
+from trainer_place import real_trainer
 
 from tagflow.caption import stripped_lines
 from tagflow.training.arrange import pieces
@@ -142,23 +142,6 @@ def test_what_the_trainer_stops_at():
 # ------------------------------------------------------------------ the real sd-scripts
 
 
-def trainer():
-    """The folder of the real sd-scripts and its Python; skips where this machine has none."""
-    if not os.environ.get("SD_SCRIPTS_DIR"):
-        pytest.skip("SD_SCRIPTS_DIR is not set: the model is not held against the real sd-scripts")
-    folder = Path(os.environ["SD_SCRIPTS_DIR"])
-    beside = [
-        folder / venv / name for venv in ("venv", ".venv") for name in ("bin/python", "Scripts/python.exe")
-    ]
-    named = os.environ.get("TRAINER_PYTHON")
-    python = Path(named) if named else next((one for one in beside if one.is_file()), None)
-    if python is None:
-        pytest.skip(
-            "TRAINER_PYTHON is not set and sd-scripts has no venv: nothing can run the real sd-scripts"
-        )
-    return folder, python
-
-
 def cases(count):
     """Captions of realistic and hostile pieces, under every option and at every moment."""
     draw = drawn(20240501)
@@ -198,7 +181,7 @@ FILES = {
 
 
 def test_the_real_trainer_draws_the_same(tmp_path):
-    folder, python = trainer()
+    folder, python = real_trainer()
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
         (tmp_path / name).with_suffix(".png").touch()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tagflow.errors import TrainerError
 from tagflow.training.environment import trainer_python
 
 
@@ -16,4 +17,9 @@ def real_trainer() -> tuple[Path, Path]:
     if not named:
         pytest.skip("SD_SCRIPTS_DIR is not set: the real trainer is not there")
     given = os.environ.get("TRAINER_PYTHON")
-    return Path(named), trainer_python(Path(given) if given else None, Path(named))
+    if given:
+        return Path(named), trainer_python(Path(given), Path(named))
+    try:
+        return Path(named), trainer_python(None, Path(named))
+    except TrainerError as problem:
+        pytest.skip(f"the real trainer has no Python here: {problem.message}; TRAINER_PYTHON names one")
