@@ -82,7 +82,9 @@ def _lines(found: Diagnosis) -> Iterator[str]:
 def _summary(run: Path | None, counts: Counter[State]) -> str:
     what = f"{run} can" if run is not None else "a run can"
     verdict = f"{what}not start here" if counts["error"] else f"{what} start here"
-    return show.visible(f"{verdict}: {counts['error']} errors, {counts['warning']} warnings")
+    severities: tuple[State, ...] = ("error", "warning")
+    found = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in severities)
+    return show.visible(f"{verdict}: {found}")
 
 
 def _object(run: Path | None, found: Diagnosis) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _ends(loss: Series) -> str:
 
 
 def _state(seen: Seen) -> str:
-    parts = [seen.state if seen.record else "planned" if seen.step is None else "not started by tagflow"]
+    parts = ["not started by tagflow" if seen.state == "unknown" else seen.state]
     if seen.step is not None:
         of = seen.planned.steps
         share = f" of {of:,} steps ({seen.step / of:.0%})" if of else " steps"

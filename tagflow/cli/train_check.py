@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ from tagflow.cli.options import FOLDER
 from tagflow.errors import TrainerError, UsageProblem
 
 if TYPE_CHECKING:
-    from tagflow.findings import Severity
+    from tagflow.findings import Kind, Severity
     from tagflow.training.faults import Fault
     from tagflow.training.options import Options
     from tagflow.training.setup import Setup
 
-_SCHEMA = "tagflow.train-check/1"
+_SCHEMA, _EXPLAINED = "tagflow.train-check/1", "tagflow.train-rules/1"
 _DETAIL = 500  # characters of what was seen, in text; JSON has all of it
 
 
@@ -51,7 +51,10 @@ def check(what: tuple[str, ...], *, explain: str | None, as_json: bool, strict: 
     if explain is not None:
         if what:
             raise UsageProblem("--explain checks nothing", "give it a code alone")
-        show.out_lines(_explained(explain))
+        if as_json:
+            show.as_json({"schema": _EXPLAINED, "rules": [asdict(kind) for kind in _kinds(explain)]})
+        else:
+            show.out_lines(_explained(explain))
         return 0
     setup = _looked_at(
         _setup(what, **given), sd_scripts=given["sd_scripts"], trainer_python=given["trainer_python"]
@@ -90,6 +93,10 @@ def _setup(
     cure = "name one, or a command behind `--`"
     if path.suffix.lower() != ".toml" or not path.is_file():
         raise TrainerError(f"{path}: neither a run folder nor a TOML file", cure)
+    if read.is_dataset(path):
+        raise UsageProblem(
+            f"{path} is a dataset file", "name the file for --config_file, and this one with --dataset"
+        )
     return read.setup_of_toml(path, dataset, options=options)
 
 
@@ -191,20 +198,29 @@ def _object(setup: Setup, faults: Sequence[Fault]) -> dict[str, Any]:
 
 
 def _explained(code: str) -> Iterator[str]:
-    """All that is known of a code, or every code on a line. Raises UsageProblem for an unknown one."""
+    """All that is known of a code, or every code on a line."""
     import textwrap
+
+    kinds = _kinds(code)
+    if code == "all":
+        yield from (f"{kind.code} ({kind.severity}): {kind.title}" for kind in kinds)
+        return
+    (kind,) = kinds
+    yield from (f"{kind.code} ({kind.severity}): {kind.title}", "")
+    yield from textwrap.wrap(kind.explanation, 100, break_long_words=False, break_on_hyphens=False)
+    yield from ("", f"example: {kind.example}", f"cure: {kind.cure}")
+
+
+def _kinds(code: str) -> list[Kind]:
+    """What the catalogue says of a code, or of `all`. Raises UsageProblem for an unknown one."""
     from difflib import get_close_matches
 
     from tagflow.training.faults import RULES
 
     if code == "all":
-        yield from (f"{kind.code} ({kind.severity}): {kind.title}" for kind in RULES.values())
-        return
-    kind = RULES.get(code)
-    if kind is None:
+        return list(RULES.values())
+    if code not in RULES:
         near = get_close_matches(code, RULES, n=3, cutoff=0.5)
         cure = f"did you mean {', '.join(near)}?" if near else "`--explain all` lists the codes"
         raise UsageProblem(f"there is no fault {code!r}", cure)
-    yield from (f"{kind.code} ({kind.severity}): {kind.title}", "")
-    yield from textwrap.wrap(kind.explanation, 100, break_long_words=False, break_on_hyphens=False)
-    yield from ("", f"example: {kind.example}", f"cure: {kind.cure}")
+    return [RULES[code]]

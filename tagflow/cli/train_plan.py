@@ -223,7 +223,8 @@ def _schedule(made: Plan) -> str:
     if train("lr_scheduler_num_cycles"):
         parts.append(_many(made.choices.whole("lr_scheduler_num_cycles", 1), "cycle"))
     parts.append(f"samples every {train('sample_every_n_steps') or '-'} steps")
-    return ", ".join([*parts, f"a file every {train('save_every_n_epochs') or '-'} epochs"])
+    every = train("save_every_n_epochs") or "-"
+    return ", ".join([*parts, "a file every epoch" if every == 1 else f"a file every {every} epochs"])
 
 
 def _memory(made: Plan) -> Iterator[str]:

@@ -79,6 +79,8 @@ def stop(run: Path, *, as_json: bool) -> int:
     """End the trainer of RUN in order, from wherever it was started. A run that has ended is left alone."""
     record = end(_folder(run))
     if record is None:
+        if as_json:
+            show.as_json({"schema": RECORD_SCHEMA, "state": "planned"})
         show.note(f"{run}: was never started")
         return DONE
     _tell(run, record, as_json=as_json)

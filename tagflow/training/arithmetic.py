@@ -6,6 +6,7 @@ of an epoch); which bucket an image goes into is :mod:`tagflow.training.rules.bu
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,6 +72,16 @@ def steps_between_states(steps_per_epoch: int, every: int) -> int | None:
     return _STEPS_BETWEEN if steps_per_epoch * every > _LONG_EPOCH else None
 
 
-def files_saved(epochs: int, every: int) -> int:
-    """LoRA files that a run leaves: one after every so many epochs, and the last."""
-    return max(0, -(-epochs // every) - 1) + 1 if every else 1
+def files_left(length: float, every: float, last: float = 0, *, by_steps: bool = False) -> int:
+    """Files that a run of `length` epochs, or steps, leaves beside that of its end, one after every so many.
+
+    `last`: what `save_last_n_epochs` or `save_last_n_steps` says; 0: none is removed. The first counts files,
+    the second steps back from the newest, which stays, too (sd-scripts, `library/train_util.py`). An old one
+    goes when the next is whole: as many are there at once as with that of the end.
+    """
+    if not every:
+        return 0
+    saves = max(0, math.ceil(length / every) - 1)
+    if not last:
+        return saves
+    return min(saves, int(last // every) + 1 if by_steps else int(last))

@@ -186,14 +186,14 @@ def warmup_steps(choices: Choices, run: Length) -> int:
 
 
 def sizes_of(choices: Choices, load: Load, run: Length) -> dict[str, Any]:
-    """Bytes that the run writes: `save_bytes` a LoRA, `state_bytes` a state, and how many stay."""
+    """Bytes that the run writes: `save_bytes` a LoRA, `state_bytes` a state, and how many there are."""
     parameters = lora_parameters(load)
     width = _SAVED.get(str(choices.train("save_precision")), 4)
     saved, state = parameters * width, parameters * 4 + state_bytes(load)
-    files = arithmetic.files_saved(run.epochs, choices.whole("save_every_n_epochs", 0))
-    states = (
-        min(files, 2) if choices.train("save_state") else 0
-    )  # the newest of an epoch, and that of the end
+    files = _left(choices, run, "") + 1
+    states = int(bool(choices.train("save_state") or choices.train("save_state_on_train_end")))
+    if choices.train("save_state"):
+        states += _left(choices, run, "_state")
     return {
         "parameters": parameters,
         "save_bytes": saved,
@@ -202,3 +202,13 @@ def sizes_of(choices: Choices, load: Load, run: Length) -> dict[str, Any]:
         "states": states,
         "output_bytes": saved * files + state * states,
     }
+
+
+def _left(choices: Choices, run: Length, suffix: str) -> int:
+    """How many LoRA files, or with `_state` states, are there at the same time beside that of the end."""
+    left = 0
+    for unit, length in (("epochs", run.epochs), ("steps", run.steps)):
+        every, last = (choices.whole(f"save_{name}_n_{unit}", 0) for name in ("every", "last"))
+        last = choices.whole(f"save_last_n_{unit}{suffix}", 0) or last
+        left += arithmetic.files_left(length, every, last, by_steps=unit == "steps")
+    return left

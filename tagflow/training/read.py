@@ -69,6 +69,12 @@ def setup_of_toml(
     return _setup(Command((), options.script, given), folder or Path.cwd(), options)
 
 
+def is_dataset(file: Path) -> bool:
+    """Whether a TOML file is one for `--dataset_config`, which holds nothing but these two."""
+    data, _ = _toml(file, "config-unreadable")
+    return data is not None and bool(data) and data.keys() <= {"general", "datasets"}
+
+
 def setup_of_command(words: Sequence[str], folder: Path, *, options: Options | None = None) -> Setup:
     """The setup of a foreign command line that would be typed in `folder`."""
     options = options or known_options()

@@ -14,7 +14,7 @@ from tagflow.errors import TrainerError
 from tagflow.training.attempt import STOP
 from tagflow.training.outcome import Output
 from tagflow.training.process import GRACE, end_foreign
-from tagflow.training.read import setup_of_run
+from tagflow.training.read import read_plan, setup_of_run
 from tagflow.training.record import Record, alive, host, now, read_record, settled, write_record
 from tagflow.training.resume import states
 
@@ -24,9 +24,12 @@ _PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down th
 def stop(run: Path) -> Record | None:
     """End the trainer of a run; gives the record afterwards, None where it was never started.
 
-    A run that has ended already is left as it is. Raises TrainerError where nobody answers.
+    A run that has ended already is left as it is. Raises TrainerError where nobody answers, and for what is
+    no run folder: whoever named the wrong one must not believe that the trainer has ended.
     """
     record = read_record(run)
+    if record is None:
+        read_plan(run)
     record = None if record is None else settled(record)
     if record is None or record.state != "running":
         return record and _with_state(run, record)

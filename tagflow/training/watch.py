@@ -74,8 +74,9 @@ class Seen:
 
     @property
     def state(self) -> str:
-        """The record's state; `unknown` without one."""
-        return self.record.state if self.record else "unknown"
+        """The record's state; without one `planned`, or `unknown` where somebody else trains or trained."""
+        without = "planned" if self.planned.steps and self.step is None else "unknown"
+        return self.record.state if self.record else without
 
     @property
     def left(self) -> float | None:

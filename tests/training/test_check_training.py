@@ -102,11 +102,34 @@ def test_windows_paths_keep_their_backslashes(tagflow, monkeypatch):
     assert "script-wrong" not in details
 
 
+def test_a_size_that_is_no_number_is_one_fault(tagflow, sound):
+    text = (sound / "train.toml").read_text(encoding="utf-8")
+    (sound / "train.toml").write_text(
+        text.replace("network_dim = ", "network_dim = 'x' # "), encoding="utf-8"
+    )
+    found = tagflow("train", "check", sound, "--json").json["faults"]
+    assert [one["code"] for one in found] == ["config-value"]
+
+
 def test_explain(tagflow):
     found = tagflow("train", "check", "--explain", "cache-text-shuffle")
     assert found.code == 0 and found.out.startswith("cache-text-shuffle (error): ") and "cure: " in found.out
     listed = tagflow("train", "check", "--explain", "all").out.splitlines()
     assert [line.split(" ")[0] for line in listed] == list(RULES)
+
+
+def test_explain_in_json(tagflow):
+    found = tagflow("train", "check", "--explain", "clip-skip", "--json").json
+    (rule,) = found["rules"]
+    assert (found["schema"], rule["code"]) == ("tagflow.train-rules/1", "clip-skip")
+    assert rule["severity"] == "warning" and rule["explanation"] and rule["cure"]
+    listed = tagflow("train", "check", "--explain", "all", "--json").json["rules"]
+    assert [rule["code"] for rule in listed] == list(RULES)
+
+
+def test_a_dataset_file_is_not_taken_for_a_configuration(tagflow, sound):
+    found = tagflow("train", "check", sound / "dataset.toml")
+    assert found.code == 2 and "is a dataset file" in found.err and "--dataset" in found.err
 
 
 @pytest.mark.parametrize(

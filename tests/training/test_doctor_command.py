@@ -86,7 +86,7 @@ def test_the_run_decides_with_a_stand_in_trainer_without_bitsandbytes(tagflow, s
     eight = make_run(tmp_path / "eight", {**common, "optimizer_type": "AdamW8bit"}, plan)
     result = tagflow("doctor", eight)
     assert result.code == 1 and "bitsandbytes     0.45.0: RuntimeError: CUDA setup failed" in result.out
-    assert result.out.splitlines()[-1] == f"{eight} cannot start here: 1 errors, 0 warnings"
+    assert result.out.splitlines()[-1] == f"{eight} cannot start here: 1 error, 0 warnings"
     plain = make_run(tmp_path / "plain", {**common, "optimizer_type": "AdamW"}, plan)
     assert tagflow("doctor", plain).code == 0
     assert codes(tagflow("doctor", "--sd-scripts", sd_scripts, "--json")) == {

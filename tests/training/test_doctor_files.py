@@ -154,9 +154,7 @@ def test_the_room_of_a_run_is_files_states_and_caches(tmp_path):
     room = room_needed(*planned(tmp_path / "run", options, {"arithmetic": {"images": 10, "steps": 100}}))
     numbers = 2_659_840 * 128
     assert room.loras == numbers * 2 * 10
-    assert (
-        room.states == numbers * (4 + 2) * 4
-    )  # two kept, one that goes when the next is whole, that of the end
+    assert room.states == numbers * (4 + 2) * 3  # two kept, and that of the end
     assert room.caches == 10 * (128 * 128 * 4 * 4 + (227 * 2048 + 1280) * 4)
 
 
@@ -166,6 +164,20 @@ def test_a_run_without_saves_or_caches_writes_one_file(tmp_path):
     assert room_needed(setup, needs).states == room_needed(setup, needs).caches == 0
     steps = {"network_dim": 4, "max_train_steps": 300, "save_every_n_steps": 100, "flip_aug": True}
     assert room_needed(*planned(tmp_path / "steps", steps, {})).loras == 3_563_008 * 4 * 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        ({"max_train_epochs": 10, "save_every_n_epochs": 2, "save_last_n_epochs": 2}, 2 + 1),  # files
+        ({"max_train_steps": 100, "save_every_n_steps": 10, "save_last_n_steps": 30}, 4 + 1),  # steps back
+        ({"max_train_steps": 100, "save_every_n_steps": 10, "save_last_n_steps": 5}, 1 + 1),
+        ({"max_train_epochs": 2, "save_every_n_epochs": 1, "save_last_n_epochs": 9}, 1 + 1),
+    ],
+)
+def test_what_is_kept_is_counted_as_the_trainer_removes_it(tmp_path, options, files):
+    setup, needs = planned(tmp_path / "run", {"network_dim": 4, **options}, {})
+    assert room_needed(setup, needs).loras == 3_563_008 * 4 * 4 * files
 
 
 def test_the_disk_of_the_output_and_of_the_images_is_asked_once(tmp_path):

@@ -159,6 +159,7 @@ def test_a_long_gap_for_samples_makes_a_long_wait_for_the_next(run):
 def test_states_of_a_run_without_steps(run, tagflow):
     folder = run()
     assert codes(folder) == ["not-started"] and tagflow("monitor", folder, "--once").code == 0
+    assert tagflow("monitor", folder, "--once", "--json").json["state"] == "planned"
     now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 30))
     me = alive()
     write_record(

@@ -6,7 +6,7 @@ import pytest
 
 from tagflow.training.arithmetic import (
     epochs_between_files,
-    files_saved,
+    files_left,
     in_buckets,
     length,
     restarts,
@@ -48,7 +48,13 @@ def test_ten_files_at_most_and_the_last_is_one_of_them():
     for epochs in range(1, 60):
         every = epochs_between_files(epochs)
         saved = [epoch for epoch in range(1, epochs) if epoch % every == 0]
-        assert files_saved(epochs, every) == len(saved) + 1 <= 10
+        assert files_left(epochs, every) + 1 == len(saved) + 1 <= 10
+
+
+def test_old_files_go_as_the_trainer_counts_them():
+    assert files_left(10, 2, 2) == 2 and files_left(10, 2, 9) == 4  # files: epochs 6 and 8; 2, 4, 6 and 8
+    assert files_left(100, 10, 30, by_steps=True) == 4  # steps back: 60, 70, 80 and 90
+    assert files_left(3000, 500, 500, by_steps=True) == 2 and files_left(3000, 0, 500, by_steps=True) == 0
 
 
 def test_long_epochs_save_states_on_the_way():

@@ -180,6 +180,7 @@ def test_long_epochs_leave_states_on_the_way(train):
     options, _, plan = train("num_repeats=1000")
     assert plan.length.steps_per_epoch > 1000
     assert (options["save_every_n_steps"], options["save_last_n_steps"]) == (500, 500)
+    assert (plan.sizes["files"], plan.sizes["states"]) == (9 + 2 + 1, 1 + 2 + 1)  # epochs, steps, the end
     assert "save_every_n_steps" not in train()[0]
 
 

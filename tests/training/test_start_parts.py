@@ -147,6 +147,7 @@ def test_a_loss_of_nan_is_a_failure_though_a_lora_is_there(output: Output) -> No
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("subprocess.CalledProcessError: ... died with <Signals.SIGKILL: 9>.", "killed from outside"),
         ("TypeError: expected str, bytes or os.PathLike object, not NoneType", "tokenizers"),
+        ("MaxRetryError: HTTPSConnectionPool(host='huggingface.co', port=443): Max retries", "the hub"),
         ("RuntimeError: NaN detected in latents: a.png", "NaN"),
         ("KeyError: 'strange'\nsubprocess.CalledProcessError: Command", "otherwise: KeyError: 'strange'"),
         ("", "otherwise"),

@@ -144,6 +144,15 @@ def test_a_detached_child_is_stopped_in_order(run, tagflow):
     assert stopped.json["reason"] == "ended by tagflow train stop"
 
 
+def test_a_run_that_was_never_started_has_nothing_to_stop(run, tagflow, tmp_path):
+    found = tagflow("train", "stop", run, "--json")
+    assert (found.code, found.json) == (0, {"schema": "tagflow.training/1", "state": "planned"})
+    other = tmp_path / "other"
+    other.mkdir()
+    found = tagflow("train", "stop", other)
+    assert found.code == 3 and "no run folder" in found.err
+
+
 def test_a_detached_start_that_fails_says_why(run):
     (run / "attempts").write_text("in the way")
     code, _, err = Started(run, "--detach").end()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tagflow.training.arithmetic import files_left
 from tagflow.training.doctor.line import Line, Needs, bad, ok
 from tagflow.training.memory import Load, figures, lora_parameters
 from tagflow.training.options import Value
@@ -78,13 +79,12 @@ def room_needed(setup: Setup, needs: Needs) -> Room:
     """
     numbers = _numbers(setup)
     file = numbers * _BYTES.get(setup.text("save_precision"), 4)
-    saves = _saves(setup, needs)
-    states = _kept(setup, saves, "_state") if setup.on("save_state") else 0
+    states = _left(setup, needs, "_state") if setup.on("save_state") else 0
     if setup.on("save_state") or setup.on("save_state_on_train_end"):
         states += 1  # that of the end
     each = {name.lower(): size for name, size in figures()["optimizers"].items()}
     state = numbers * (4 + int(each.get(needs.optimizer.rpartition(".")[2], 8)))
-    return Room(file * (_kept(setup, saves, "") + 1), state * states, _caches(setup, needs))
+    return Room(file * (_left(setup, needs, "") + 1), state * states, _caches(setup, needs))
 
 
 def _numbers(setup: Setup) -> int:
@@ -98,25 +98,17 @@ def _numbers(setup: Setup) -> int:
     )
 
 
-def _saves(setup: Setup, needs: Needs) -> tuple[int, int]:
-    """How many times the run saves before its end: by epochs and by steps."""
-    epochs = setup.number("max_train_epochs") or needs.number("arithmetic", "epochs")
-    steps = needs.number("arithmetic", "steps") or setup.number("max_train_steps")
-    by_epoch, by_step = setup.number("save_every_n_epochs"), setup.number("save_every_n_steps")
-    return (
-        max(0, math.ceil(epochs / by_epoch) - 1) if by_epoch else 0,
-        max(0, math.ceil(steps / by_step) - 1) if by_step else 0,
-    )
-
-
-def _kept(setup: Setup, saves: tuple[int, int], suffix: str) -> int:
-    """How many of them are left at the same time: `save_last_n_...` counts epochs or steps, not files."""
-    kept = 0
-    for count, unit in zip(saves, ("epochs", "steps"), strict=True):
+def _left(setup: Setup, needs: Needs, suffix: str) -> int:
+    """How many LoRA files, or with `_state` states, are there at the same time beside that of the end."""
+    lengths = {
+        "epochs": setup.number("max_train_epochs") or needs.number("arithmetic", "epochs"),
+        "steps": needs.number("arithmetic", "steps") or setup.number("max_train_steps"),
+    }
+    left = 0
+    for unit, length in lengths.items():
         last = setup.number(f"save_last_n_{unit}{suffix}") or setup.number(f"save_last_n_{unit}")
-        every = setup.number(f"save_every_n_{unit}") or 1
-        kept += min(count, math.ceil(last / every) + 1) if last else count
-    return kept
+        left += files_left(length, setup.number(f"save_every_n_{unit}"), last, by_steps=unit == "steps")
+    return left
 
 
 def _caches(setup: Setup, needs: Needs) -> int:

@@ -46,6 +46,8 @@ def _size(setup: Setup) -> Iterator[Fault]:
     if setup.on("dim_from_weights") or not setup.text("network_module"):
         return
     dim, alpha = setup.number("network_dim") or 4, setup.number("network_alpha")
+    if any(one.option in ("network_dim", "network_alpha") for one in setup.faults):
+        return  # one of them is no number, which is said already; what it would be is not known
     if not setup.number("network_dim"):
         yield Fault("network-dim-default", "", "network_dim")
     if "network_alpha" not in setup.given:

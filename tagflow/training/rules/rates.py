@@ -30,7 +30,6 @@ _TORCH = (
     "RMSprop", "Rprop", "SGD",
 )  # fmt: skip
 _HIGH, _LOW = 0.01, 0.1
-_RATES = ("learning_rate", "unet_lr", "text_encoder_lr")
 
 
 def faults(setup: Setup) -> Iterator[Fault]:
