@@ -34,6 +34,27 @@ def write_sparse(path, tensors, metadata=None):
     return path
 
 
+def with_text_encoders_of(path, other, tensors):
+    """Write a file with the text encoders of another, and behind them `tensors` in zeros."""
+    raw = other.read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    header, data = {}, b""
+    for name, entry in json.loads(raw[8 : 8 + size]).items():
+        if name.startswith("conditioner."):
+            begin, end = (8 + size + at for at in entry["data_offsets"])
+            header[name] = {**entry, "data_offsets": [len(data), len(data) + end - begin]}
+            data += raw[begin:end]
+    at = len(data)
+    for name, (dtype, shape) in tensors.items():
+        end = at + math.prod(shape) * BITS[dtype] // 8
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    write_raw(path, header, data)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + at - len(data))
+    return path
+
+
 def sdxl(dtype="F16"):
     """All tensors of a real checkpoint: SDXL's own and te1's position_ids."""
     return {**{name: (dtype, shape) for name, shape in sdxl_shapes().items()}, POSITION_IDS: ("I64", (1, 77))}

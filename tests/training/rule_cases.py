@@ -11,9 +11,12 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rule_setups import DISPUTED, EPSILON, MACHINE, NO_GPU, UNKNOWN, ZTSNR, V, images
+
+from tagflow.models.keys import part_of
 
 Given = Mapping[str, Any]
 
@@ -54,8 +57,23 @@ def npz(**shapes: tuple[int, ...]) -> bytes:
     return out.getvalue()
 
 
-def weights(*names: str) -> bytes:
-    """A safetensors file with one number under each name."""
+@dataclass(frozen=True)
+class Parts:
+    """Parts of SDXL, each with all its tensors; written as a file of zeros that takes no space."""
+
+    names: tuple[str, ...]
+
+    def write(self, file: Path) -> None:
+        from model_files import sdxl, write_sparse  # late: the page of rules is made without pytest's paths
+
+        whole = {name: one for name, one in sdxl().items() if part_of(name) in map(part_of, self.names)}
+        write_sparse(file, whole)
+
+
+def weights(*names: str) -> bytes | Parts:
+    """A safetensors file with one number under each name; of SDXL's parts all that they have."""
+    if all(part_of(name) for name in names):
+        return Parts(names)
     entries = {
         name: {"dtype": "F16", "shape": [1], "data_offsets": [2 * n, 2 * n + 2]}
         for n, name in enumerate(names)

@@ -89,7 +89,10 @@ def build(
     for name, content in (files or {}).items():
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        if isinstance(content, str | bytes):
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+        else:  # a model of full size
+            content.write(file)
     for name, target in (links or {}).items():
         (root / name).symlink_to(target)
     if command is not None or toml is not None or dataset is not None:

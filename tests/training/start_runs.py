@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 
 from child_trainer import lay_out
+from model_files import sdxl, with_text_encoders_of
 from PIL import Image
 
 from tagflow.audit import read_audit
+from tagflow.models.keys import part_of
 
 SIZES = ((1024, 1024), (832, 1216), (1216, 832))
 TAGS = (
@@ -90,7 +92,9 @@ def make_run(folder: Path, dataset: Path, base: Path, python: Path) -> Path:
 def make_template(folder: Path, checkpoint: Path) -> Path:
     """What all runs may share: a dataset, the checkpoint that certifies it, a Python."""
     make_dataset(folder / "dataset")
-    shutil.copy(checkpoint, folder / "base.safetensors")
+    # The rest of a whole model in zeros: the text encoders are read, of the others the names and shapes.
+    rest = {name: one for name, one in sdxl().items() if part_of(name) in ("unet", "vae")}
+    with_text_encoders_of(folder / "base.safetensors", checkpoint, rest)
     bare_python(folder / "venv")
     return folder
 

@@ -52,14 +52,16 @@ def codes(command: str, folder: Path, machine: Machine | None = None) -> set[str
     return {fault.code for fault in faults_of(replace(setup, machine=machine))}
 
 
-def make(folder: Path, files: dict[str, bytes | tuple[int, int]]) -> Path:
+def make(folder: Path, files: dict[str, Any]) -> Path:
     for name, content in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, tuple):
             Image.new("RGB", content).save(file)
-        else:
+        elif isinstance(content, bytes):
             file.write_bytes(content)
+        else:
+            content.write(file)
     return folder
 
 

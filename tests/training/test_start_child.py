@@ -139,7 +139,7 @@ def test_what_is_no_run_folder_is_said(tagflow, tmp_path):
     assert tagflow("train", "start", tmp_path / "none").code == 2
     empty = tagflow("train", "start", tmp_path)
     assert empty.code == 3 and "plan.json" in empty.err
-    assert tagflow("train", "stop", tmp_path).code == 0
+    assert tagflow("train", "stop", tmp_path).code == 3
     assert tagflow("train", "stop", tmp_path / "none").code == 2
 
 

@@ -125,7 +125,7 @@ def test_a_rule_that_is_broken_stands_against_it_and_the_edit_is_listed(run):
 def test_other_encoders_than_those_that_certified(run, make_checkpoint):
     other = make_checkpoint.make_checkpoint(run / "other.safetensors", seed=5)
     set_base(run, other)
-    assert codes(run) == ["encoders-differ"]
+    assert set(codes(run)) == {"encoders-differ", "checkpoint-incomplete"}  # it is a tiny one
     set_base(run, run / "train.toml")
     found = {fault.code: fault.detail for fault in refusals(run)}
     assert "cannot be compared" in found["encoders-differ"]

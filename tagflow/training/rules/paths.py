@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tagflow.encoders.header import read_whole_header
 from tagflow.errors import EncoderError
+from tagflow.models.catalogue import CATALOGUE
 from tagflow.models.structure import structure
 from tagflow.training.faults import Fault
 from tagflow.training.setup import Setup
@@ -65,9 +66,16 @@ def _file(path: Path, named: str) -> Iterator[Fault]:
     if found.kind != "checkpoint":
         yield Fault("checkpoint-not-sdxl", f"{named}: {what or found.kind}", option)
     else:
-        parts = [one for one in ("unet", "te1", "te2", "vae") if one not in found.parts]
-        if parts:
-            yield Fault("checkpoint-incomplete", f"{named} lacks {', '.join(parts)}", option)
+        lacking = [f"no {one}" for one in ("unet", "te1", "te2", "vae") if one not in found.parts]
+        # What certified the captions has read every tensor of both text encoders; these two nobody has.
+        bad = (one for one in found.findings if one.severity == "error" and one.part in ("unet", "vae"))
+        lacking += [
+            f"{one.part}: {CATALOGUE[one.code].title} ({one.detail})"
+            for one in bad
+            if one.part in found.parts
+        ]
+        if lacking:
+            yield Fault("checkpoint-incomplete", f"{named}: {'; '.join(lacking)}", option)
 
 
 def _vae(setup: Setup) -> Iterator[Fault]:
