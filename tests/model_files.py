@@ -38,13 +38,14 @@ def with_text_encoders_of(path, other, tensors):
     """Write a file with the text encoders of another, and behind them `tensors` in zeros."""
     raw = other.read_bytes()
     size = struct.unpack("<Q", raw[:8])[0]
-    header, data = {}, b""
+    header, parts, at = {}, [], 0
     for name, entry in json.loads(raw[8 : 8 + size]).items():
         if name.startswith("conditioner."):
             begin, end = (8 + size + at for at in entry["data_offsets"])
-            header[name] = {**entry, "data_offsets": [len(data), len(data) + end - begin]}
-            data += raw[begin:end]
-    at = len(data)
+            header[name] = {**entry, "data_offsets": [at, at + end - begin]}
+            parts.append(raw[begin:end])
+            at += end - begin
+    data = b"".join(parts)
     for name, (dtype, shape) in tensors.items():
         end = at + math.prod(shape) * BITS[dtype] // 8
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, end]}
