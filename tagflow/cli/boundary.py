@@ -47,7 +47,10 @@ def _run(args: list[str] | None) -> int:
         return INTERRUPTED
     except ModuleNotFoundError as problem:
         missing = (problem.name or "").partition(".")[0]
-        return _not_installed(missing) if missing in TRAIN_EXTRA else _bug()
+        if missing not in TRAIN_EXTRA:
+            return _bug()
+        say_error(not_installed(missing))
+        return FAILURE
     except (OSError, MemoryError) as problem:  # the machine's doing; every expected one has its own message
         say_error(_of_the_machine(problem))
         return FAILURE
@@ -60,11 +63,6 @@ def _bug() -> int:
     traceback.print_exc()
     _say("this is a bug in tagflow; please report it with the lines above")
     return BUG
-
-
-def _not_installed(module: str) -> int:
-    say_error(not_installed(module))
-    return FAILURE
 
 
 def _of_the_machine(problem: OSError | MemoryError) -> TagflowError:

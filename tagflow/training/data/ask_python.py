@@ -72,7 +72,7 @@ def is_there(module: str) -> bool:
     """Whether a module would be found, without importing it."""
     try:
         return importlib.util.find_spec(module.split(".", maxsplit=1)[0]) is not None
-    except Exception:
+    except Exception:  # a finder of somebody's own may raise anything; nothing is found then
         return False
 
 
@@ -117,7 +117,7 @@ def gpus(torch: Any) -> tuple[list[dict[str, Any]], str | None]:
         try:
             float((torch.ones(2, device=f"cuda:{index}") + 1).sum())
             rows.append({**row, "free": torch.cuda.mem_get_info(index)[0]})
-        except Exception as problem:
+        except Exception as problem:  # drivers and libraries raise what they like; it is what we report
             return [], f"{about.name}: {why(problem)}"
     return rows, None
 
@@ -136,7 +136,7 @@ def of_torch(say: Say) -> bool:
         warnings.simplefilter("always")
         try:
             rows, problem = gpus(torch)
-        except Exception as error:
+        except Exception as error:  # as above
             rows, problem = [], why(error)
     built = torch.version.cuda or (torch.version.hip and "ROCm " + torch.version.hip)
     if built and not rows and problem is None and heard:  # a driver too old is only warned of
@@ -169,7 +169,7 @@ def works(name: str) -> str | None:
     """Why a package that imports does not work on the GPU; None where it does."""
     try:
         WORKS[name]()
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is the answer
         return "imports, but fails on the GPU: " + why(error)
     return None
 
