@@ -21,6 +21,7 @@ from tagflow.sources.caches import clear
 from tagflow.sources.folder import bytes_now, left_alone, sha256
 from tagflow.sources.record import Change, Record, new_run_id
 from tagflow.sources.recover import begin, published, rewriting
+from tagflow.sources.replace import Changed
 from tagflow.sources.store import Store
 from tagflow.stages.judge import error_codes
 from tagflow.stale import stale
@@ -156,10 +157,10 @@ def _replaced(store: Store, outcome: Outcome, record: Record, progress: Progress
     for at, change in enumerate(changes):
         progress(at, len(changes))
         target = store.place(change.path)
-        if sha256(bytes_now(target)) == change.before:  # it may be long since all were looked at
-            store.replace(target, new[change.path].encode())
+        try:  # it may be long since all were looked at
+            store.replace(target, new[change.path].encode(), still=change.before)
             left.written[target] = change.after
-        else:
+        except Changed:
             left.alone[change.path] = "caption-changed"
     progress(len(changes), len(changes))
     return left

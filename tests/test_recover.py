@@ -135,7 +135,7 @@ def test_the_way_over_another_file_system_leaves_its_note_before_its_file(store,
     """A kill between the write and the move, played: the next sweep finds the file by the note."""
     from tagflow.sources import transit
 
-    def killed(handle, data, target):
+    def killed(handle, data, target, *_):
         if handle.parent != target.parent:
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         handle.write_bytes(data[:1])
@@ -163,7 +163,7 @@ def test_room_is_kept_for_putting_back_and_given_up_at_the_end(store):
 def test_a_disk_that_refuses_to_take_anything_back_is_named_with_what_comes_next(store, monkeypatch):
     record = Record("one", "run", "writing")
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise SourceError("a.txt: cannot be written (No space left on device)")
 
     said = "the first error; and not every .*No space left"
@@ -304,8 +304,8 @@ def test_a_caption_that_vanished_or_changed_while_others_were_written(tagflow, f
     root = folder({name: f"sofa, photograph, {name[0]}" for name in ("a.txt", "b.txt")})
     replace = Store.replace
 
-    def meddling(store, target, data):
-        replace(store, target, data)
+    def meddling(store, target, data, **more):
+        replace(store, target, data, **more)
         if target.name == "a.txt":
             meddle(root / "b.txt")
 
@@ -328,8 +328,8 @@ def test_half_an_out_folder_is_cleared_before_the_next_try(tagflow, folder, tmp_
     class Killed(BaseException):
         pass
 
-    def killed(store, target, data):
-        replace(store, target, data)
+    def killed(store, target, data, **more):
+        replace(store, target, data, **more)
         if target.name == "b.txt":
             raise Killed
 
@@ -348,8 +348,8 @@ def test_an_out_folder_that_fails_is_emptied_of_ours_alone(tagflow, folder, tmp_
     root, out = folder({"a.txt": "sofa, photograph", "5_x/b.txt": "lamp, photograph"}), tmp_path / "out"
     replace = Store.replace
 
-    def fail(store, target, data):
-        replace(store, target, data)
+    def fail(store, target, data, **more):
+        replace(store, target, data, **more)
         if target.name == "a.txt":
             (out / "theirs.txt").write_text("came meanwhile")
             raise SourceError("the disk is gone")

@@ -1,4 +1,7 @@
-"""One file's bytes replaced in one step: a reader sees the old file or the new one, whole."""
+"""One file's bytes replaced in one step: a reader sees the old file or the new one, whole.
+
+What somebody else wrote there meanwhile is not overwritten: the file is looked at last of all.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,25 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tagflow.errors import SourceError
+from tagflow.sources.folder import digest_of
+
 _PIECE = 1 << 20  # bytes
 
 
-def write_and_move(handle: Path, data: bytes, target: Path) -> None:
+class Changed(SourceError):
+    """A file is not what its new bytes were made from; it was left as it is."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file}: changed while tagflow was at work", "run it again")
+
+
+def write_and_move(handle: Path, data: bytes, target: Path, still: str | None = None) -> None:
     """Write `handle`, a new file, durably and move it to `target`, whose mode and owner it takes over.
 
-    Both must lie on one file system. Raises OSError; `target` is then as it was and `handle` is gone.
+    Both must lie on one file system. `still`: the digest of what `target` must hold even now, empty where
+    there must be no such file. Raises Changed where it holds something else, and OSError; `target` is then as
+    it was and `handle` is gone.
     """
     try:
         with handle.open("wb") as file:
@@ -29,9 +44,19 @@ def write_and_move(handle: Path, data: bytes, target: Path) -> None:
         # the other would lose their order.
         written = time.time_ns()
         os.utime(handle, ns=(written, written))
+        # Last of all: to write and to sync takes long enough for somebody to save the file in an editor.
+        if still is not None and not _holds(target, still):
+            raise Changed(target)
         handle.replace(target)
     finally:
         handle.unlink(missing_ok=True)
+
+
+def _holds(file: Path, digest: str) -> bool:
+    try:
+        return digest_of(file) == digest
+    except OSError:  # what cannot be read any more is not what was read
+        return False
 
 
 def copied(source: Path, handle: Path) -> str:

@@ -23,7 +23,7 @@ from tagflow.errors import AuditError, SourceError
 from tagflow.sources.folder import AUDIT_NAME, digest_of, inside, sha256, state_folder
 from tagflow.sources.lock import held
 from tagflow.sources.record import Change, Record, new_run_id, read_record, to_bytes
-from tagflow.sources.replace import copied, sync_folder
+from tagflow.sources.replace import Changed, copied, sync_folder
 from tagflow.sources.transit import put, sweep
 
 
@@ -105,15 +105,16 @@ class Store:
             raise AuditError(f"{self.folder}: {digest!r} is no digest", "the run record is damaged")
         return self.folder / "objects" / digest[:2] / digest[2:]
 
-    def replace(self, target: Path, data: bytes) -> None:
+    def replace(self, target: Path, data: bytes, *, still: str | None = None) -> None:
         """Put bytes at `target` in one step: a reader sees the old file or the new one, whole.
 
-        The file keeps its mode. Raises SourceError; the target is then as it was.
+        The file keeps its mode. `still`: the digest of what it must hold until the last moment, empty for no
+        file. Raises Changed where it does not, else SourceError; the target is then as it was.
         """
         with self._writing_to(target):
             if not inside(self.real, target.parent):  # a link in the state folder
                 raise OSError(errno.ELOOP, "its folder lies outside the captions' folder")
-            put(self._way(), self.real, target, data)
+            put(self._way(), self.real, target, data, still)
 
     def _way(self) -> Path:
         """The folder of files on their way to their place."""
@@ -183,23 +184,26 @@ class Store:
             with self._writing_to(folder):
                 sync_folder(folder)
 
-    def put_back(self, change: Change, *, force: bool = False) -> bool:
+    def put_back(self, change: Change, *, edited: str | None = None) -> bool:
         """Bring one file back to its bytes before; whether it is there now.
 
-        A file that is neither as before nor as the run left it was edited: it is left alone unless forced
-        (who forces keeps it first, see undo.py).
+        A file that is neither as before nor as the run left it was edited: it is left alone, unless it is as
+        `edited` says, the digest of an edit that is kept (see undo.py), empty for a file that is gone.
         """
         target = self.place(change.path)
         now = digest_of(target)
         if now == change.before:
             return True
-        if now != change.after and not force:
+        if now not in (change.after, edited):
             return False
         if not change.before:
             self._unmake(target)
             return True
         self.make_room(target)
-        self.replace(target, self.kept(change.before))
+        try:
+            self.replace(target, self.kept(change.before), still=now)
+        except Changed:
+            return False
         return True
 
     def make_room(self, target: Path) -> None:

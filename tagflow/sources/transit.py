@@ -15,20 +15,21 @@ from tagflow.sources.replace import write_and_move
 _TOKEN = re.compile("[0-9a-f]{16}")
 
 
-def put(tmp: Path, real: Path, target: Path, data: bytes) -> None:
+def put(tmp: Path, real: Path, target: Path, data: bytes, still: str | None = None) -> None:
     """Put bytes at `target` in one step, by way of `tmp`. `real`: the dataset's folder, links followed.
 
-    Raises OSError; the target is then as it was.
+    `still`: the digest of what `target` must hold even then. Raises Changed and OSError; the target is
+    then as it was.
     """
     try:
-        write_and_move(tmp / secrets.token_hex(8), data, target)
+        write_and_move(tmp / secrets.token_hex(8), data, target, still)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _put_beside(tmp, real, target, data)
+        _put_beside(tmp, real, target, data, still)
 
 
-def _put_beside(tmp: Path, real: Path, target: Path, data: bytes) -> None:
+def _put_beside(tmp: Path, real: Path, target: Path, data: bytes, still: str | None) -> None:
     """The file's folder is a file system of its own: only from within it can a file be moved there.
 
     A note in `tmp` says where, so that what a kill leaves there is found by the next command.
@@ -37,7 +38,7 @@ def _put_beside(tmp: Path, real: Path, target: Path, data: bytes) -> None:
     note = tmp / f"{token}.beside"
     try:
         note.write_bytes(os.fsencode(target.parent.resolve().relative_to(real)))
-        write_and_move(_beside(target.parent, token), data, target)
+        write_and_move(_beside(target.parent, token), data, target, still)
     finally:
         note.unlink(missing_ok=True)
 

@@ -49,12 +49,14 @@ def _is_back(store: Store, change: Change, further: set[tuple[str, str]]) -> boo
 
 def _give_back(store: Store, record: Record, change: Change, *, force: bool) -> bool:
     """Bring one file back. An edit that is replaced by force is kept, and the record says so, before."""
+    edited = None
     if force:
-        now = digest_of(file := store.place(change.path))
-        if now not in ("", change.before, change.after):
-            record.aside.append(Aside(change.path, store.keep_file(file)))
+        edited = digest_of(file := store.place(change.path))
+        if edited not in ("", change.before, change.after):
+            edited = store.keep_file(file)
+            record.aside.append(Aside(change.path, edited))
             store.save(record)
-    return store.put_back(change, force=force)
+    return store.put_back(change, edited=edited)
 
 
 def _finish(store: Store, records: Sequence[Record]) -> None:

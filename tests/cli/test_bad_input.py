@@ -207,11 +207,11 @@ def test_a_full_disk_puts_all_back_played_by_a_writer_that_fails(tagflow, data, 
 
     write, before, left = transit.write_and_move, texts(data), [5]
 
-    def full(handle, content, target):
+    def full(handle, content, target, *still):
         left[0] -= 1
         if left[0] == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(handle, content, target)
+        write(handle, content, target, *still)
 
     monkeypatch.setattr(transit, "write_and_move", full)
     result = tagflow("reorder", data)

@@ -147,9 +147,9 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
 from tagflow.sources import store
 replace = store.Store.replace
-def slowly(self, target, data):
+def slowly(self, target, data, **more):
     time.sleep(0.02)
-    replace(self, target, data)
+    replace(self, target, data, **more)
 store.Store.replace = slowly
 from tagflow.cli.boundary import run
 print("ready", flush=True)
