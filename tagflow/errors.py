@@ -9,6 +9,14 @@ from __future__ import annotations
 DONE, FINDINGS, USAGE, FAILURE, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
+def install_extra(extra: str) -> str:
+    """The cure where one of tagflow's extras is missing: where tagflow comes from, not from PyPI.
+
+    The package index has a stranger's package under the name `tagflow`, so that name is never installed.
+    """
+    return f"in a checkout of tagflow: pip install '.[{extra}]'"
+
+
 class TagflowError(Exception):
     """tagflow could not do its work. `message` names the file, `cure` says what to do next."""
 

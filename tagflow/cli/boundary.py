@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from tagflow.cli import cli
-from tagflow.errors import BUG, DONE, FAILURE, INTERRUPTED, USAGE, TagflowError
+from tagflow.errors import BUG, DONE, FAILURE, INTERRUPTED, USAGE, TagflowError, install_extra
 
 TRAIN_EXTRA = ("PIL", "psutil", "tensorboard", "tomlkit")
 """The modules of the `train` extra."""
@@ -18,7 +18,7 @@ TRAIN_EXTRA = ("PIL", "psutil", "tensorboard", "tomlkit")
 
 def not_installed(module: str) -> TagflowError:
     """What to say where a module of the `train` extra is missing."""
-    return TagflowError(f"{module} is not installed", "pip install 'tagflow[train]'")
+    return TagflowError(f"{module} is not installed", install_extra("train"))
 
 
 def run(args: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from tagflow.encoders.checkpoint import Plan
 from tagflow.encoders.lines import Shelf, label
 from tagflow.encoders.locate import Located, locate
 from tagflow.encoders.pair import EncoderPair, TextEncoder, is_memory
-from tagflow.errors import EncoderError, UsageProblem
+from tagflow.errors import EncoderError, UsageProblem, install_extra
 
 if TYPE_CHECKING:
     import torch
@@ -79,8 +79,8 @@ def check_installed() -> None:
         import safetensors  # noqa: F401 - asked for here, used in weights.py
         import torch  # noqa: F401
     except (ImportError, OSError) as error:  # OSError: installed, but one of torch's libraries is not there
-        cure = "pip install 'tagflow[encoders]'"
-        raise EncoderError(f"the text encoders need torch and safetensors: {error}", cure) from error
+        message = f"the text encoders need torch and safetensors: {error}"
+        raise EncoderError(message, install_extra("encoders")) from error
 
 
 def find_devices(word: str) -> list[torch.device]:

@@ -18,7 +18,7 @@ import numpy as np
 from tagflow.encoders.embedder import Floats, Progress, silent, unit
 from tagflow.encoders.load import check_installed, check_words, find_devices
 from tagflow.encoders.pair import is_memory
-from tagflow.errors import EncoderError
+from tagflow.errors import EncoderError, install_extra
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -101,7 +101,8 @@ def _loaded(folder: Path, device: str) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
     except (ImportError, OSError) as error:  # OSError: installed, but a library that it links to is not there
         message = f"{folder} needs the sentence-transformers library: {error}"
-        raise EncoderError(message, "pip install 'tagflow[suggest]', or use an SDXL checkpoint") from error
+        cure = f"use an SDXL checkpoint, or {install_extra('suggest')}"
+        raise EncoderError(message, cure) from error
     try:
         return SentenceTransformer(
             str(folder),

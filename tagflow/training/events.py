@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tagflow.errors import TrainerError
+from tagflow.errors import TrainerError, install_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -176,7 +176,7 @@ def _loader(file: Path) -> Any:
     except ImportError:
         raise TrainerError(
             "the tensorboard package is missing, so the trainer's logs cannot be read",
-            "install tagflow with its `train` extra: pip install 'tagflow[train]'",
+            install_extra("train"),
         ) from None
     return LegacyEventFileLoader(str(file))
 

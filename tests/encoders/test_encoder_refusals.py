@@ -245,4 +245,4 @@ def test_without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(EncoderError) as caught:
         load_encoders("stand-in")
-    assert "tagflow[encoders]" in caught.value.cure
+    assert "pip install '.[encoders]'" in caught.value.cure

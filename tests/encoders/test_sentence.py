@@ -116,7 +116,7 @@ def test_weights_that_are_no_numbers(model):
 def test_without_the_library_the_cure_is_named(original, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     problem = refused(original, "needs the sentence-transformers library")
-    assert "tagflow[suggest]" in problem.cure
+    assert "pip install '.[suggest]'" in problem.cure
 
 
 def test_devices(original):

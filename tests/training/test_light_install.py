@@ -41,7 +41,7 @@ def light(monkeypatch):
 def test_a_missing_extra_is_named_with_its_cure(tagflow, light, run, certified, words):
     places = {"data": run.parent / "dataset", "base": certified / "base.safetensors", "run": run}
     done = tagflow(*(word.format(**places) for word in words))
-    assert done.code == 3 and "tagflow[train]" in done.err and "Traceback" not in done.err
+    assert done.code == 3 and "pip install '.[train]'" in done.err and "Traceback" not in done.err
 
 
 def test_help_and_the_other_commands_need_no_extra(tagflow, light, run):
