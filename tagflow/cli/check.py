@@ -54,7 +54,7 @@ from tagflow.trigger import candidate, detect_trigger
     "triggers",
     multiple=True,
     metavar="WORD",
-    help="Must be in every caption; may be given several times. `none`: look for no trigger.",
+    help="Say which captions lack it; may be given several times. `none`: look for no trigger.",
 )
 @token_options
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: text.")

@@ -64,7 +64,12 @@ def faults(found: Survey, looked: Iterable[Part]) -> Iterator[Note]:
         yield Note("image-uncaptioned", "error", text, "write their captions, or move the images away")
     if unreadable:
         text = f"{len(unreadable)} images cannot be read: {_some(unreadable)}"
-        yield Note("image-unreadable", "error", text, "replace them, or move them away with their captions")
+        yield Note(
+            "image-unreadable",
+            "error",
+            text,
+            "put sound copies in their places, or convert them to PNG or JPEG",
+        )
     if unusable:
         text = f"the trainer stops at {len(unusable)} captions: {_some(unusable)}"
         yield Note("caption-unusable", "error", text, "mend them; `tagflow check` names what is wrong")
