@@ -43,7 +43,7 @@ def schema() -> dict[str, Any]:
 
 def kind_of(dataset: Mapping[str, Any], *, masked_loss: bool) -> str | None:
     """`dreambooth`, `fine tuning` or `controlnet`; None where subsets of two kinds are mixed."""
-    subsets = [one for one in _tables(dataset.get("subsets", [])) if one is not None]
+    subsets = [one for _, one in _numbered(dataset.get("subsets", []))]
     if masked_loss and all("conditioning_data_dir" in one for one in subsets):
         return "controlnet"
     described = ["metadata_file" in one for one in subsets]
@@ -61,21 +61,21 @@ def _faults(doc: Mapping[str, Any], masked_loss: bool) -> Iterator[Fault]:
     for name in doc:
         if name not in TABLES:
             yield _unknown(name, "at the top", [*TABLES, *schema()["types"]])
-    general = doc.get("general", {})
-    if isinstance(general, dict):
+    yield from misshapen(doc)
+    if isinstance(general := doc.get("general", {}), dict):
         yield from _section(general, "[general]", schema()["general"])
-    else:
+    for at, dataset in _numbered(doc.get("datasets", [])):
+        yield from _dataset(dataset, f"datasets[{at}]", kind_of(dataset, masked_loss=masked_loss))
+
+
+def misshapen(doc: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is no table, or no array of tables, where sd-scripts asks for one."""
+    if not isinstance(doc.get("general", {}), dict):
         yield Fault("dataset-value", "general must be a table: [general]", "general")
     datasets = doc.get("datasets", [])
-    if not isinstance(datasets, list):
-        yield Fault("dataset-value", "datasets must be an array of tables: [[datasets]]", "datasets")
-        return
-    for at, dataset in enumerate(datasets):
-        where = f"datasets[{at}]"
-        if isinstance(dataset, dict):
-            yield from _dataset(dataset, where, kind_of(dataset, masked_loss=masked_loss))
-        else:
-            yield Fault("dataset-value", f"{where} must be a table", "datasets")
+    yield from _no_array(datasets, "datasets", "[[datasets]]")
+    for at, dataset in _numbered(datasets):
+        yield from _no_array(dataset.get("subsets", []), f"datasets[{at}].subsets", "[[datasets.subsets]]")
 
 
 def _dataset(dataset: Mapping[str, Any], where: str, kind: str | None) -> Iterator[Fault]:
@@ -84,20 +84,31 @@ def _dataset(dataset: Mapping[str, Any], where: str, kind: str | None) -> Iterat
         return
     own = {name: value for name, value in dataset.items() if name != "subsets"}
     yield from _section(own, where, schema()["datasets"][kind])
-    for at, subset in enumerate(_tables(dataset.get("subsets", []))):
+    for at, subset in _numbered(dataset.get("subsets", [])):
         place = f"{where}.subsets[{at}]"
-        if subset is None:
-            yield Fault("dataset-value", f"{place} must be a table: [[datasets.subsets]]", "subsets")
-            continue
         yield from _section(subset, place, schema()["subsets"][kind])
         for name in schema()["required"][kind]:
             if name not in subset:
                 yield Fault("dataset-value", f"{place} lacks {name}", name)
 
 
-def _tables(value: object) -> list[dict[str, Any] | None]:
-    """The tables of an array; None for what is none."""
-    return [one if isinstance(one, dict) else None for one in (value if isinstance(value, list) else [value])]
+def _no_array(value: object, where: str, header: str) -> Iterator[Fault]:
+    """What is no array of tables. A table in single brackets is none to sd-scripts, either."""
+    option = where.rpartition(".")[2]
+    if not isinstance(value, list):
+        is_one = "is one table" if isinstance(value, dict) else f"is {value!r}"
+        yield Fault("dataset-value", f"{where} {is_one}; it must be an array of tables: {header}", option)
+        return
+    for at, one in enumerate(value):
+        if not isinstance(one, dict):
+            yield Fault("dataset-value", f"{where}[{at}] is {one!r}; it must be a table: {header}", option)
+
+
+def _numbered(value: object) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The tables of an array, each with its place in it; a table by itself counts as the first."""
+    for at, one in enumerate(value if isinstance(value, list) else [value]):
+        if isinstance(one, dict):
+            yield at, one
 
 
 def _section(section: Mapping[str, Any], where: str, known: list[str]) -> Iterator[Fault]:

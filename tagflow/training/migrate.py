@@ -16,7 +16,7 @@ from tagflow import __version__
 from tagflow.errors import TrainerError
 from tagflow.toml import read_toml
 from tagflow.training.migrate_rules import TABLES, Facts, Verdict, additions, decide
-from tagflow.training.migrate_source import dataset_file, facts_of, flat, read, refuse_sdxl
+from tagflow.training.migrate_source import dataset_file, facts_of, flat, read, read_dataset, refuse_sdxl
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -54,8 +54,8 @@ def migrate(source: Path, dataset_out: Path | None = None) -> Migration:
     doc = read(source)
     values = flat(doc.unwrap())
     named = dataset_file(values, source)
-    dataset_doc = read(named) if named is not None and dataset_out is not None else None
-    facts = facts_of(values, read(named).unwrap() if named is not None else {}, source)
+    dataset_doc = read_dataset(named) if named is not None and dataset_out is not None else None
+    facts = facts_of(values, read_dataset(named).unwrap() if named is not None else {}, source)
     refuse_sdxl(source, named, values)
     changes = list(_change_train(doc, source.name, facts))
     if values.get("dataset_config"):

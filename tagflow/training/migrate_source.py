@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagflow.errors import TrainerError
 from tagflow.toml import read_toml
+from tagflow.training.dataset_config import misshapen
 from tagflow.training.migrate_rules import BATCH, NUMBERS, Facts
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ def dataset_file(values: Mapping[str, Any], source: Path) -> Path | None:
     return next((path for path in (Path(named), source.parent / named) if path.is_file()), None)
 
 
+def read_dataset(file: Path) -> TOMLDocument:
+    """Read a dataset's file. Raises TrainerError, too, where it lacks the shape that sd-scripts asks for."""
+    doc = read(file)
+    for fault in misshapen(doc.unwrap()):
+        raise TrainerError(f"{file}: {fault.detail}", "write it so, then migrate it")
+    return doc
+
+
 def facts_of(values: Mapping[str, Any], dataset: Mapping[str, Any], source: Path) -> Facts:
     """Gather what the rules need. `dataset`: what its file holds, or nothing."""
     general = _table(dataset.get("general"))
@@ -85,7 +94,7 @@ def refuse_sdxl(source: Path, dataset: Path | None, values: Mapping[str, Any]) -
     """Migrating twice would halve the batch twice."""
     found = [(source, values)]
     if dataset is not None:
-        data = read(dataset).unwrap()
+        data = read_dataset(dataset).unwrap()
         found += [(dataset, _table(one)) for one in (data.get("general"), *_tables(data.get("datasets")))]
     for file, section in found:
         if _pixels(section.get("resolution", "")) > 0.75 * NUMBERS["resolution"] ** 2:

@@ -144,7 +144,7 @@ def _subsets(setup: Setup) -> tuple[tuple[Subset, ...] | None, list[Fault]]:
         return None, [fault] if fault else []
     faults = dataset_config.faults(data, masked_loss=setup.on("masked_loss"))
     if faults:
-        return None, faults
+        return None, [replace(one, detail=f"{named.name}: {one.detail}") for one in faults]
     return dataset_config.subsets(data, setup.values, setup.given, setup.folder, named.name), []
 
 

@@ -327,6 +327,17 @@ def test_what_cannot_be_migrated(tagflow, folder, content, says):
     assert tagflow("train", "migrate", root).code == 3
 
 
+@pytest.mark.parametrize(
+    "dataset",
+    ["[datasets]", "[[datasets]]\n[datasets.subsets]", '[[datasets]]\nsubsets = ["a"]', "general = 3"],
+)
+def test_a_dataset_file_of_another_shape_is_named_and_not_migrated(tagflow, folder, dataset):
+    root = folder({"sd15.toml": "dataset_config = 'd.toml'", "d.toml": dataset})
+    result = tagflow("train", "migrate", root / "sd15.toml", "--out", root / "new.toml")
+    assert result.code == 3 and "d.toml: " in result.err and "table" in result.err
+    assert sorted(path.name for path in root.iterdir()) == ["d.toml", "sd15.toml"]
+
+
 def test_one_long_side_makes_no_sdxl_resolution(tagflow, tmp_path):
     file = tmp_path / "sd15.toml"
     file.write_text('resolution = "512,1024"\ntrain_batch_size = 4\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -76,6 +77,50 @@ def test_what_a_dataset_file_may_not_hold(tmp_path: Path, text: str, code: str) 
     toml(tmp_path / "d.toml", text)
     setup = setup_of_command([SCRIPT, "--dataset_config=d.toml"], tmp_path)
     assert [fault.code for fault in setup.faults] == [code] and setup.subsets is None
+
+
+IMAGE = 'image_dir = "a"\n'
+SHAPES = [  # a dataset file, where it is wrong, and what is to be written there
+    (
+        f"[[datasets]]\n[datasets.subsets]\n{IMAGE}",
+        "datasets[0].subsets is one table",
+        "[[datasets.subsets]]",
+    ),
+    ("[[datasets]]\nsubsets = {}", "datasets[0].subsets is one table", "[[datasets.subsets]]"),
+    ('[[datasets]]\nsubsets = ["a"]', "datasets[0].subsets[0] is 'a'", "[[datasets.subsets]]"),
+    ("[[datasets]]\nsubsets = [[1]]", "datasets[0].subsets[0] is [1]", "[[datasets.subsets]]"),
+    ("[[datasets]]\nsubsets = 3", "datasets[0].subsets is 3", "[[datasets.subsets]]"),
+    ('[[datasets]]\nsubsets = "a"', "datasets[0].subsets is 'a'", "[[datasets.subsets]]"),
+    (f"[datasets]\n[[datasets.subsets]]\n{IMAGE}", "datasets is one table", "[[datasets]]"),
+    ("[datasets]", "datasets is one table", "[[datasets]]"),
+    ("datasets = [1]", "datasets[0] is 1", "[[datasets]]"),
+    ("datasets = true", "datasets is True", "[[datasets]]"),
+    ("general = 3", "general must be a table", "[general]"),
+    ("[[general]]\nkeep_tokens = 1", "general must be a table", "[general]"),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "cure"), SHAPES, ids=[text for text, _, _ in SHAPES])
+def test_a_dataset_file_of_another_shape_is_a_finding_that_names_what_to_write(
+    tmp_path: Path, tagflow: Any, text: str, where: str, cure: str
+) -> None:
+    train = toml(tmp_path / "t.toml", "seed = 1")
+    toml(tmp_path / "d.toml", text)
+    done = tagflow("train", "check", train, "--dataset", tmp_path / "d.toml", "--json")
+    fault, *_ = (one for one in done.json["faults"] if one["code"] == "dataset-value")
+    assert done.code == 1 and fault["severity"] == "error"
+    assert fault["detail"].startswith(f"d.toml: {where}") and fault["detail"].endswith(cure)
+
+
+def test_both_kinds_of_single_brackets_are_named_at_once(tmp_path: Path) -> None:
+    toml(tmp_path / "d.toml", f"[datasets]\nsubset = 1\n[datasets.subsets]\n{IMAGE}imagedir = 1\n")
+    setup = setup_of_command([SCRIPT, "--dataset_config=d.toml"], tmp_path)
+    assert [(fault.code, fault.option) for fault in setup.faults] == [
+        ("dataset-value", "datasets"),
+        ("dataset-value", "subsets"),
+        ("dataset-key-unknown", "subset"),
+        ("dataset-key-unknown", "imagedir"),
+    ]
 
 
 def test_folders_named_for_their_repeats(tmp_path: Path) -> None:
