@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from make_checkpoint import make_checkpoint
 
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_encoders
 from tagflow.encoders.cache import VectorCache
 from tagflow.schema import batch, rows
 from tagflow.stages.encode import Encode
-from tagflow.tokenizer import Tokenizer
-from tagflow.vocabulary import find_vocabulary
 
 COLORS, STUFF = "white red blue green gray beige".split(), "wood brick steel marble linen velvet".split()
 THINGS = "wall floor sofa table lamp chair window curtain rug shelf door ceiling".split()

@@ -26,14 +26,13 @@ import torch
 from make_checkpoint import TE1, TE2, make_checkpoint
 from reference_towers import padded_loop
 
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import EncoderPair, TextEncoder, load_encoders
 from tagflow.encoders.lines import Line
-from tagflow.encoders.precision import DTYPES
-from tagflow.encoders.tower import AT_ONCE
+from tagflow.encoders.tower import AT_ONCE, DTYPES
 from tagflow.schema import batch
 from tagflow.stages.encode import Encode
-from tagflow.tokenizer import Tokenizer
-from tagflow.vocabulary import find_vocabulary
 
 Windows = list[list[int]]
 PREFIXES = {"te1": TE1, "te2": TE2}

@@ -24,10 +24,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tagflow.encoders import load_embedder
-from tagflow.encoders.embedder import Floats
+from tagflow.encoders.embed import Floats
 from tagflow.ontology import Ontology
+from tagflow.ontology.suggest import NEIGHBOURS, Embed, known_terms, suggest
 from tagflow.ontology.words import normalise
-from tagflow.suggest import NEIGHBOURS, Embed, known_terms, suggest
 
 THRESHOLDS = (0.0, 0.3, 0.5, 0.7, 0.9)
 

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tagflow.errors import ConfigError
-from tagflow.toml import read_toml, settings_text
+from tagflow.files.read import read_toml, settings_text
 
 CONFIG_NAME = "tagflow.toml"
 OnLow = Literal["keep", "relax", "write"]

@@ -1,6 +1,6 @@
 """What can go wrong in tagflow's own work, each with its exit code and a cure.
 
-A *finding* (see :mod:`tagflow.findings`) is something wrong in the data; an error here means that
+A *finding* (see :mod:`tagflow.findings.finding`) is something wrong in the data; an error here means that
 tagflow could not do what was asked.
 """
 

@@ -12,26 +12,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from tagflow.audit import Audit, Limits, Meta, certifies
-from tagflow.caption import same_tag
+from tagflow.audit.file import Audit, Limits, Meta, certifies
+from tagflow.captions.grammar import same_tag
+from tagflow.clip.tokenizer import Tokenizer
 from tagflow.config import OnLow
+from tagflow.dataset.survey import Survey
 from tagflow.engines.local import Progress, silent, through
-from tagflow.extract import extract
+from tagflow.history.originals import Earlier
+from tagflow.judge.judge import Judgement, counted, judge
+from tagflow.judge.relax import Relax
+from tagflow.judge.settle import Settle
 from tagflow.ontology import Ontology
-from tagflow.originals import Earlier
-from tagflow.relax import Relax
-from tagflow.schema import add_findings, rows
-from tagflow.settle import Settle
-from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
 from tagflow.stages.encode import Encode
-from tagflow.stages.judge import Judgement, counted, judge
+from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse
 from tagflow.stages.prove import prove
 from tagflow.stages.reorder import Pins, Reorder, ladder
-from tagflow.tokenizer import Tokenizer
-from tagflow.trigger import detect_trigger
+from tagflow.stages.trigger import detect_trigger
 
 if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair
@@ -208,11 +207,6 @@ class Pipeline:
             dtype="" if self.pair is None else self.pair.dtype,
             counted=lambda part: counted(part, self.options.limits, write_low=self._writes_low),
         )
-
-
-def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:
-    """The batch with more findings, by the caption's path."""
-    return add_findings(table, [notes.get(path, []) for path in rows(table, "path")])
 
 
 def parsed(found: Survey) -> pa.Table:

@@ -9,10 +9,19 @@ from __future__ import annotations
 from array import array as machine_array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    pass
+
+
+def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:
+    """The batch with more findings, by the caption's path."""
+    return add_findings(table, [notes.get(path, []) for path in rows(table, "path")])
+
 
 AUDIT_VERSION = "tagflow.audit/1"
 

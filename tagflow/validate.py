@@ -10,16 +10,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from tagflow.audit import Audit, Meta
-from tagflow.drift import Present
+from tagflow.audit.drift import Present
+from tagflow.audit.file import Audit, Meta
+from tagflow.dataset.survey import Survey
 from tagflow.engines.local import through
-from tagflow.extract import extract
-from tagflow.originals import Earlier
+from tagflow.history.originals import Earlier
+from tagflow.judge.judge import Judgement
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import add, add_findings, rows
-from tagflow.sources.folder import Survey
 from tagflow.stages.classify import Classify
-from tagflow.stages.judge import Judgement
+from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse
 
 

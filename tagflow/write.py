@@ -1,10 +1,14 @@
 """Write: the last step. Files are replaced one by one and atomically, the audit is left beside them.
 
 Whatever goes wrong on the way, Ctrl-C included, puts every file back; after a kill the next command does.
+
+Write to another folder (`--out`): the source stays as it is, every caption that can be read is there.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +17,48 @@ from typing import Any
 import pyarrow as pa
 
 from tagflow import __version__
-from tagflow.audit import Meta, dataset_digest, to_bytes
+from tagflow.audit.file import Meta, dataset_digest, to_bytes
+from tagflow.dataset.caches import stale
+from tagflow.dataset.survey import AUDIT_NAME, STATE_FOLDER, Survey, bytes_now, left_alone
 from tagflow.engines.local import Progress
-from tagflow.pipeline import Outcome, Pipeline, with_notes
-from tagflow.schema import add, rows
-from tagflow.sources.caches import clear
-from tagflow.sources.folder import bytes_now, left_alone, sha256
-from tagflow.sources.record import Change, Record, new_run_id
-from tagflow.sources.recover import begin, published, rewriting
-from tagflow.sources.replace import Changed
-from tagflow.sources.store import Store
-from tagflow.stages.judge import error_codes
-from tagflow.stale import stale
+from tagflow.errors import SourceError, UsageProblem
+from tagflow.files.read import sha256
+from tagflow.files.replace import Changed
+from tagflow.history.record import Change, ClearedCache, Record, new_run_id
+from tagflow.history.store import Store
+from tagflow.history.undo import begin, published, recover, rewriting
+from tagflow.judge.judge import error_codes
+from tagflow.pipeline import Outcome, Pipeline
+from tagflow.schema import add, rows, with_notes
+
+
+def clear(store: Store, record: Record, caches: Iterable[str]) -> list[str]:
+    """Remove caches, after the record has listed them: they are large, and the trainer makes them anew.
+
+    Gives those that could not be removed.
+    """
+    wanted = sorted(set(caches))
+    try:
+        record.caches = [_described(store.root, cache) for cache in wanted]
+        if wanted:
+            store.save(record)
+    except (SourceError, OSError):  # nothing goes that is not listed
+        return wanted
+    return [cache for cache in wanted if not _removed(store.root / cache)]
+
+
+def _removed(file: Path) -> bool:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def _described(root: Path, cache: str) -> ClearedCache:
+    with (root / cache).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return ClearedCache(cache, file.tell(), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,3 +277,58 @@ def as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
     filled = ("sim_te1", "sim_te2", "sim_unet", "sim_dtype")
     missing = [name for name in filled if name not in table.column_names]
     return add(table, **{name: [None] * table.num_rows for name in missing})
+
+
+def write_out(
+    pipeline: Pipeline, outcome: Outcome, found: Survey, out: Path, command: str, started: str
+) -> Written:
+    """Leave the source as it is and write every caption and the audit to another folder (`--out`).
+
+    Captions that were not rewritten are copied as they are. Where the gate fails only the audit is written.
+    """
+    new = targets(outcome)
+    table = as_left(outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
+    store = Store(out)
+    with store.locked():
+        record = Record(store.new_run(), command, "writing", verdict=outcome.judgement.verdict)
+        meta = make_meta(pipeline, outcome, table, run=record.run, command=command, started=started)
+        with rewriting(store, record):
+            if outcome.judgement.verdict != "fail":
+                _copy(found.root, out, store, record, table, new)
+            store.keep_audit(record, to_bytes(table, meta))
+        return Written(table, meta, published(store, record))
+
+
+def _copy(root: Path, out: Path, store: Store, record: Record, table: pa.Table, new: dict[str, str]) -> None:
+    """Write every caption that could be read to `out`, which the record names first: all of them or none."""
+    read = dict(zip(*paths_and(table, "sha256_read"), strict=True))
+    left = dict(zip(*paths_and(table, "sha256_file"), strict=True))
+    # What could not be read cannot be copied; the audit names it.
+    begin(store, record, [Change(path, "", left[path]) for path, sha in read.items() if sha is not None])
+    for change in record.changes:
+        data = bytes_now(root / change.path)
+        if sha256(data) != read[change.path]:
+            raise SourceError(f"{root / change.path}: changed while tagflow was at work", "run it again")
+        store.make_room(out / change.path)
+        store.replace(out / change.path, new[change.path].encode() if change.path in new else data)
+
+
+def check_out(root: Path, out: Path) -> None:
+    """Refuse an output folder that would mix with the source or overwrite something."""
+    if out.resolve().is_relative_to(root.resolve()) or root.resolve().is_relative_to(out.resolve()):
+        raise UsageProblem(
+            f"--out {out}: lies inside the captions' folder or holds it", "give another folder"
+        )
+    if out.exists() and not out.is_dir():
+        raise UsageProblem(f"--out {out} is a file", "give a folder")
+    store = Store(out)
+    if store.folder.is_dir():
+        with store.locked():
+            recover(store)  # what an earlier --out left half done would pass for a whole
+    try:
+        if out.exists() and any(left.name not in (AUDIT_NAME, STATE_FOLDER) for left in out.iterdir()):
+            raise UsageProblem(
+                f"--out {out} is not empty", "give a new folder, so that nothing is overwritten"
+            )
+    except OSError as error:
+        raise SourceError(f"{out}: {error.strerror}", "mend its permissions") from error

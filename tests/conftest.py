@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tagflow.audit import read_audit
+from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
 
 ROOT = Path(__file__).parents[1]

@@ -9,15 +9,15 @@ import pyarrow as pa
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import find_vocabulary
+from tagflow.dataset.survey import survey
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Outcome, Pipeline
 from tagflow.schema import batch
-from tagflow.sources.folder import survey
 from tagflow.stages.classify import Classify
 from tagflow.stages.parse import Parse
 from tagflow.stages.reorder import Pins, Reorder
-from tagflow.tokenizer import Tokenizer
-from tagflow.vocabulary import find_vocabulary
 
 settings.register_profile("tagflow", deadline=None)  # machines differ; slowness has tests of its own
 settings.load_profile("tagflow")

@@ -6,8 +6,8 @@ import json
 import math
 import struct
 
-from tagflow.encoders.header import BITS
-from tagflow.models.keys import sdxl_shapes
+from tagflow.files.safetensors import BITS
+from tagflow.models.structure import sdxl_shapes
 
 POSITION_IDS = "conditioner.embedders.0.transformer.text_model.embeddings.position_ids"
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tagflow.audit import Limits, Meta, current_audit, dataset_digest, mean, read_audit, to_bytes
+from tagflow.audit.file import Limits, Meta, current_audit, dataset_digest, mean, read_audit, to_bytes
 from tagflow.errors import AuditError
+from tagflow.files.read import sha256
 from tagflow.schema import AUDIT
-from tagflow.sources.folder import sha256
 
 
 @pytest.fixture

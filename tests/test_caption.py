@@ -9,7 +9,7 @@ from hostile import CAPTIONS, TAGS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagflow.caption import FIXED, bare, join, line_spans, members, parse
+from tagflow.captions.grammar import FIXED, bare, join, line_spans, members, parse
 
 
 @given(CAPTIONS)

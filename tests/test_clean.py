@@ -6,8 +6,8 @@ import pytest
 from hostile import CAPTIONS, reordered
 from hypothesis import given
 
-from tagflow.caption import parse, same_tag
-from tagflow.clean import clean
+from tagflow.captions.clean import clean
+from tagflow.captions.grammar import parse, same_tag
 
 
 @given(CAPTIONS)

@@ -7,10 +7,10 @@ from hostile import CAPTIONS, CLIP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagflow.caption import line_spans
+from tagflow.captions.grammar import line_spans
+from tagflow.clip.tokenizer import Tokenizer
 from tagflow.schema import batch
 from tagflow.stages.count import Count
-from tagflow.tokenizer import Tokenizer
 
 WORD = "sofa, "  # two tokens
 

@@ -12,7 +12,7 @@ import pytest
 
 from tagflow.cli.boundary import run
 from tagflow.config import load_config
-from tagflow.findings import CATALOGUE
+from tagflow.findings.finding import CATALOGUE
 from tagflow.schema import AUDIT
 
 ROOT = Path(__file__).parent.parent

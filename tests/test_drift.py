@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tagflow.audit import read_audit
-from tagflow.drift import Drift, Present, caption_drift, drift
+from tagflow.audit.drift import Drift, Present, caption_drift, drift
+from tagflow.audit.file import read_audit
 from tagflow.schema import rows
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"

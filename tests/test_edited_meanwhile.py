@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tagflow.sources.folder import sha256
-from tagflow.sources.record import Change, Record
-from tagflow.sources.recover import recover
-from tagflow.sources.store import Store
+from tagflow.files.read import sha256
+from tagflow.history.record import Change, Record
+from tagflow.history.store import Store
+from tagflow.history.undo import recover
 
 AUTHOR, ORDERED = b"sofa, photograph", b"photograph, sofa"
 EDIT = b"saved by an editor"
@@ -23,7 +23,7 @@ class Editor:
     def __init__(self, file: Path, new: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         self.file, self.new, self.saved = file, new, False
         self._sync = os.fsync
-        monkeypatch.setattr("tagflow.sources.replace.os.fsync", self)
+        monkeypatch.setattr("tagflow.files.replace.os.fsync", self)
 
     def __call__(self, descriptor: int) -> None:
         self._sync(descriptor)
@@ -59,9 +59,9 @@ def test_a_caption_that_nobody_saves_is_replaced(tagflow, root, words):
 
 def test_on_a_file_system_of_its_own_the_caption_is_looked_at_as_late(tagflow, root, monkeypatch):
     """The first move is refused; the edit comes between it and the second."""
-    from tagflow.sources import transit
+    from tagflow.files import replace
 
-    move = transit.write_and_move
+    move = replace.write_and_move
 
     def refused_once(handle, data, target, *still):
         if target.name == "a.txt" and handle.parent != target.parent:
@@ -69,7 +69,7 @@ def test_on_a_file_system_of_its_own_the_caption_is_looked_at_as_late(tagflow, r
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         move(handle, data, target, *still)
 
-    monkeypatch.setattr(transit, "write_and_move", refused_once)
+    monkeypatch.setattr(replace, "write_and_move", refused_once)
     assert "a.txt: error: caption-changed" in tagflow("reorder", root).err
     assert (root / "a.txt").read_bytes() == EDIT and is_tidy(root)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_encoders
 from tagflow.encoders.pair import TextEncoder
 from tagflow.errors import EncoderError
 from tagflow.schema import batch, rows
 from tagflow.stages.encode import Encode, cosine
-from tagflow.tokenizer import Tokenizer
-from tagflow.vocabulary import find_vocabulary
 
 BOS, EOS = 49406, 49407
 

@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from tagflow.findings import CATALOGUE, Kind, Severity
+from tagflow.findings.finding import CATALOGUE, Kind, Severity
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "findings.md"

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from tagflow.dataset.caches import stale_caches
+from tagflow.dataset.survey import read, survey
 from tagflow.errors import SourceError, UsageProblem
-from tagflow.sources.caches import stale_caches
-from tagflow.sources.folder import read, survey
 
 
 def test_without_images_every_txt_is_a_caption(folder):

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from tagflow.audit import Limits
+from tagflow.audit.file import Limits
+from tagflow.judge.judge import judge
 from tagflow.schema import add, batch, rows
-from tagflow.stages.judge import judge
 
 
 def table(*captions):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tagflow.errors import SourceError
-from tagflow.sources.prune import plan
-from tagflow.sources.record import Record
-from tagflow.sources.store import Store
+from tagflow.history.prune import plan
+from tagflow.history.record import Record
+from tagflow.history.store import Store
 
 MIXED = "sofa, white walls, photograph"
 COMMANDS = [

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tagflow.encoders.locate import FAMILIES, OTHERS
-from tagflow.models.keys import KNOWN_EXTRAS
+from tagflow.models.structure import KNOWN_EXTRAS
 from tagflow.ontology import Folder, built_in, find, read_folder
 from tagflow.ontology.classifier import LONGEST_TAG
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hostile import TAGS, reordered
 
-from tagflow.caption import FIXED, parse
+from tagflow.captions.grammar import FIXED, parse
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tagflow.sources.folder import sha256
-from tagflow.sources.prune import plan, prune
-from tagflow.sources.record import Aside, Change, Record
-from tagflow.sources.store import Store
+from tagflow.files.read import sha256
+from tagflow.history.prune import plan, prune
+from tagflow.history.record import Aside, Change, Record
+from tagflow.history.store import Store
 
 
 @pytest.fixture

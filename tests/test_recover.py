@@ -9,10 +9,10 @@ import os
 import pytest
 
 from tagflow.errors import SourceError
-from tagflow.sources.folder import sha256
-from tagflow.sources.record import Change, Record, new_run_id
-from tagflow.sources.recover import begin, recover, rewriting
-from tagflow.sources.store import Store
+from tagflow.files.read import sha256
+from tagflow.history.record import Change, Record, new_run_id
+from tagflow.history.store import Store
+from tagflow.history.undo import begin, recover, rewriting
 
 RANDOM = "0123456789abcdef"
 
@@ -82,7 +82,7 @@ def test_an_undo_that_is_killed_says_so_before_its_first_file(tagflow, folder, t
         return put_back(store, change, **more)
 
     monkeypatch.setattr(Store, "put_back", killed)
-    monkeypatch.setattr("tagflow.sources.undo._finish", lambda *_: None)
+    monkeypatch.setattr("tagflow.history.undo._finish", lambda *_: None)
     with pytest.raises(Killed):
         tagflow("undo", root)
     monkeypatch.undo()
@@ -133,7 +133,7 @@ def test_a_note_that_leads_elsewhere_removes_nothing(tmp_path, where):
 
 def test_the_way_over_another_file_system_leaves_its_note_before_its_file(store, tmp_path, monkeypatch):
     """A kill between the write and the move, played: the next sweep finds the file by the note."""
-    from tagflow.sources import transit
+    from tagflow.files import replace
 
     def killed(handle, data, target, *_):
         if handle.parent != target.parent:
@@ -141,7 +141,7 @@ def test_the_way_over_another_file_system_leaves_its_note_before_its_file(store,
         handle.write_bytes(data[:1])
         raise SystemExit
 
-    monkeypatch.setattr(transit, "write_and_move", killed)
+    monkeypatch.setattr(replace, "write_and_move", killed)
     monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # nobody tidies up after a kill
     with pytest.raises(SystemExit):
         store.replace(tmp_path / "a.txt", b"new")
@@ -239,8 +239,8 @@ def test_what_cannot_be_listed_is_not_taken_for_empty(store, tmp_path, monkeypat
         raise PermissionError(13, "Permission denied", str(path))
 
     removed = []
-    monkeypatch.setattr("tagflow.sources.lock.os.scandir", refuse)
-    monkeypatch.setattr("tagflow.sources.lock.shutil.rmtree", lambda folder, **_: removed.append(folder))
+    monkeypatch.setattr("tagflow.files.lock.os.scandir", refuse)
+    monkeypatch.setattr("tagflow.files.lock.shutil.rmtree", lambda folder, **_: removed.append(folder))
     with store.locked():
         pass
     assert removed == []
@@ -334,7 +334,7 @@ def test_half_an_out_folder_is_cleared_before_the_next_try(tagflow, folder, tmp_
             raise Killed
 
     monkeypatch.setattr(Store, "replace", killed)
-    monkeypatch.setattr("tagflow.sources.recover._take_back", lambda *_: None)
+    monkeypatch.setattr("tagflow.history.undo._take_back", lambda *_: None)
     with pytest.raises(Killed):
         tagflow("reorder", root, "--out", out)
     monkeypatch.undo()

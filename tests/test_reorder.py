@@ -11,8 +11,8 @@ from hostile import CAPTIONS, ONTOLOGY, PLAIN, SENTENCES, TAGS, folder, reordere
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagflow.caption import FIXED, parse
-from tagflow.groups import verdict_of
+from tagflow.captions.grammar import FIXED, parse
+from tagflow.ontology.classifier import verdict_of
 from tagflow.stages.reorder import Pins, ladder
 
 PINS = st.builds(

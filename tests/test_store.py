@@ -7,10 +7,10 @@ import os
 import pytest
 
 from tagflow.errors import AuditError, SourceError
-from tagflow.sources.folder import sha256
-from tagflow.sources.record import Change, Record
-from tagflow.sources.recover import rewriting
-from tagflow.sources.store import Store
+from tagflow.files.read import sha256
+from tagflow.history.record import Change, Record
+from tagflow.history.store import Store
+from tagflow.history.undo import rewriting
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_replacing_keeps_mode_and_owner(store, tmp_path):
 
 def test_a_file_gets_the_time_of_the_clock_not_of_the_kernel(store, tmp_path, monkeypatch):
     """A kernel's stamps stand still for milliseconds, in which several files are written."""
-    monkeypatch.setattr("tagflow.sources.replace.time.time_ns", lambda: 1_700_000_000_123_456_789)
+    monkeypatch.setattr("tagflow.files.replace.time.time_ns", lambda: 1_700_000_000_123_456_789)
     store.replace(tmp_path / "a.txt", b"new")
     assert (tmp_path / "a.txt").stat().st_mtime_ns == 1_700_000_000_123_456_789
 
@@ -53,7 +53,7 @@ def test_a_file_gets_the_time_of_the_clock_not_of_the_kernel(store, tmp_path, mo
 def test_across_file_systems_played_by_a_first_move_that_is_refused(store, tmp_path, monkeypatch):
     import errno
 
-    from tagflow.sources import transit as module
+    from tagflow.files import replace as module
 
     move, places = module.write_and_move, []
 

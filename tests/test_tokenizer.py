@@ -12,9 +12,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagflow import tokenizer as module
-from tagflow.tokenizer import BOS, EOS, Tokenizer, padded, te2_windows, windows
-from tagflow.vocabulary import find_vocabulary
+from tagflow.clip import tokenizer as module
+from tagflow.clip.tokenizer import BOS, EOS, Tokenizer, padded, te2_windows, windows
+from tagflow.clip.vocabulary import find_vocabulary
 
 GOLDEN = Path(__file__).parent / "golden" / "token_ids.jsonl"
 ROWS = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]

@@ -64,7 +64,7 @@ def test_the_table_of_the_readme_names_every_trap_and_its_findings() -> None:
 
 
 def test_no_sample_of_the_demo_is_an_error() -> None:
-    from tagflow.findings import CATALOGUE
+    from tagflow.findings.finding import CATALOGUE
 
     table = outcome(SAMPLES / "cluster_4").table
     for row in table.to_pylist():

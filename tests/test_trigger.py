@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hostile import ONTOLOGY, outcome, parsed
 
-from tagflow.trigger import detect_trigger
+from tagflow.stages.trigger import detect_trigger
 
 
 def detected(texts: list[str]) -> str | None:

@@ -12,10 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tagflow import vocabulary
+from tagflow.clip import vocabulary
+from tagflow.clip.vocabulary import (
+    DIGEST,
+    MERGES,
+    SIZE,
+    Vocabulary,
+    cache_folder,
+    derive,
+    digest,
+    find_vocabulary,
+    keep_copy,
+)
 from tagflow.errors import VocabularyMissing
-from tagflow.merges import DIGEST, MERGES, SIZE, Vocabulary, derive, digest
-from tagflow.vocabulary import cache_folder, find_vocabulary, keep_copy
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,7 @@ def test_the_installed_package_has_the_whole_vocabulary(installed: Vocabulary) -
 
 def test_finding_it_imports_neither_torch_nor_open_clip() -> None:
     program = (
-        "from tagflow.tokenizer import Tokenizer; from tagflow.vocabulary import find_vocabulary\n"
+        "from tagflow.clip.tokenizer import Tokenizer; from tagflow.clip.vocabulary import find_vocabulary\n"
         "import sys; assert Tokenizer(find_vocabulary()).ids('1girl') == (272, 1611)\n"
         "print([name for name in ('torch', 'open_clip', 'transformers', 'huggingface_hub', 'ftfy')"
         " if name in sys.modules])"

@@ -7,10 +7,9 @@ from hostile import CAPTIONS, CLIP
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tagflow.caption import line_spans, stripped_lines
-from tagflow.merges import MERGES, Part, Vocabulary
-from tagflow.tokenizer import Tokenizer
-from tagflow.vocabulary import find_vocabulary
+from tagflow.captions.grammar import line_spans, stripped_lines
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import MERGES, Part, Vocabulary, find_vocabulary
 
 WHOLE = find_vocabulary(use_cache=False)
 # What ftfy takes for text read in the wrong encoding depends on all the text around it.

@@ -5,23 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
-from tagflow.caption import same_tag
-from tagflow.checks.characters import Seen
+from tagflow.captions.grammar import same_tag
 from tagflow.checks.tags import Facts
+from tagflow.findings.finding import Place, Seen
 
 LEAST_CAPTIONS = 10
 COMMON_PERCENT = 95
 _NAMED = 3
-
-
-class Place(NamedTuple):
-    """A finding about a file, a folder or all: a path relative to the root, `.` for the root itself."""
-
-    path: str
-    code: str
-    detail: str = ""
 
 
 def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> Iterator[Place]:

@@ -9,19 +9,16 @@ from itertools import chain
 
 import pyarrow as pa
 
-from tagflow.caption import same_tag
-from tagflow.checks.characters import Seen
-from tagflow.checks.dataset import Place, common_tags, copies, missing_triggers, two_spellings
-from tagflow.checks.lists import Lists, read_lists
-from tagflow.checks.names import folders, name_findings
-from tagflow.checks.subsets import folder_findings
-from tagflow.checks.tags import Facts, facts
-from tagflow.checks.words import Words, word_findings
+from tagflow.captions.grammar import same_tag
+from tagflow.checks.caption import Words, word_findings
+from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_spellings
+from tagflow.checks.folders import folder_findings, folders, name_findings
+from tagflow.checks.tags import Facts, Lists, facts, read_lists
+from tagflow.dataset.survey import Survey, Tree
 from tagflow.engines.local import silent, through
-from tagflow.extract import extract
+from tagflow.findings.finding import Place, Seen
 from tagflow.schema import add, add_findings, column_of, rows
-from tagflow.sources.folder import Survey
-from tagflow.sources.tree import Tree
+from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse
 
 Detect = Callable[[pa.Table], Sequence[str]]

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from tagflow.audit import Audit, current_audit, read_audit
-from tagflow.cli import show
+from tagflow.audit.file import Audit, current_audit, read_audit
+from tagflow.cli import output
 from tagflow.cli.options import FOLDER
+from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import AuditError
-from tagflow.sources.folder import AUDIT_NAME
 
 
 @click.command()
@@ -26,12 +26,14 @@ def audit(folder: Path, *, worst: int, as_json: bool) -> int:
     if found is None:
         raise AuditError(f"{file}: there is no audit", "run `tagflow run` first")
     if as_json:
-        show.as_json({"schema": "tagflow.audit/1", **asdict(found.meta), "captions": found.table.to_pylist()})
+        output.as_json(
+            {"schema": "tagflow.audit/1", **asdict(found.meta), "captions": found.table.to_pylist()}
+        )
         return 0
-    show.out(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
-    show.out(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
-    for line in show.summary(found.table, found.meta):
-        show.out(line)
+    output.out(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
+    output.out(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
+    for line in output.summary(found.table, found.meta):
+        output.out(line)
     _tell_worst(found, worst)
     return 0
 
@@ -40,10 +42,10 @@ def _tell_worst(found: Audit, worst: int) -> None:
     changed = [row for row in found.table.to_pylist() if row["sim_te1"] is not None and row["sim_te1"] < 1]
     changed.sort(key=lambda row: min(one for one in (row["sim_te1"], row["sim_te2"]) if one is not None))
     if changed and worst:
-        show.out("worst        te1     te2     unet    tokens  caption")
+        output.out("worst        te1     te2     unet    tokens  caption")
     for row in changed[:worst]:
-        where = show.visible(f"{row['path']} ({row['status']})")
-        show.out(f"            {_numbers(row)}  {row['tokens'] or '-':>6}  {where}")
+        where = output.visible(f"{row['path']} ({row['status']})")
+        output.out(f"            {_numbers(row)}  {row['tokens'] or '-':>6}  {where}")
 
 
 def _numbers(row: dict[str, Any]) -> str:

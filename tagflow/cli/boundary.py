@@ -80,7 +80,7 @@ def say_error(problem: TagflowError) -> None:
 
 
 def _say(text: str) -> None:
-    from tagflow.cli.show import visible  # late: it needs pyarrow
+    from tagflow.cli.output import visible  # late: it needs pyarrow
 
     text = "\n".join(map(visible, text.split("\n")))  # a name from a file must not steer the terminal
     with suppress(BrokenPipeError):

@@ -11,33 +11,32 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from tagflow.audit import Limits
+from tagflow.audit.file import Limits
 from tagflow.checks.run import Checked
 from tagflow.checks.run import check as look
-from tagflow.cli.check_output import FORMATS, Found, Report, tell
-from tagflow.cli.codes import chosen_codes, explanation
+from tagflow.cli.findings import FORMATS, Found, Report, chosen_codes, explanation, tell
 from tagflow.cli.options import (
     FOLDER,
+    limits,
     load_ontology,
     ontology_name,
     overlay_file,
     result_options,
     token_options,
     tokenizer_folder,
+    triggers,
+    vocabulary,
 )
-from tagflow.cli.settings import limits, triggers, vocabulary
-from tagflow.cli.show import out
+from tagflow.cli.output import out
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import Vocabulary
 from tagflow.config import Config, load_config
+from tagflow.dataset.survey import by_root, survey, tree
 from tagflow.errors import UsageProblem
-from tagflow.findings import CATALOGUE
-from tagflow.merges import Vocabulary
-from tagflow.roots import by_root
+from tagflow.findings.finding import CATALOGUE
 from tagflow.schema import rows
-from tagflow.sources.folder import survey
-from tagflow.sources.tree import tree
 from tagflow.stages.count import Count
-from tagflow.tokenizer import Tokenizer
-from tagflow.trigger import candidate, detect_trigger
+from tagflow.stages.trigger import candidate, detect_trigger
 
 
 @click.command()
@@ -157,7 +156,7 @@ def _triggers(config: Config, given: dict[str, Any]) -> Callable[[pa.Table], Seq
 def _glance(config: Config, word: str) -> bool | None:
     """What is plain to see; with tags of the user's own the ontology itself must be asked."""
     from tagflow.ontology import find
-    from tagflow.ontology.glance import is_strange_at_a_glance
+    from tagflow.ontology.classifier import is_strange_at_a_glance
 
     if overlay_file(config, {}) is not None:
         return None

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from tagflow.cli import show
-from tagflow.cli.assemble import folder_triggers
+from tagflow.cli import output
+from tagflow.cli.build import folder_triggers
 from tagflow.cli.options import FOLDER, load_ontology, ontology_options
 from tagflow.config import load_config
-from tagflow.coverage import Coverage
-from tagflow.coverage import coverage as measure
+from tagflow.dataset.survey import survey
 from tagflow.ontology import Ontology
+from tagflow.ontology.coverage import Coverage
+from tagflow.ontology.coverage import coverage as measure
 from tagflow.pipeline import parsed
-from tagflow.sources.folder import survey
 
 
 @click.command()
@@ -35,7 +35,7 @@ def coverage(folder: Path | None, *, top: int, as_json: bool, config_file: Path 
     table = parsed(survey(folder))
     found = measure(table, ontology, folder_triggers(table, ontology, config))
     if as_json:
-        show.as_json(_object(found, ontology))
+        output.as_json(_object(found, ontology))
     else:
         _tell(found, ontology, top)
     return 0
@@ -70,28 +70,28 @@ def _by_count(unknown: Counter[str]) -> list[tuple[str, int]]:
 
 def _tell(found: Coverage, ontology: Ontology, top: int) -> None:
     tags, occurrences = _totals(found)
-    show.out(
+    output.out(
         f"{found.captions} captions, {tags:,} tags, {occurrences:,} occurrences; ontology {ontology.name}"
     )
     if found.untagged or found.unread:
-        show.out(f"not counted: {found.untagged} captions without tags, {found.unread} that cannot be read")
+        output.out(f"not counted: {found.untagged} captions without tags, {found.unread} that cannot be read")
     for trigger, count in found.triggers.items():
-        show.out(f"left out: the trigger {show.short(trigger)!r}, {count:,} times")
+        output.out(f"left out: the trigger {output.short(trigger)!r}, {count:,} times")
     counts = [(name, found.tags[name], found.occurrences[name]) for name in ontology.categories]
     counts.append(("unknown", len(found.unknown), found.unknown.total()))
     width = max(len(name) for name, _, _ in counts)
-    show.out(f"{'category':<{width}}  {'tags':>7}  {'share':>6}  {'occurrences':>11}  {'share':>6}")
+    output.out(f"{'category':<{width}}  {'tags':>7}  {'share':>6}  {'occurrences':>11}  {'share':>6}")
     for name, one, many in counts:
         shares = (f"{part / (whole or 1):6.1%}" for part, whole in ((one, tags), (many, occurrences)))
         first, second = shares
-        show.out(f"{name:<{width}}  {one:>7,}  {first}  {many:>11,}  {second}")
+        output.out(f"{name:<{width}}  {one:>7,}  {first}  {many:>11,}  {second}")
     _tell_unknown(_by_count(found.unknown), top)
 
 
 def _tell_unknown(unknown: list[tuple[str, int]], top: int) -> None:
     if unknown and top:
-        show.out("unknown tags, most frequent first (`tagflow ontology suggest` proposes categories):")
+        output.out("unknown tags, most frequent first (`tagflow ontology suggest` proposes categories):")
     for tag, count in unknown[:top]:
-        show.out(f"{count:>7,}  {show.short(tag)}")
+        output.out(f"{count:>7,}  {output.short(tag)}")
     if len(unknown) > top:
-        show.out(f"         and {len(unknown) - top:,} more; --top N shows more, --json all")
+        output.out(f"         and {len(unknown) - top:,} more; --top N shows more, --json all")

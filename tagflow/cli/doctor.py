@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagflow.cli import show
+from tagflow.cli import output
 from tagflow.cli.options import FOLDER
 
 if TYPE_CHECKING:
-    from tagflow.training.doctor import Asked, Diagnosis, State
+    from tagflow.training.doctor.examine import Asked, Diagnosis, State
 
 _SCHEMA = "tagflow.doctor/1"
 
@@ -46,27 +46,27 @@ def doctor(run: Path | None, *, as_json: bool, strict: bool, **given: Any) -> in
     Each line is one thing that was looked at, with what was seen and what cures it. Exit code 1: the plan
     cannot run as it stands.
     """
-    from tagflow.training.doctor import Asked
+    from tagflow.training.doctor.examine import Asked
 
     found = _examined(Asked(run=run, **given))
     counts = Counter(line.state for line in found.lines)
     if as_json:
-        show.as_json(_object(run, found))
+        output.as_json(_object(run, found))
     else:
-        show.out_lines(_lines(found))
-        show.out(_summary(run, counts))
+        output.out_lines(_lines(found))
+        output.out(_summary(run, counts))
     return int(bool(counts["error"] or (strict and counts["warning"])))
 
 
 def _examined(asked: Asked) -> Diagnosis:
-    from tagflow.cli.progress import Progress
-    from tagflow.training.doctor import examine
+    from tagflow.cli.output import Progress
+    from tagflow.training.doctor.examine import examine
 
     progress = Progress()
     with progress.shown():
         tell = progress.progress("MB of the models") if asked.deep else lambda done, total: None
         return examine(
-            asked, note=show.note, progress=lambda done, total: tell(done // 10**6, total // 10**6)
+            asked, note=output.note, progress=lambda done, total: tell(done // 10**6, total // 10**6)
         )
 
 
@@ -74,9 +74,9 @@ def _lines(found: Diagnosis) -> Iterator[str]:
     width = max(len(line.check) for line in found.lines)
     for line in found.lines:
         code = f" [{line.code}]" if line.code else ""
-        yield show.visible(f"{line.state:<8}{line.check:<{width}}  {line.seen}{code}")
+        yield output.visible(f"{line.state:<8}{line.check:<{width}}  {line.seen}{code}")
         if line.cure and line.state != "info":
-            yield show.visible(f"{'':<8}{'':<{width}}  cure: {line.cure}")
+            yield output.visible(f"{'':<8}{'':<{width}}  cure: {line.cure}")
 
 
 def _summary(run: Path | None, counts: Counter[State]) -> str:
@@ -84,7 +84,7 @@ def _summary(run: Path | None, counts: Counter[State]) -> str:
     verdict = f"{what}not start here" if counts["error"] else f"{what} start here"
     severities: tuple[State, ...] = ("error", "warning")
     found = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in severities)
-    return show.visible(f"{verdict}: {found}")
+    return output.visible(f"{verdict}: {found}")
 
 
 def _object(run: Path | None, found: Diagnosis) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from tagflow.cli import show
+from tagflow.cli import LazyCommands, output
 from tagflow.cli.boundary import say_error
-from tagflow.cli.lazy import LazyCommands
 from tagflow.cli.options import FOLDER
-from tagflow.cli.progress import Progress
+from tagflow.cli.output import Progress
 from tagflow.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -60,19 +59,19 @@ def _one(path: Path, *, deep: bool, as_json: bool, strict: bool) -> int:
     try:
         progress = Progress()
         with progress.shown():
-            tell = progress.progress(f"MB of {show.visible(path.name)}")
+            tell = progress.progress(f"MB of {output.visible(path.name)}")
             report = verify(path, deep=deep, progress=lambda done, total: tell(done // 10**6, total // 10**6))
     except EncoderError as problem:
-        say_error(EncoderError(show.visible(problem.message), problem.cure))
+        say_error(EncoderError(output.visible(problem.message), problem.cure))
         if as_json:
             error = {"message": problem.message, "cure": problem.cure}
-            show.as_json({"schema": _SCHEMA, "path": str(path), "error": error})
+            output.as_json({"schema": _SCHEMA, "path": str(path), "error": error})
         return problem.exit_code
     if as_json:
-        show.as_json(_object(report))
+        output.as_json(_object(report))
     else:
         for line in _lines(report):
-            show.out(show.visible(line))
+            output.out(output.visible(line))
     counted = {"error", "warning"} if strict else {"error"}
     return int(any(finding.severity in counted for finding in report.findings))
 

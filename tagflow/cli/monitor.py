@@ -1,24 +1,34 @@
-"""`tagflow monitor`: watch a training run."""
+"""`tagflow monitor`: watch a training run.
+
+What `tagflow monitor` shows: a page for people, a line for a log, an object for programs.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
+import numpy as np
 
-from tagflow.cli import show
+from tagflow.cli import output
 from tagflow.cli.options import FOLDER
 from tagflow.errors import DONE, FINDINGS, INTERRUPTED
+from tagflow.training.monitor.diagnose import Diagnosis, rates, spoken
+from tagflow.training.monitor.events import AVERAGE, CURRENT, Series
+from tagflow.training.monitor.watch import Planned, Seen
 
 if TYPE_CHECKING:
-    from tagflow.training.diagnose import Diagnosis
-    from tagflow.training.watch import Seen, Watch
+    from tagflow.training.monitor.diagnose import Diagnosis
+    from tagflow.training.monitor.watch import Seen, Watch
+
 
 _TICKS = 4.0  # seconds between two looks at the files, as a rule
 
@@ -43,8 +53,8 @@ def monitor(run: Path, *, once: bool, interval: float, as_json: bool) -> int:
     Loss, rates, speed, what was written, and diagnoses with their numbers. Ctrl-C ends the watching, not the
     training. Exit codes: 0 all is well, 1 an alarm at the last look, 3 no such run, 130 Ctrl-C.
     """
-    from tagflow.training.diagnose import diagnose
-    from tagflow.training.watch import Watch
+    from tagflow.training.monitor.diagnose import diagnose
+    from tagflow.training.monitor.watch import Watch
 
     watch = Watch(run)
     alarm = False
@@ -57,7 +67,7 @@ def monitor(run: Path, *, once: bool, interval: float, as_json: bool) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         pass
     except KeyboardInterrupt:
-        show.note("no longer watching; the training goes on")
+        output.note("no longer watching; the training goes on")
         return INTERRUPTED
     return FINDINGS if alarm else DONE
 
@@ -83,16 +93,14 @@ def _screen(*, live: bool, as_json: bool) -> AbstractContextManager[_Teller]:
 
 
 def _tell_json(seen: Seen, found: list[Diagnosis]) -> None:
-    from tagflow.cli.monitor_output import as_object
 
     click.echo(json.dumps(as_object(seen, found), ensure_ascii=False))
 
 
 def _tell_page(seen: Seen, found: list[Diagnosis]) -> None:
-    from tagflow.cli.monitor_output import page
 
     for text in page(seen, found):
-        click.echo(show.visible(text))
+        click.echo(output.visible(text))
 
 
 class _Lines:
@@ -103,7 +111,6 @@ class _Lines:
         self._said: set[str] = set()
 
     def __call__(self, seen: Seen, found: list[Diagnosis]) -> None:
-        from tagflow.cli.monitor_output import diagnosis_line, line
 
         if seen.over:
             _tell_page(seen, found)
@@ -111,10 +118,10 @@ class _Lines:
         now = (seen.state, seen.step, seen.attempts)
         if now != self._last:
             self._last = now
-            click.echo(show.visible(line(seen)))
+            click.echo(output.visible(line(seen)))
         for one in found:
             if one.code not in self._said:
-                click.echo(show.visible(diagnosis_line(one)))
+                click.echo(output.visible(diagnosis_line(one)))
         self._said = {one.code for one in found}
 
 
@@ -134,11 +141,180 @@ class _Live:
     def __call__(self, seen: Seen, found: list[Diagnosis]) -> None:
         from rich.text import Text
 
-        from tagflow.cli.monitor_output import page
-
-        lines = [Text(show.visible(text), style=_style(text)) for text in page(seen, found)]
+        lines = [Text(output.visible(text), style=_style(text)) for text in page(seen, found)]
         self._live.update(Text("\n").join(lines), refresh=True)
 
 
 def _style(text: str) -> str:
     return {"error": "bold red", "warning": "yellow"}.get(text.partition(":")[0], "")
+
+
+_SMOOTHED = 100  # values: the mean of fewer still jumps by half
+_WIDTH = 48  # columns of the drawing
+_BARS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=*#"
+
+
+def page(seen: Seen, found: Sequence[Diagnosis]) -> Iterator[str]:
+    """Everything, a topic a line."""
+    preset = f" ({seen.planned.preset})" if seen.planned.preset else ""
+    yield f"run       {seen.run}{preset}"
+    yield f"state     {_state(seen)}"
+    if seen.speed:
+        yield f"speed     {_speed(seen)}"
+    if loss := seen.series.get(CURRENT):
+        mean = f"{_number(smoothed(loss))} mean of the last {min(_SMOOTHED, len(loss))}"
+        yield f"loss      {mean}; {_last(seen)}"
+        if drawing := sparkline(loss):
+            yield f"          {drawing}  {_ends(loss)}"
+    if parts := [f"{name} {one.value[-1]:.3g}" for name, one in rates(seen).items() if len(one)]:
+        yield f"rates     {', '.join(parts)}"
+    yield from _written(seen)
+    for one in found:
+        yield diagnosis_line(one)
+
+
+def line(seen: Seen) -> str:
+    """One line for a log."""
+    parts = [datetime.fromtimestamp(seen.at).strftime("%H:%M:%S"), _state(seen)]
+    if loss := seen.series.get(CURRENT):
+        parts.append(f"loss {_number(smoothed(loss))} ({_number(float(loss.value[-1]))})")
+    if seen.speed:
+        parts.append(_speed(seen))
+    return "  ".join(parts)
+
+
+def diagnosis_line(one: Diagnosis) -> str:
+    """How bad, what, what was seen, and what cures it."""
+    seen = f" ({one.detail})" if one.detail else ""
+    cure = f"; cure: {one.kind.cure}" if one.kind.cure else ""
+    return f"{one.kind.severity}: {one.code}: {one.kind.title}{seen}{cure}"
+
+
+def as_object(seen: Seen, found: Sequence[Diagnosis]) -> dict[str, Any]:
+    """The result as one object; a number that is none (NaN, infinite) is null."""
+    loss, average = seen.series.get(CURRENT), seen.series.get(AVERAGE)
+    told = {
+        "schema": "tagflow.monitor/1",
+        "run": str(seen.run),
+        "at": seen.at,
+        "state": seen.state,
+        "alive": seen.alive,
+        "attempts": seen.attempts,
+        "step": seen.step,
+        "steps": seen.planned.steps,
+        "epoch": seen.epoch,
+        "epochs": seen.planned.epochs,
+        "loss": loss and {
+            "current": float(loss.value[-1]),
+            "smoothed": smoothed(loss),
+            "average": float(average.value[-1]) if average else None,
+            "values": len(loss),
+        },
+        "rates": {name: float(one.value[-1]) for name, one in rates(seen).items() if len(one)},
+        "speed": seen.speed and {
+            "steps_per_second": seen.speed.rate,
+            "median_step_seconds": seen.speed.median_gap,
+            "longest_step_seconds": seen.speed.longest_gap,
+        },
+        "seconds_left": seen.left,
+        "idle_seconds": seen.idle,
+        "scalars": {tag: float(one.value[-1]) for tag, one in sorted(seen.series.items())},
+        "samples": [str(path) for path in seen.samples],
+        "checkpoints": [str(path) for path in seen.checkpoints],
+        "states": [str(path) for path in seen.states],
+        "diagnoses": [
+            {"code": one.code, "severity": one.kind.severity, "title": one.kind.title,
+             "detail": one.detail, "cure": one.kind.cure, "numbers": dict(one.numbers)}
+            for one in found
+        ],
+        "alarm": any(one.alarm for one in found),
+    }  # fmt: skip
+    return {name: _plain(value) for name, value in told.items()}
+
+
+def smoothed(loss: Series) -> float:
+    """The mean of the last finite values; NaN where there is none."""
+    values = loss.finite().value[-_SMOOTHED:]
+    return float(values.mean()) if len(values) else math.nan
+
+
+def sparkline(loss: Series) -> str:
+    """The medians of the loss over time, drawn in one line; plain ASCII where stdout has nothing else."""
+    values = loss.finite().value
+    columns = min(_WIDTH, len(values) // 10)
+    if columns < 8:
+        return ""
+    levels = np.array([float(np.median(part)) for part in np.array_split(values, columns)])
+    low, high = float(levels.min()), float(levels.max())
+    bars = _BARS if _unicode() else _PLAIN
+    places = (levels - low) / ((high - low) or 1) * (len(bars) - 1)
+    return "".join(bars[round(float(place))] for place in places)
+
+
+def _unicode() -> bool:
+    try:
+        _BARS.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _ends(loss: Series) -> str:
+    values = loss.finite().value
+    return f"{_number(float(values.min()))} to {_number(float(values.max()))}"
+
+
+def _state(seen: Seen) -> str:
+    parts = ["not started by tagflow" if seen.state == "unknown" else seen.state]
+    if seen.step is not None:
+        of = seen.planned.steps
+        share = f" of {of:,} steps ({seen.step / of:.0%})" if of else " steps"
+        parts.append(f"{seen.step:,}{share}")
+    if seen.epoch is not None:
+        parts.append(f"epoch {seen.epoch}" + (f" of {seen.planned.epochs}" if seen.planned.epochs else ""))
+    if seen.attempts > 1:
+        parts.append(f"attempt {seen.attempts}")
+    return ", ".join(parts)
+
+
+def _speed(seen: Seen) -> str:
+    if seen.speed is None:
+        return ""
+    rate = seen.speed.rate
+    text = (
+        f"{rate:.2f} steps/s" if rate >= 1 else f"{spoken(1 / rate)} a step" if rate > 0 else "standing still"
+    )
+    if seen.left is None:
+        return text
+    when = datetime.fromtimestamp(seen.at + seen.left)
+    clock = "%H:%M" if seen.left < 20 * 3600 else "%a %H:%M"
+    return f"{text}, {spoken(seen.left)} left, until about {when.strftime(clock)}"
+
+
+def _last(seen: Seen) -> str:
+    loss, average = seen.series[CURRENT], seen.series.get(AVERAGE)
+    text = f"last {_number(float(loss.value[-1]))}"
+    return text + (f"; its own average {_number(float(average.value[-1]))}" if average else "")
+
+
+def _written(seen: Seen) -> Iterator[str]:
+    kinds = (("sample", seen.samples), ("checkpoint", seen.checkpoints), ("state", seen.states))
+    if seen.record is None and seen.planned == Planned() and not any(paths for _, paths in kinds):
+        return  # a logging folder alone does not tell where they are written
+    counts = (f"{len(paths)} {name}{'' if len(paths) == 1 else 's'}" for name, paths in kinds)
+    yield f"written   {', '.join(counts)}"
+    for name, paths in kinds:
+        if paths:
+            yield f"          newest {name}: {paths[-1].name}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

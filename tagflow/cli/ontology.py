@@ -1,19 +1,26 @@
-"""`tagflow ontology`: which ontologies there are, what is in them, and what is wrong with them."""
+"""`tagflow ontology`: which ontologies there are, what is in them, and what is wrong with them.
+
+`tagflow explain`: the category of a tag, and why.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
-from tagflow.cli import show
-from tagflow.cli.lazy import LazyCommands
+from tagflow.captions.grammar import members
+from tagflow.cli import LazyCommands, output
 from tagflow.cli.options import OVERLAY, load_ontology, ontology_name, ontology_options, overlay_file
 from tagflow.config import load_config
+from tagflow.dataset.survey import LARGEST_CAPTION
 from tagflow.errors import UsageProblem
-from tagflow.ontology import Fault, Ontology, built_in, find
+from tagflow.ontology import Explanation, Fault, Ontology, built_in, find
+from tagflow.ontology.classifier import verdict_of
 from tagflow.ontology.lint import lint as find_faults
 
 
@@ -49,12 +56,12 @@ def list_ontologies(*, as_json: bool, config_file: Path | None) -> int:
     roots = [find(name)[0] for name in built_in()]
     found = [_listed(Ontology.load(root), chosen) for root in dict.fromkeys([*roots, chosen[0]])]
     if as_json:
-        show.as_json({"schema": "tagflow.ontology.list/1", "ontologies": found})
+        output.as_json({"schema": "tagflow.ontology.list/1", "ontologies": found})
         return 0
     for one in found:
-        show.out(f"{_mark(one)} {one['name']}: {len(one['categories'])} categories, {one['terms']:,} rows")
+        output.out(f"{_mark(one)} {one['name']}: {len(one['categories'])} categories, {one['terms']:,} rows")
         for profile in one["profiles"]:
-            show.out(f"  {_mark(profile)} {one['name']}:{profile['name']}  {profile['description']}")
+            output.out(f"  {_mark(profile)} {one['name']}:{profile['name']}  {profile['description']}")
     return 0
 
 
@@ -97,10 +104,10 @@ def show_ontology(
         known = ", ".join(found.categories)
         raise UsageProblem(f"{found.name} has no category {category!r}", f"name one of: {known}")
     if as_json:
-        show.as_json(_shown(found, category))
+        output.as_json(_shown(found, category))
     elif category is not None:
         for term in found.terms(category):
-            show.out(show.visible(term))
+            output.out(output.visible(term))
     else:
         _tell(found)
     return 0
@@ -135,13 +142,13 @@ def _shown(found: Ontology, category: str | None) -> dict[str, Any]:
 
 
 def _tell(found: Ontology) -> None:
-    show.out(f"{found.name} {found.version}  {found.hash[:12]}  {found.root}")
+    output.out(f"{found.name} {found.version}  {found.hash[:12]}  {found.root}")
     width = max(len(name) for name in found.categories)
     for place, one in enumerate(found.descriptions, 1):
         rows = len(found.terms(one.name))
-        show.out(f"{place:>3}  {one.name:<{width}}  {rows:>5,}  {one.description}")
+        output.out(f"{place:>3}  {one.name:<{width}}  {rows:>5,}  {one.description}")
     for profile in found.profiles:
-        show.out(f"     profile {profile.name}: {profile.description}")
+        output.out(f"     profile {profile.name}: {profile.description}")
 
 
 @click.command()
@@ -159,15 +166,71 @@ def lint(names: tuple[str, ...], *, overlay: Path | None, as_json: bool, config_
         raise UsageProblem("an overlay goes with one ontology", "name the one that it is meant for")
     faults = [fault for name in wanted for fault in find_faults(name, beside)]
     if as_json:
-        show.as_json({"schema": "tagflow.ontology.lint/1", "faults": [_fault(one) for one in faults]})
+        output.as_json({"schema": "tagflow.ontology.lint/1", "faults": [_fault(one) for one in faults]})
     else:
         for one in faults:
-            show.out(show.visible(f"{one.file}:{one.line}: {one.code}: {one.what}"))
+            output.out(output.visible(f"{one.file}:{one.line}: {one.code}: {one.what}"))
         counts = Counter(one.code for one in faults)
         summary = ", ".join(f"{code} {count}" for code, count in counts.most_common()) or "no fault"
-        show.out(f"{', '.join(wanted)}: {summary}")
+        output.out(f"{', '.join(wanted)}: {summary}")
     return int(bool(faults))
 
 
 def _fault(one: Fault) -> dict[str, Any]:
     return {"file": str(one.file), "line": one.line, "code": one.code, "what": one.what}
+
+
+@click.command()
+@click.argument("tags", metavar="TAG... | -", nargs=-1)
+@ontology_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE")
+def explain(tags: tuple[str, ...], *, as_json: bool, config_file: Path | None, **given: Any) -> int:
+    """Say which category each TAG has, and by which rules. `-` reads tags from stdin, one a line."""
+    if not tags:
+        raise UsageProblem("no tag was given", "name tags, or `-` to read them from stdin")
+    ontology = load_ontology(load_config(config_file, None), given)
+    for tag in _all(tags):
+        found = _explanation(ontology, tag)
+        if as_json:
+            output.as_json(_explained(ontology, tag, found))
+        else:
+            output.out(output.visible(f"{tag}: {found.verdict.category} ({', '.join(found.path)})"))
+    return 0
+
+
+def _explanation(ontology: Ontology, tag: str) -> Explanation:
+    """Explain a tag, or the member of a group that decides for it."""
+    deciding = verdict_of(ontology, tag)
+    return next(found for found in map(ontology.explain, members(tag)) if found.verdict == deciding)
+
+
+def _explained(ontology: Ontology, tag: str, found: Explanation) -> dict[str, Any]:
+    """One line of `explain --json`."""
+    return {
+        "schema": "tagflow.explain/1",
+        "tag": tag,
+        "category": found.verdict.category,
+        "known": found.verdict.known,
+        "rule": found.verdict.rule,
+        "path": list(found.path),
+        "words": [
+            {"text": word.text, "label": word.label, "category": word.category} for word in found.words
+        ],
+        "ontology": ontology.name,
+    }
+
+
+def _all(tags: tuple[str, ...]) -> Iterator[str]:
+    for tag in tags:
+        if tag != "-":
+            yield tag
+            continue
+        if sys.stdin is None:  # closed by whoever started us
+            raise UsageProblem("there is no stdin to read tags from", "name the tags")
+        for line in iter(lambda: sys.stdin.buffer.readline(LARGEST_CAPTION + 1), b""):
+            if len(line) > LARGEST_CAPTION:
+                raise UsageProblem("a line of stdin is too long to be a tag", "give one tag a line")
+            text = line.decode("utf-8", errors="replace").strip().strip("\ufeff")
+            if text:
+                yield text

@@ -1,4 +1,7 @@
-"""`tagflow run` and `tagflow reorder`: the main job, with and without the encoders."""
+"""`tagflow run` and `tagflow reorder`: the main job, with and without the encoders.
+
+`tagflow validate`: the files against their audit, and both encoders' word on them.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagflow.audit import current_audit
-from tagflow.cli import show
-from tagflow.cli.assemble import pipeline as build
-from tagflow.cli.assemble import vector_cache
-from tagflow.cli.diff import show_diff
+from tagflow.audit.drift import Drift, drift
+from tagflow.audit.file import Audit, current_audit
+from tagflow.cli import output
+from tagflow.cli.build import pipeline as build
+from tagflow.cli.build import vector_cache
+from tagflow.cli.history import cut_off, recovered
 from tagflow.cli.options import (
     FOLDER,
     EncoderChoice,
@@ -21,24 +25,25 @@ from tagflow.cli.options import (
     encoder_choice,
     encoder_options,
     low_options,
+    ontology_options,
     order_options,
     result_options,
     token_options,
 )
-from tagflow.cli.progress import Progress
-from tagflow.cli.recovery import cut_off, recovered
-from tagflow.cli.train_after import ready, train_after, train_options
+from tagflow.cli.output import Progress, show_diff
+from tagflow.cli.run_train import ready, train_after, train_options
 from tagflow.config import Config, load_config
-from tagflow.errors import SourceError, UsageProblem
+from tagflow.dataset.survey import AUDIT_NAME, Survey, by_root, survey
+from tagflow.errors import AuditError, SourceError, UsageProblem
+from tagflow.history.store import Store
 from tagflow.pipeline import Outcome, Pipeline
-from tagflow.roots import by_root
-from tagflow.sources.folder import Survey, survey
-from tagflow.sources.store import Store
-from tagflow.write import Written, now, preview, targets, write
-from tagflow.write_out import check_out, write_out
+from tagflow.validate import present
+from tagflow.validate import validate as hold
+from tagflow.write import Written, check_out, now, preview, targets, write, write_audit, write_out
 
 if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair
+
 
 RUN_SCHEMA = "tagflow.run/1"
 
@@ -121,12 +126,12 @@ class _Job:
                 outcome = pipeline(found, current_audit(found.root), selected)
                 written = self._leave(pipeline, outcome, found, store, started, progress)
         self._not_captions(found, selected)
-        show.encoded(pipeline.pair)
+        output.encoded(pipeline.pair)
         return self._tell(found, outcome, written, pipeline.pair)
 
     def _not_captions(self, found: Survey, selected: Collection[str] | None) -> None:
         for path in sorted(set(selected or ()).difference(found.captions)):
-            show.note(f"{path}: no caption in {found.root}; not touched")
+            output.note(f"{path}: no caption in {found.root}; not touched")
 
     def _leave(
         self,
@@ -149,28 +154,28 @@ class _Job:
     def _tell(self, found: Survey, outcome: Outcome, written: Written, pair: EncoderPair | None) -> int:
         failed = written.meta.verdict == "fail"
         self._notes(found, outcome, written)
-        show.show_findings(written.table, ("error", "warning") if self.strict else ("error",))
+        output.show_findings(written.table, ("error", "warning") if self.strict else ("error",))
         if self.given["diff"]:
             show_diff(outcome.table, targets(outcome))
         if self.given["as_json"]:
-            show.as_json(result(written, pair))
+            output.as_json(result(written, pair))
         else:
-            for line in show.summary(written.table, written.meta):
-                show.out(line)
+            for line in output.summary(written.table, written.meta):
+                output.out(line)
             why = "dry run: nothing" if self.given["dry_run"] else "nothing"
             where = written.audit or f"none ({why} was written)"
-            show.out(f"audit       {where}")
+            output.out(f"audit       {where}")
             if caches := _caches(written):
-                show.out(f"caches      {caches}")
+                output.out(f"caches      {caches}")
             if written.audit:
-                show.out(f"run         {written.meta.run}{self._way_back(found, outcome)}")
+                output.out(f"run         {written.meta.run}{self._way_back(found, outcome)}")
         if self.given["clear_caches"] and written.audit and written.stale:
             raise SourceError(
                 f"the captions are written, but stale caches could not be removed: {_some(written.stale)}",
                 "remove them before you train",
             )
         rewritten = bool(self.given.get("hook")) and written.audit is not None
-        return show.exit_code(written.table, failed=failed or rewritten, strict=self.strict)
+        return output.exit_code(written.table, failed=failed or rewritten, strict=self.strict)
 
     def _way_back(self, found: Survey, outcome: Outcome) -> str:
         if self.given["out"]:
@@ -179,22 +184,22 @@ class _Job:
 
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
         if outcome.trigger:
-            show.note(
+            output.note(
                 f"{outcome.trigger!r} stands first in most captions and the ontology does not know it: taken "
                 "for the trigger, it stays first (`--trigger none` turns this off)"
             )
         if found.others:
-            show.note(f"{len(found.others)} .txt files are no captions, not touched: {_some(found.others)}")
+            output.note(f"{len(found.others)} .txt files are no captions, not touched: {_some(found.others)}")
         if found.uncaptioned:
-            show.note(f"{len(found.uncaptioned)} images have no caption: {_some(found.uncaptioned)}")
+            output.note(f"{len(found.uncaptioned)} images have no caption: {_some(found.uncaptioned)}")
         if written.meta.verdict == "fail":
-            show.note(
+            output.note(
                 "the gate failed and no caption was written. Look at the worst captions (`tagflow audit`), "
                 "then relax their order (--on-low relax), keep the low ones (--min-sim-each X), lower "
                 "--min-sim, or pin tags (--keep-first N)"
             )
         if written.meta.verdict == "uncertified":
-            show.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
+            output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
 
 
 def _some(paths: tuple[str, ...]) -> str:
@@ -223,7 +228,7 @@ def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
         "schema": RUN_SCHEMA,
         "captions": len(status),
         **{name: status.count(name) for name in ("rewritten", "unchanged", "kept", "failed")},
-        "relaxed": {str(rung): count for rung, count in show.relaxed(written.table)},
+        "relaxed": {str(rung): count for rung, count in output.relaxed(written.table)},
         "sim_te1_mean": written.meta.sim_te1_mean,
         "sim_te2_mean": written.meta.sim_te2_mean,
         "dtype": written.meta.options["dtype"],
@@ -236,3 +241,76 @@ def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
         "caches_stale": len(written.stale),
         "caches_cleared": len(written.cleared),
     }
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@encoder_options
+@ontology_options
+@token_options
+@result_options
+def validate(folder: Path | None, **given: Any) -> int:
+    """Check that the captions in DIR are what the audit says, encode them against their originals, judge.
+
+    DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption. The ontology is
+    that of the audit, unless another one is named here.
+    """
+    config = load_config(given["config_file"], folder)
+    folder = folder or Path(config.path("dir") or ".")
+    found, store, started = survey(folder), Store(folder), now()
+    choice = encoder_choice(config, given)
+    given, gone = _with_its_ontology(_audit(folder), given)
+    progress = Progress()
+    with progress.shown(), vector_cache(config, given, choice) as cache:
+        pipeline = build(config, given, choice, progress, cache, keep=True)
+        with store.locked():
+            recovered(store)
+            audit = _audit(folder)  # again: a recovery may have put an older one back
+            outcome = hold(pipeline, found, audit)
+            written = write_audit(pipeline, outcome, store, "validate", started)
+    changed = drift(audit, present(pipeline, found, outcome, gone))
+    strict = bool(config.get("strict", given["strict"], False))
+    _tell(written, changed, pipeline.pair, strict=strict, as_json=given["as_json"])
+    code = output.exit_code(written.table, failed=written.meta.verdict == "fail", strict=strict)
+    return max(code, int(strict and bool(changed)))
+
+
+def _tell(
+    written: Written, changed: list[Drift], pair: EncoderPair | None, *, strict: bool, as_json: bool
+) -> None:
+    output.show_findings(written.table, ("error", "warning") if strict else ("error",))
+    for one in changed:
+        if not one.code.startswith("caption-"):  # those are findings of their captions
+            output.warn(output.finding_line(one.where, one.code, one.detail))
+    output.encoded(pair)
+    if written.meta.verdict != "pass":
+        output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
+    if as_json:
+        seen = [{"where": one.where, "code": one.code, "detail": one.detail} for one in changed]
+        output.as_json({**result(written, pair), "schema": "tagflow.validate/1", "drift": seen})
+        return
+    for line in output.summary(written.table, written.meta):
+        output.out(line)
+    output.out(f"audit       {written.audit}")
+
+
+def _with_its_ontology(audit: Audit, given: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The options, with the ontology and the overlay of the run that wrote the audit where none was named.
+
+    With it the overlay's path, where the file is not there any more.
+    """
+    if given["ontology_name"] is not None or given["overlay"] is not None:
+        return given, None
+    source, overlay = (audit.meta.options.get(name) for name in ("ontology", "overlay"))
+    gone = overlay if overlay and not Path(overlay).exists() else None
+    file = Path(overlay) if overlay and not gone else None
+    return {**given, "ontology_name": source, "overlay": file}, gone
+
+
+def _audit(folder: Path) -> Audit:
+    audit = current_audit(folder)
+    if audit is None:
+        raise AuditError(
+            f"{folder / AUDIT_NAME}: there is no audit", "run `tagflow run` or `tagflow reorder` first"
+        )
+    return audit

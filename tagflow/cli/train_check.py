@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagflow.cli import show
+from tagflow.cli import output
 from tagflow.cli.options import FOLDER
 from tagflow.errors import TrainerError, UsageProblem
 
 if TYPE_CHECKING:
-    from tagflow.findings import Kind, Severity
+    from tagflow.findings.finding import Kind, Severity
     from tagflow.training.faults import Fault
-    from tagflow.training.options import Options
-    from tagflow.training.setup import Setup
+    from tagflow.training.sd_scripts.options import Options
+    from tagflow.training.setup.setup import Setup
 
 _SCHEMA, _EXPLAINED = "tagflow.train-check/1", "tagflow.train-rules/1"
 _DETAIL = 500  # characters of what was seen, in text; JSON has all of it
@@ -52,22 +52,22 @@ def check(what: tuple[str, ...], *, explain: str | None, as_json: bool, strict: 
         if what:
             raise UsageProblem("--explain checks nothing", "give it a code alone")
         if as_json:
-            show.as_json({"schema": _EXPLAINED, "rules": [asdict(kind) for kind in _kinds(explain)]})
+            output.as_json({"schema": _EXPLAINED, "rules": [asdict(kind) for kind in _kinds(explain)]})
         else:
-            show.out_lines(_explained(explain))
+            output.out_lines(_explained(explain))
         return 0
     setup = _looked_at(
         _setup(what, **given), sd_scripts=given["sd_scripts"], trainer_python=given["trainer_python"]
     )
-    from tagflow.training.rules import faults_of
+    from tagflow.training.check.rules import faults_of
 
     faults = faults_of(setup)
     counts = Counter(fault.severity for fault in faults)
     if as_json:
-        show.as_json(_object(setup, faults))
+        output.as_json(_object(setup, faults))
     else:
-        show.out_lines(_lines(faults))
-        show.out(_summary(counts, setup))
+        output.out_lines(_lines(faults))
+        output.out(_summary(counts, setup))
     return int(bool(counts["error"] or (strict and counts["warning"])))
 
 
@@ -75,7 +75,7 @@ def _setup(
     what: Sequence[str], *, dataset: Path | None, sd_scripts: Path | None, trainer_python: Path | None
 ) -> Setup:
     """What was named, read. Raises UsageProblem where it cannot be told what it is."""
-    from tagflow.training import read
+    from tagflow.training.setup import read
 
     if not what:
         raise UsageProblem("nothing to check", "name a run folder, a TOML file, or a command behind `--`")
@@ -102,7 +102,7 @@ def _setup(
 
 def _words(what: Sequence[str]) -> list[str]:
     """The words as they came, or, where one text holds a script's name, out of that."""
-    from tagflow.training.command import split
+    from tagflow.training.sd_scripts.command import split
 
     if len(what) > 1 or ".py" not in what[0].lower():
         return list(what)
@@ -116,9 +116,9 @@ def _options(sd_scripts: Path | None, trainer_python: Path | None) -> Options | 
     """The options of the copy that was named; None for those that tagflow knows."""
     if sd_scripts is None:
         return None
-    from tagflow.training.ask import options_of
-    from tagflow.training.environment import find_sd_scripts
-    from tagflow.training.environment import trainer_python as find_python
+    from tagflow.training.machine.probe import options_of
+    from tagflow.training.sd_scripts.environment import find_sd_scripts
+    from tagflow.training.sd_scripts.environment import trainer_python as find_python
 
     found = find_sd_scripts(sd_scripts)
     return None if found is None else options_of(find_python(trainer_python, found), found)
@@ -126,11 +126,11 @@ def _options(sd_scripts: Path | None, trainer_python: Path | None) -> Options | 
 
 def _looked_at(setup: Setup, *, sd_scripts: Path | None, trainer_python: Path | None) -> Setup:
     """The setup with what its files and the trainer's Python say; what was named must be there."""
-    from tagflow.cli.progress import Progress
-    from tagflow.training.environment import find_sd_scripts
-    from tagflow.training.environment import trainer_python as find_python
-    from tagflow.training.look import looked
-    from tagflow.training.probe import probe
+    from tagflow.cli.output import Progress
+    from tagflow.training.machine.probe import probe
+    from tagflow.training.sd_scripts.environment import find_sd_scripts
+    from tagflow.training.sd_scripts.environment import trainer_python as find_python
+    from tagflow.training.setup.look import looked
 
     progress = Progress()
     with progress.shown():
@@ -142,14 +142,14 @@ def _looked_at(setup: Setup, *, sd_scripts: Path | None, trainer_python: Path | 
     except TrainerError as problem:
         if named != (None, None):
             raise
-        show.note(f"the machine was not looked at: {problem.message}; {problem.cure}")
+        output.note(f"the machine was not looked at: {problem.message}; {problem.cure}")
         return setup
     return replace(setup, machine=machine)
 
 
 def _planned(setup: Setup) -> tuple[Path | None, Path | None]:
     """The trainer's Python and sd-scripts as a run's plan names them."""
-    from tagflow.training.read import read_plan
+    from tagflow.training.setup.read import read_plan
 
     plan = read_plan(setup.folder) if setup.planned else {}
     python, sd_scripts = (plan.get(name) for name in ("trainer_python", "sd_scripts"))
@@ -165,7 +165,7 @@ def _lines(faults: Sequence[Fault]) -> Iterator[str]:
         detail = fault.detail if len(fault.detail) <= _DETAIL else fault.detail[:_DETAIL] + "…"
         seen = f" ({detail})" if detail else ""
         line = f"{fault.severity}: {fault.code}:{option} {fault.kind.title}{seen}; cure: {fault.kind.cure}"
-        yield show.visible(line)
+        yield output.visible(line)
 
 
 def _summary(counts: Counter[Severity], setup: Setup) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagflow.cli import show
+from tagflow.cli import output
 from tagflow.cli.options import FOLDER
 from tagflow.errors import TrainerError, UsageProblem
 
 if TYPE_CHECKING:
     from tagflow.training.faults import Fault
-    from tagflow.training.migrate import Change, Migration
+    from tagflow.training.migrate.migrate import Change, Migration
 
 
 @click.command()
@@ -30,7 +30,7 @@ def migrate(source: Path, *, out: Path | None, as_json: bool) -> int:
     Without --out the new TOML goes to stdout, and a dataset's file that it names is not migrated. With it
     stdout says what became of each option. SD15.toml itself is never touched.
     """
-    from tagflow.training.migrate import migrate as made_of
+    from tagflow.training.migrate.migrate import migrate as made_of
 
     dataset_out = None if out is None else out.with_name(f"{out.stem}.dataset.toml")
     for file in (one for one in (out, dataset_out) if one is not None):
@@ -43,11 +43,11 @@ def migrate(source: Path, *, out: Path | None, as_json: bool) -> int:
             _write(dataset_out, migration.dataset_text)
         _write(out, migration.text)
     if as_json:
-        show.as_json(_object(migration, out, dataset_out, faults))
+        output.as_json(_object(migration, out, dataset_out, faults))
     elif out is None:
-        show.out(migration.text.rstrip("\n"))
+        output.out(migration.text.rstrip("\n"))
     else:
-        show.out_lines(map(show.visible, _table(migration)))
+        output.out_lines(map(output.visible, _table(migration)))
     _tell(migration, out, faults, quiet=as_json)
     return 0
 
@@ -64,8 +64,8 @@ def _write(file: Path, text: str) -> None:
 
 def _faults(migration: Migration) -> list[Fault]:
     """What is still wrong with the result, by the rules of `tagflow train check`."""
-    from tagflow.training.read import setup_of_toml
-    from tagflow.training.rules import faults_of
+    from tagflow.training.check.rules import faults_of
+    from tagflow.training.setup.read import setup_of_toml
 
     with TemporaryDirectory() as folder:
         train, dataset = Path(folder) / "train.toml", Path(folder) / "dataset.toml"
@@ -79,7 +79,7 @@ def _faults(migration: Migration) -> list[Fault]:
 def _object(
     migration: Migration, out: Path | None, dataset_out: Path | None, faults: list[Fault]
 ) -> dict[str, Any]:
-    from tagflow.training.migrate import SCRIPT
+    from tagflow.training.migrate.migrate import SCRIPT
 
     migrated = migration.dataset is not None
     return {
@@ -123,7 +123,9 @@ def _table(migration: Migration) -> Iterator[str]:
 
 
 def _values(one: Change) -> str:
-    before, after = (show.short(json.dumps(value, default=str)) for value in (one.before, one.verdict.after))
+    before, after = (
+        output.short(json.dumps(value, default=str)) for value in (one.before, one.verdict.after)
+    )
     if one.verdict.action == "added":
         return after
     if one.verdict.after is None or one.verdict.after == one.before:
@@ -132,10 +134,10 @@ def _values(one: Change) -> str:
 
 
 def _tell(migration: Migration, out: Path | None, faults: list[Fault], *, quiet: bool) -> None:
-    from tagflow.training.migrate import SCRIPT
+    from tagflow.training.migrate.migrate import SCRIPT
 
     counts = Counter(one.verdict.action for one in migration.changes)
-    show.note(
+    output.note(
         ", ".join(f"{count} {action}" for action, count in counts.items()) + f"; start it with {SCRIPT}"
     )
     if quiet:
@@ -143,8 +145,8 @@ def _tell(migration: Migration, out: Path | None, faults: list[Fault], *, quiet:
     if out is None:
         for one in migration.changes:
             if one.verdict.action in ("dropped", "unknown", "look"):
-                show.note(f"{one.verdict.action}: {one.option}: {one.verdict.reason}")
+                output.note(f"{one.verdict.action}: {one.option}: {one.verdict.reason}")
     for fault in (one for one in faults if one.severity != "info"):
         seen = f" ({fault.detail})" if fault.detail else ""
         what = f"{fault.severity}: {fault.code}: {fault.kind.title}{seen}"
-        show.note(f"still to do: {what}; cure: {fault.kind.cure}")
+        output.note(f"still to do: {what}; cure: {fault.kind.cure}")

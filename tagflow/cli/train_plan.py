@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagflow.cli import show
+from tagflow.cli import output
 from tagflow.cli.options import FOLDER, load_ontology
-from tagflow.cli.progress import Progress
+from tagflow.cli.output import Progress
 from tagflow.config import Config, load_config
+from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import FINDINGS, UsageProblem
-from tagflow.sources.folder import AUDIT_NAME
-from tagflow.training.fitting import warmup_steps
-from tagflow.training.memory import SOURCE
-from tagflow.training.options import known_options
-from tagflow.training.plan import DEFAULT_PRESET, Asked, Plan, make_plan
-from tagflow.training.plan_object import as_object
-from tagflow.training.read import read_plan
-from tagflow.training.render import files, write_plan
-from tagflow.training.settings import parse_settings
-from tagflow.training.structure import CHOICES, STRUCTURES
-from tagflow.training.surroundings import Surroundings, surroundings
+from tagflow.training.plan.choices import parse_settings
+from tagflow.training.plan.fitting import Surroundings, surroundings, warmup_steps
+from tagflow.training.plan.memory import SOURCE
+from tagflow.training.plan.plan import DEFAULT_PRESET, Asked, Plan, make_plan
+from tagflow.training.plan.write import as_object, files, write_plan
+from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.setup.read import read_plan
+from tagflow.training.structure.structure import CHOICES, STRUCTURES
 
 if TYPE_CHECKING:
     from tagflow.training.notes import Note
@@ -113,11 +111,11 @@ def plan(folder: Path, *, preset: str, **given: Any) -> int:
     for note in made.notes:
         _tell(note)
     if given["as_json"]:
-        show.as_json(read_plan(made.run) if written else as_object(made))
+        output.as_json(read_plan(made.run) if written else as_object(made))
     else:
-        show.out_lines(map(show.visible, _summary(made, written=written)))
+        output.out_lines(map(output.visible, _summary(made, written=written)))
         if given["dry_run"] and not made.refused:
-            show.out_lines(map(show.visible, _files(shown)))
+            output.out_lines(map(output.visible, _files(shown)))
     return FINDINGS if made.refused else 0
 
 
@@ -156,8 +154,8 @@ def base_named(config: Config, given: Path | None) -> Path:
 
 
 def _tell(note: Note) -> None:
-    show.warn(
-        show.visible(
+    output.warn(
+        output.visible(
             f"{note.severity}: {note.code}: {note.text}" + (f"; cure: {note.cure}" * bool(note.cure))
         )
     )

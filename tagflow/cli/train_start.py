@@ -9,17 +9,17 @@ from typing import Any
 
 import click
 
-from tagflow.cli import show
+from tagflow.cli import output
 from tagflow.cli.options import FOLDER
-from tagflow.cli.terminal import screen
+from tagflow.cli.output import screen
 from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, UsageProblem
-from tagflow.training.attempt import Busy, carry_out, locked
 from tagflow.training.faults import Fault
-from tagflow.training.prepare import NEWEST, Start, Wish, prepare
-from tagflow.training.record import Record, as_dict
 from tagflow.training.run_folder import LOG, RECORD_SCHEMA
-from tagflow.training.stop import stop as end
-from tagflow.training.supervise import detach
+from tagflow.training.start.attempt import Busy, carry_out, locked
+from tagflow.training.start.detach import detach
+from tagflow.training.start.detach import stop as end
+from tagflow.training.start.prepare import NEWEST, Start, Wish, prepare
+from tagflow.training.start.record import Record, as_dict
 
 CODES = {"finished": DONE, "running": DONE, "interrupted": INTERRUPTED}
 
@@ -80,8 +80,8 @@ def stop(run: Path, *, as_json: bool) -> int:
     record = end(_folder(run))
     if record is None:
         if as_json:
-            show.as_json({"schema": RECORD_SCHEMA, "state": "planned"})
-        show.note(f"{run}: was never started")
+            output.as_json({"schema": RECORD_SCHEMA, "state": "planned"})
+        output.note(f"{run}: was never started")
         return DONE
     _tell(run, record, as_json=as_json)
     return DONE
@@ -117,22 +117,24 @@ def _folder(run: Path) -> Path:
 def _show(faults: Sequence[Fault], record: Record | None = None) -> None:
     """Everything that was found, worst first, each with its cure; and what overrules it."""
     for fault in faults:
-        show.warn(fault_line(fault))
+        output.warn(fault_line(fault))
     if record is not None and record.overruled:
-        show.note(f"FORCED: {record.forced}")
+        output.note(f"FORCED: {record.forced}")
 
 
 def fault_line(fault: Fault) -> str:
     """One fault on one line: how bad, what, what was seen, and what cures it."""
     seen = f" ({fault.detail})" if fault.detail else ""
-    return show.visible(f"{fault.severity}: {fault.code}: {fault.kind.title}{seen}; cure: {fault.kind.cure}")
+    return output.visible(
+        f"{fault.severity}: {fault.code}: {fault.kind.title}{seen}; cure: {fault.kind.cure}"
+    )
 
 
 def _refused(run: Path, faults: Sequence[Fault], *, as_json: bool) -> int:
     count = sum(fault.severity == "error" for fault in faults)
-    show.note(f"{run}: not started, for {count} reason{'s' * (count > 1)}")
+    output.note(f"{run}: not started, for {count} reason{'s' * (count > 1)}")
     if as_json:
-        show.as_json({"schema": RECORD_SCHEMA, "state": "refused", "faults": _as_rows(faults)})
+        output.as_json({"schema": RECORD_SCHEMA, "state": "refused", "faults": _as_rows(faults)})
     return FINDINGS
 
 
@@ -140,12 +142,12 @@ def _would(start: Start, *, as_json: bool) -> int:
     _show(start.gate.faults, start.record)
     if as_json:
         rows = _as_rows(start.gate.faults)
-        show.as_json({**as_dict(start.record), "faults": rows, "refused": start.refused()})
+        output.as_json({**as_dict(start.record), "faults": rows, "refused": start.refused()})
     else:
-        show.out(start.launch.shown())
-        show.note(f"to be run in {start.launch.folder}")
+        output.out(start.launch.shown())
+        output.note(f"to be run in {start.launch.folder}")
     if start.refused():
-        show.note("would be refused")
+        output.note("would be refused")
         return FINDINGS
     return DONE
 
@@ -165,19 +167,19 @@ def _as_rows(faults: Sequence[Fault]) -> list[dict[str, str]]:
 
 def _tell(run: Path, record: Record, *, as_json: bool) -> None:
     if as_json:
-        show.as_json(as_dict(record))
+        output.as_json(as_dict(record))
     else:
         for line in _lines(run, record):
-            show.out(show.visible(line))
+            output.out(output.visible(line))
     if record.reason:
-        show.note(record.reason)
+        output.note(record.reason)
     if record.cure:
-        show.note(f"cure: {record.cure}")
+        output.note(f"cure: {record.cure}")
     if record.state == "running":
         name = shlex.quote(str(run))
-        show.note(f"watch it: tagflow monitor {name}; end it: tagflow train stop {name}")
+        output.note(f"watch it: tagflow monitor {name}; end it: tagflow train stop {name}")
     elif record.state != "finished":
-        show.note(_way_on(run, record))
+        output.note(_way_on(run, record))
 
 
 def _lines(run: Path, record: Record) -> list[str]:

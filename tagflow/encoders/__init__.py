@@ -5,7 +5,7 @@ vectors. This package is the only home of torch, which is imported when :func:`l
 :func:`load_embedder` is called and not before, so that commands which need no encoder start at once.
 """
 
-from tagflow.encoders.embedder import TextEmbedder, load_embedder
+from tagflow.encoders.embed import TextEmbedder, load_embedder
 from tagflow.encoders.load import fingerprint_of, load_encoders
 from tagflow.encoders.pair import EncoderPair, TextEncoder, Vectors
 

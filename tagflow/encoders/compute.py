@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tagflow.encoders.pair import is_memory
+from tagflow.encoders.lines import is_memory
 from tagflow.encoders.tower import Tick, batches, silent
 from tagflow.errors import EncoderError
 

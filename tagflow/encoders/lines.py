@@ -15,10 +15,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tagflow.tokenizer import WINDOW
+from tagflow.clip.tokenizer import WINDOW
 
 if TYPE_CHECKING:
     from tagflow.encoders.cache import VectorCache
+
+
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+
+
+def is_memory(error: Exception) -> bool:
+    """Say whether `error` means too little memory; torch raises a plain RuntimeError for the CPU's.
+
+    An illegal memory access is none of these.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return any(words in said for words in NO_MEMORY)
+
 
 Floats = npt.NDArray[np.float32]
 RECIPE = 2  # raise it whenever tower or weights come to give other numbers: old values are not found then

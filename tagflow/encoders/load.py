@@ -1,17 +1,22 @@
-"""Loading: what the user named, on which device, in which dtype -> an `EncoderPair`."""
+"""Loading: what the user named, on which device, in which dtype -> an `EncoderPair`.
+
+Give back the memory that encoding took, for a trainer that is to come: torch keeps a GPU's for itself.
+"""
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tagflow.config import DTYPE_WORDS
-from tagflow.encoders.checkpoint import Plan
-from tagflow.encoders.lines import Shelf, label
+from tagflow.encoders.layout import Plan
+from tagflow.encoders.lines import Shelf, is_memory, label
 from tagflow.encoders.locate import Located, locate
-from tagflow.encoders.pair import EncoderPair, TextEncoder, is_memory
+from tagflow.encoders.pair import EncoderPair, TextEncoder
 from tagflow.errors import EncoderError, UsageProblem, install_extra
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
     from tagflow.encoders.cache import VectorCache
     from tagflow.encoders.tower import Tower
+
 
 Note = Callable[[str], None]
 STAND_IN = "stand-in"
@@ -54,7 +60,7 @@ def load_encoders(
     check_installed()
     import torch
 
-    from tagflow.encoders.precision import fastest
+    from tagflow.encoders.tower import fastest
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -140,7 +146,7 @@ def _loaded(
 ) -> EncoderPair:
     import torch
 
-    from tagflow.encoders.precision import DTYPES
+    from tagflow.encoders.tower import DTYPES
     from tagflow.encoders.weights import LayersOnDemand
 
     plans = (located.te1, located.te2)
@@ -178,8 +184,20 @@ def _kept(pair: EncoderPair, cache: VectorCache | None, kind: str) -> EncoderPai
 
 
 def _stand_in(device: torch.device, word: str, note: Note) -> EncoderPair:
-    from tagflow.encoders.precision import DTYPES
     from tagflow.encoders.standin import fingerprint, stand_in
+    from tagflow.encoders.tower import DTYPES
 
     te1, te2 = (encoder(name, [stand_in(name, DTYPES[word], device)], note) for name in ("te1", "te2"))
     return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(device), None)
+
+
+def release() -> None:
+    """Free what no encoder uses any more. Call it when the last reference to a pair is gone.
+
+    torch's context on the GPU (some 300 to 500 MB) stays until the process ends.
+    """
+    gc.collect()
+    if "torch" in sys.modules:
+        import torch
+
+        torch.cuda.empty_cache()  # nothing where no GPU was used

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tagflow.encoders.checkpoint import POSITIONS, VOCABULARY
+from tagflow.encoders.layout import POSITIONS, VOCABULARY
 from tagflow.encoders.lines import Line, Shelf, View, view
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Item = TypeVar("Item", bound="Asked")
 Floats = npt.NDArray[np.float32]
 Window = tuple[int, ...]
 ABOUT = 8  # token ids
-NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +141,6 @@ class EncoderPair:
         """How many windows of lines were encoded so far and how many the cache made needless, in both."""
         every = [one for pair in self.both() for one in (pair.te1, pair.te2)]
         return sum(one.encoded for one in every), sum(one.cached for one in every)
-
-
-def is_memory(error: Exception) -> bool:
-    """Say whether `error` means too little memory; torch raises a plain RuntimeError for the CPU's.
-
-    An illegal memory access is none of these.
-    """
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    said = str(error).lower()
-    return any(words in said for words in NO_MEMORY)
 
 
 def _likeness(asked: Asked) -> tuple[list[int], tuple[Window, ...]]:

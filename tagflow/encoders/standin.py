@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tagflow.encoders.checkpoint import POSITIONS, VOCABULARY
-from tagflow.encoders.layers import Layer, Linear, Norm
-from tagflow.encoders.tower import ACTIVATIONS, Tower
+from tagflow.encoders.layout import POSITIONS, VOCABULARY
+from tagflow.encoders.tower import ACTIVATIONS, Layer, Linear, Norm, Tower
 
 RECIPE = "1"  # raise it whenever a number below changes: the fingerprint names what measured
 SIZES = {"te1": (128, 3), "te2": (192, 4)}  # width, layers

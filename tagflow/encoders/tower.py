@@ -5,22 +5,25 @@ each layer's weights go once through all windows of a call, a part of them at a 
 
 Source: transformers' `modeling_clip.py` and open_clip's `transformer.py`; the tests hold the tower
 to both.
+
+The parts of a tower's layer: norms, and linear layers in the layout that the device is fast in.
+
+In which type of numbers a device is fast: measured, for a name does not tell whether a CPU has bf16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from time import perf_counter
+from typing import TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every torch program uses
+import torch.nn.functional as F  # noqa: N812  its usual name
 from torch import Tensor
 
 from tagflow.encoders.packing import Asked, Packed, pack
-
-if TYPE_CHECKING:
-    from tagflow.encoders.layers import Layer, Norm
 
 HEAD_WIDTH = 64
 # Tokens that go through a layer together: on a CPU their activations stay in its caches (see
@@ -175,3 +178,138 @@ def batches(
         total += size(item)
     if batch:
         yield batch
+
+
+EPSILON = 1e-5
+ROWS = 512  # for how many rows oneDNN lays out weights; the layout serves any number
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A layer norm over the width, always in float32."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return `x` (tokens, width) with each row normalised."""
+        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, EPSILON)
+
+    def to(self, device: torch.device) -> Norm:
+        """Return a copy on another device."""
+        return Norm(self.weight.to(device), self.bias.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """x @ weight.T + bias in the weights' type, weight (out, in) as transformers and open_clip store it."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return (tokens, out) of `x` (tokens, in)."""
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+    def rows(self, start: int, end: int | None = None) -> Linear:
+        """Return the layer that gives only the outputs from `start` to `end`; nothing is copied."""
+        return Linear(self.weight[start:end], self.bias[start:end])
+
+    def packed(self) -> Linear:
+        """Return the layer with its weight laid out anew where that makes it faster."""
+        if self.weight.dtype != torch.bfloat16 or self.weight.device.type != "cpu" or not can_pack():
+            return self
+        return _packed(self)
+
+    def to(self, device: torch.device) -> Linear:
+        """Return a copy on another device."""
+        return Linear(self.weight.to(device), self.bias.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLinear(Linear):
+    """A linear layer in bf16 on a CPU whose weight lies as oneDNN's products want it; it has no rows.
+
+    F.linear lays the weight out anew in every call: at 512 tokens that is a quarter of its time. The two
+    operators are those of torch's own compiler; they have no public names, so `can_pack` tries them.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return (tokens, out) of `x` (tokens, in)."""
+        x = x.to(torch.bfloat16)
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer's weights; `qkv` gives queries, keys and values side by side."""
+
+    norm1: Norm
+    qkv: Linear
+    out: Linear
+    norm2: Norm
+    up: Linear
+    down: Linear
+
+    def packed(self) -> Layer:
+        """Return the layer with all four products as fast as they can be; the queries' rows are not apart."""
+        return replace(self, **{name: getattr(self, name).packed() for name in ("qkv", "out", "up", "down")})
+
+    def to(self, device: torch.device) -> Layer:
+        """Return a copy on another device."""
+        return Layer(*(getattr(self, part.name).to(device) for part in fields(self)))
+
+
+@cache
+def can_pack() -> bool:
+    """Say whether this torch and this CPU have oneDNN's products in bf16, and they are those of F.linear."""
+    layer = Linear(torch.eye(64, dtype=torch.bfloat16), torch.ones(64, dtype=torch.bfloat16))
+    x = torch.arange(128.0).view(2, 64)
+    try:
+        return torch.equal(_packed(layer)(x), layer(x))
+    except (AttributeError, RuntimeError):  # no such operator, or not for this CPU
+        return False
+
+
+def _packed(layer: Linear) -> PackedLinear:
+    return PackedLinear(torch.ops.mkldnn._reorder_linear_weight(layer.weight, ROWS), layer.bias)
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+WIDTH = 1280  # te2's
+TOKENS = {"cpu": 512, "cuda": 8192}
+TIMES = 3
+# What half the digits must gain: the closest calls are computed in fp32 on top, and the weights read again.
+GAIN = 1.5
+# fp16 has more digits than bf16, but can overflow; so it is taken where bf16 is clearly slower (GPUs before
+# Ampere). CPUs are slow in it.
+AHEAD = 1.2
+
+
+def fastest(device: torch.device) -> str:
+    """Return the dtype to encode in on `device`: bf16 or fp16 where a product gains by it.
+
+    Takes a tenth of a second.
+    """
+    seconds = {"fp32": _seconds(device, torch.float32), "bf16": _seconds(device, torch.bfloat16)}
+    if device.type == "cuda":
+        seconds["fp16"] = _seconds(device, torch.float16) * AHEAD
+    best = min(seconds, key=lambda name: seconds[name])
+    return best if seconds["fp32"] >= GAIN * seconds[best] else "fp32"
+
+
+@torch.inference_mode()
+def _seconds(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the seconds of the largest product of te2's layer, the best of a few."""
+    weight = torch.ones((4 * WIDTH, WIDTH), dtype=dtype, device=device)
+    up = Linear(weight, weight[:, 0].contiguous()).packed()
+    x = torch.ones((TOKENS[device.type], WIDTH), dtype=dtype, device=device)
+    found = []
+    for _ in range(TIMES + 1):  # the first one compiles
+        start = perf_counter()
+        up(x)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(perf_counter() - start)
+    return min(found[1:])

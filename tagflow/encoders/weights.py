@@ -16,11 +16,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from tagflow.encoders.checkpoint import Plan
-from tagflow.encoders.header import CURE_AGAIN, Entry
-from tagflow.encoders.layers import Layer, Linear, Norm
-from tagflow.encoders.tower import ACTIVATIONS, Tower
+from tagflow.encoders.layout import Plan
+from tagflow.encoders.tower import ACTIVATIONS, Layer, Linear, Norm, Tower
 from tagflow.errors import EncoderError
+from tagflow.files.safetensors import CURE_AGAIN, Entry
 
 # Small, and worth their digits: these stay float32 whatever the dtype.
 PRECISE = ("norm", "norm1", "norm2", "projection", "position")

@@ -5,6 +5,6 @@
 """
 
 from tagflow.models.catalogue import CATALOGUE, ModelFinding
-from tagflow.models.verification import Report, verify
+from tagflow.models.verify import Report, verify
 
 __all__ = ["CATALOGUE", "ModelFinding", "Report", "verify"]

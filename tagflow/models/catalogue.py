@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tagflow.findings import Kind, Severity
+from tagflow.findings.finding import Kind, Severity
 
 _AGAIN = "download the file again, or ask for the complete one"
 _KINDS = (

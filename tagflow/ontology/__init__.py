@@ -4,9 +4,8 @@ Only the standard library: the command line starts with this package.
 """
 
 from tagflow.ontology.classifier import BUILT_IN, LONGEST_TAG, Explanation, Ontology, Verdict, built_in, find
-from tagflow.ontology.files import read_folder
 from tagflow.ontology.folder import Fault, Folder
-from tagflow.ontology.overlay import merged
+from tagflow.ontology.read import merged, read_folder
 
 __all__ = [
     "BUILT_IN",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tagflow.ontology.folder import Folder
 from tagflow.ontology.grammar import UNKNOWN, Grammar, Look, Rule, compile_shape
-from tagflow.ontology.shapes import why_slow
+from tagflow.ontology.reach import why_slow
 from tagflow.ontology.words import Lexicon
 
 NAME = "rules.toml"

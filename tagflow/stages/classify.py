@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tagflow.caption import FIXED, same_tag
-from tagflow.groups import verdict_of
+from tagflow.captions.grammar import FIXED, same_tag
 from tagflow.ontology import Ontology, Verdict
+from tagflow.ontology.classifier import verdict_of
 from tagflow.schema import add, add_findings, rows
 
 

@@ -14,9 +14,9 @@ from operator import attrgetter, itemgetter
 
 import pyarrow as pa
 
-from tagflow.caption import line_spans, parse, same_tag, stripped_lines
+from tagflow.captions.grammar import line_spans, parse, same_tag, stripped_lines
+from tagflow.clip.tokenizer import WINDOW, Tokenizer
 from tagflow.schema import add, add_findings, rows
-from tagflow.tokenizer import WINDOW, Tokenizer
 
 _Tags = list[tuple[int, int, int]]  # start, end, line
 _Place = tuple[str, int, int]

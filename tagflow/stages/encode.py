@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tagflow.caption import changed_lines, parse, same_tag
+from tagflow.captions.grammar import changed_lines, parse, same_tag
+from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
 from tagflow.encoders.lines import Line
 from tagflow.errors import EncoderError
 from tagflow.schema import add, rows
-from tagflow.tokenizer import Tokenizer, te2_windows, windows
 
 if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair

@@ -7,9 +7,9 @@ from operator import itemgetter
 
 import pyarrow as pa
 
-from tagflow.caption import Caption
-from tagflow.caption import parse as parse_caption
-from tagflow.clean import tidied
+from tagflow.captions.clean import tidied
+from tagflow.captions.grammar import Caption
+from tagflow.captions.grammar import parse as parse_caption
 from tagflow.schema import add, add_findings, rows
 
 _NUMBERS = {"starts": 0, "ends": 1, "lines": 2, "segments": 3}  # columns, and their place in a Tag

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from tagflow.caption import parse, same_tag
+from tagflow.captions.grammar import parse, same_tag
 from tagflow.schema import add_findings, rows
 
 

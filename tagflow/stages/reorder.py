@@ -18,10 +18,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tagflow.caption import FIXED, bare, gaps_between, join, parse, same_tag
+from tagflow.captions.grammar import FIXED, bare, gaps_between, join, parse, same_tag
+from tagflow.files.read import sha256
 from tagflow.ontology import Ontology
 from tagflow.schema import add, add_findings, rows
-from tagflow.sources.folder import sha256
 
 PLACEHOLDER = "[trigger]"
 """Written by several taggers where the trigger word will stand; it goes in front as a trigger does."""

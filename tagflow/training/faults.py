@@ -1,18 +1,18 @@
 """The catalogue of what can be wrong with a training run: code, severity, what it means and what cures it.
 
-Its text is data, in data/rules.toml and data/gate.toml; the conditions are in :mod:`tagflow.training.rules`
-and :mod:`tagflow.training.gate`. `error`: the trainer would stop, or train what nobody meant. `warning`: it
-may. `info`: worth knowing.
+Its text is data, in findings/rules.toml and findings/gate.toml; the conditions are in training/check and
+training/start/gate.py. `error`: the trainer would stop, or train what nobody meant. `warning`: it may.
+`info`: worth knowing.
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tagflow.findings import Kind, Severity
-from tagflow.training.options import DATA
+from tagflow.findings.finding import Kind, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Fault:
 def _read() -> dict[str, Kind]:
     rows: dict[str, dict[str, Any]] = {}
     for name in ("rules.toml", "gate.toml"):
-        rows |= tomllib.loads((DATA / name).read_text(encoding="utf-8"))
+        rows |= tomllib.loads((Path(__file__).parent.parent / "findings" / name).read_text(encoding="utf-8"))
     flat: dict[str, dict[str, Any]] = {
         code: {name: " ".join(row[name].split()) for name in row} for code, row in rows.items()
     }

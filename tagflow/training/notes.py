@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tagflow.findings import Severity
+from tagflow.findings.finding import Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def moved(path: str) -> Callable[[pa.Table], pa.Table]:
     """The audit tells of a caption elsewhere, and its digest is right."""
 
     def make(table: pa.Table) -> pa.Table:
-        from tagflow.audit import dataset_digest
+        from tagflow.audit.file import dataset_digest
 
         made = column("path", lambda rows: pa.array([path] * rows))(table)
         return fact("dataset_digest", dataset_digest(made))(made)

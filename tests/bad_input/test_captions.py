@@ -9,7 +9,7 @@ import pytest
 from bad_input.captions import CAPTIONS, FILES, Kind
 from bad_input.worker import Answer, Worker
 
-from tagflow.caption import parse
+from tagflow.captions.grammar import parse
 
 GOOD = "sofa, white walls, photograph"
 SOME = 8  # each eighth kind is tried in every test run, all of them with `make torture`

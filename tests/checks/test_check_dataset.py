@@ -6,10 +6,9 @@ from collections import Counter
 
 import pytest
 
-from tagflow.caption import parse
+from tagflow.captions.grammar import parse
 from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_spellings
-from tagflow.checks.lists import read_lists
-from tagflow.checks.tags import facts
+from tagflow.checks.tags import facts, read_lists
 
 LISTS = read_lists()
 

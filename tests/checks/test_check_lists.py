@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tagflow.checks import lists
-from tagflow.checks.lists import exclusions, read_lists
+from tagflow.checks import tags
+from tagflow.checks.tags import exclusions, read_lists
 
-HERE = Path(lists.__file__).parent
+HERE = Path(tags.__file__).parent
 
 
 @pytest.mark.parametrize(("name", "size"), [("contradictions.csv", 5), ("exempt.csv", 3)])

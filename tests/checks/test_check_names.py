@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.checks.lists import read_lists
-from tagflow.checks.names import folders, name_findings
-from tagflow.checks.subsets import folder_findings, repeats
-from tagflow.sources.tree import tree
+from tagflow.checks.folders import folder_findings, folders, name_findings, repeats
+from tagflow.checks.tags import read_lists
+from tagflow.dataset.survey import tree
 
 NAMES = [
     (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.caption import parse
-from tagflow.checks.lists import key, read_lists
-from tagflow.checks.tags import facts
-from tagflow.checks.words import Words, word_findings
+from tagflow.captions.grammar import parse
+from tagflow.checks.caption import Words, word_findings
+from tagflow.checks.tags import facts, key, read_lists
 
 LISTS = read_lists()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tagflow.findings import CATALOGUE
+from tagflow.findings.finding import CATALOGUE
 from tagflow.training.faults import RULES
 
 PACKAGE = Path(__file__).parents[2] / "tagflow"

@@ -185,7 +185,7 @@ def test_a_subfolder_that_cannot_be_written_puts_all_back(process, unprivileged,
 
 def test_a_second_tagflow_at_the_same_time(refused, tagflow, data):
     held = (
-        "import sys; from pathlib import Path; from tagflow.sources.store import Store\n"
+        "import sys; from pathlib import Path; from tagflow.history.store import Store\n"
         "with Store(Path(sys.argv[1])).locked():\n    print('held', flush=True); sys.stdin.read()"
     )
     tagflow("reorder", data)
@@ -203,9 +203,9 @@ def test_a_full_disk_puts_all_back_played_by_a_writer_that_fails(tagflow, data, 
     """A disk that fills up after the first caption; the real one needs a mount, which tests may not make."""
     import errno
 
-    from tagflow.sources import transit
+    from tagflow.files import replace
 
-    write, before, left = transit.write_and_move, texts(data), [5]
+    write, before, left = replace.write_and_move, texts(data), [5]
 
     def full(handle, content, target, *still):
         left[0] -= 1
@@ -213,7 +213,7 @@ def test_a_full_disk_puts_all_back_played_by_a_writer_that_fails(tagflow, data, 
             raise OSError(errno.ENOSPC, "No space left on device")
         write(handle, content, target, *still)
 
-    monkeypatch.setattr(transit, "write_and_move", full)
+    monkeypatch.setattr(replace, "write_and_move", full)
     result = tagflow("reorder", data)
     assert result.code == 3 and "No space left" in result.err and "free some room" in result.err
     assert texts(data) == before

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tagflow.sources.folder import sha256
+from tagflow.files.read import sha256
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 LATENTS = ("5_room/a.npz", "5_room/a_1024x1024_sdxl.npz")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tagflow.findings import CATALOGUE
+from tagflow.findings.finding import CATALOGUE
 from tagflow.models.catalogue import CATALOGUE as MODELS
 
 

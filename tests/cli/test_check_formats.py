@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from tagflow.findings import CATALOGUE
+from tagflow.findings.finding import CATALOGUE
 
 FILES = {"a.txt": "white walls, sofa,, sofa\nlamp, <lora:a:1>", "b.txt": b"\xff", "c.txt": "x,"}
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tagflow.caption import parse
+from tagflow.captions.grammar import parse
 from tagflow.schema import AUDIT
 
 KEYS = [

@@ -235,7 +235,7 @@ def test_an_overlay_that_cannot_be_written(suggest, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device", str(tmp_path / "my.csv"))
 
     (tmp_path / "my.csv").write_text("tag,category\n")
-    monkeypatch.setattr("tagflow.sources.replace.os.fsync", full)
+    monkeypatch.setattr("tagflow.files.replace.os.fsync", full)
     result = suggest("--accept", "zzqx=lighting")
     assert result.code == 3 and "my.csv" in result.err
     assert (tmp_path / "my.csv").read_text() == "tag,category\n"

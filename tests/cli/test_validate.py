@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tagflow.audit import dataset_digest
-from tagflow.sources.folder import sha256
+from tagflow.audit.file import dataset_digest
+from tagflow.files.read import sha256
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 OTHER = "lamp, photograph, bedroom"

@@ -14,8 +14,8 @@ from model_files import write_raw, write_sparse
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from tagflow.encoders.header import LONGEST_NAME, MOST_TENSORS, read_header, read_whole_header
 from tagflow.errors import EncoderError
+from tagflow.files.safetensors import LONGEST_NAME, MOST_TENSORS, read_header, read_whole_header
 
 
 def entry(begin, end, shape=None, dtype="U8"):

@@ -18,9 +18,8 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagflow.merges import SPECIAL
-from tagflow.tokenizer import Tokenizer
-from tagflow.vocabulary import find_vocabulary
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import SPECIAL, find_vocabulary
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROWS = [json.loads(line) for line in (GOLDEN / "token_ids.jsonl").read_text(encoding="utf-8").splitlines()]

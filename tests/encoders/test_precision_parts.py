@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tagflow.encoders import layers, load_encoders, precision
-from tagflow.encoders.layers import Linear, PackedLinear
+from tagflow.encoders import load_encoders, tower
 from tagflow.encoders.lines import Line
+from tagflow.encoders.tower import Linear, PackedLinear
 from tagflow.errors import EncoderError
 
 CPU = torch.device("cpu")
@@ -28,8 +28,8 @@ def lines(kit):
 )
 def test_the_faster_dtype_is_chosen_by_its_time(monkeypatch, seconds, chosen):
     times = dict(zip((torch.float32, torch.bfloat16), seconds, strict=True))
-    monkeypatch.setattr(precision, "_seconds", lambda device, dtype: times[dtype])
-    assert precision.fastest(CPU) == chosen
+    monkeypatch.setattr(tower, "_seconds", lambda device, dtype: times[dtype])
+    assert tower.fastest(CPU) == chosen
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def test_the_faster_dtype_is_chosen_by_its_time(monkeypatch, seconds, chosen):
 )
 def test_a_gpu_without_bf16_gets_fp16(monkeypatch, seconds, chosen):
     times = dict(zip((torch.float32, torch.bfloat16, torch.float16), seconds, strict=True))
-    monkeypatch.setattr(precision, "_seconds", lambda device, dtype: times[dtype])
-    assert precision.fastest(torch.device("cuda")) == chosen
+    monkeypatch.setattr(tower, "_seconds", lambda device, dtype: times[dtype])
+    assert tower.fastest(torch.device("cuda")) == chosen
 
 
 def test_it_is_measured_here(single_file):
-    chosen = precision.fastest(CPU)
-    assert chosen in ("fp32", "bf16") and precision._seconds(CPU, torch.float32) > 0
+    chosen = tower.fastest(CPU)
+    assert chosen in ("fp32", "bf16") and tower._seconds(CPU, torch.float32) > 0
     pair = load_encoders(str(single_file), "cpu")
     assert pair.dtype in ("fp32", "bf16") and (pair.exact is None) == (pair.dtype == "fp32")
 
@@ -52,7 +52,7 @@ def test_it_is_measured_here(single_file):
 def test_a_packed_product_is_that_of_the_plain_one():
     plain = Linear(*(torch.randn(*shape).bfloat16() for shape in ((96, 64), (96,))))
     packed = plain.packed()
-    assert isinstance(packed, PackedLinear) == layers.can_pack()
+    assert isinstance(packed, PackedLinear) == tower.can_pack()
     for rows in (1, 7, 512):
         x = torch.randn(rows, 64)
         torch.testing.assert_close(packed(x), plain(x), rtol=2e-2, atol=2e-2)
@@ -66,13 +66,13 @@ def test_without_the_operators_nothing_is_packed(monkeypatch, single_file, lines
     def missing(layer):
         raise AttributeError("no such operator")
 
-    monkeypatch.setattr(layers, "_packed", missing)
-    layers.can_pack.cache_clear()
+    monkeypatch.setattr(tower, "_packed", missing)
+    tower.can_pack.cache_clear()
     try:
-        assert not layers.can_pack()
+        assert not tower.can_pack()
         found = load_encoders(str(single_file), "cpu", "bf16").te2.view(lines)
     finally:
-        layers.can_pack.cache_clear()
+        tower.can_pack.cache_clear()
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.pooled, two.pooled, rtol=0, atol=0.1)
 

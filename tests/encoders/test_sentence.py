@@ -49,7 +49,7 @@ def test_its_vectors_are_the_librarys(original):
 def test_batches_change_nothing_and_progress_is_told(original, monkeypatch):
     embedder, told = load_embedder(str(original), "cpu"), []
     whole = embedder(TEXTS)
-    monkeypatch.setattr("tagflow.encoders.sentence.AT_ONCE", 2)
+    monkeypatch.setattr("tagflow.encoders.embed.AT_ONCE", 2)
     found = embedder(TEXTS, lambda done, total: told.append((done, total)))
     np.testing.assert_allclose(found, whole, atol=2e-6)
     assert told == [(0, 5), (2, 5), (4, 5), (5, 5)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tagflow.clip.tokenizer import Tokenizer, windows
+from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_embedder
-from tagflow.encoders.embedder import unit
+from tagflow.encoders.embed import unit
 from tagflow.errors import EncoderError, UsageProblem
-from tagflow.tokenizer import Tokenizer, windows
-from tagflow.vocabulary import find_vocabulary
 
 TEXTS = ["sofa", "White Walls", "", "a room with a view, " * 20, "<|endoftext|> lamp", "sofa"]
 
@@ -31,7 +31,7 @@ def test_its_vectors_are_the_pairs_pooled_ones(te1, pair):
 
 def test_batches_change_nothing_and_progress_is_told(te1, monkeypatch):
     whole, told = te1(TEXTS), []
-    monkeypatch.setattr("tagflow.encoders.te1.AT_ONCE", 2)
+    monkeypatch.setattr("tagflow.encoders.embed.TERMS_AT_ONCE", 2)
     found = te1(TEXTS, lambda done, total: told.append((done, total)))
     np.testing.assert_allclose(found, whole, atol=2e-6)
     assert told == [(0, 6), (2, 6), (4, 6), (6, 6)]

@@ -18,8 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagflow.encoders import cache as module
-from tagflow.encoders.cache import VectorCache
-from tagflow.encoders.cache_file import is_gone, set_aside
+from tagflow.encoders.cache import VectorCache, is_gone, set_aside
 
 LARGE = 1 << 30
 WRITER = """
@@ -226,7 +225,7 @@ def test_a_full_disk_ends_writing_and_not_reading(opened, told):
 
 
 def test_another_process_that_does_not_let_go(path, opened, told, monkeypatch):
-    monkeypatch.setattr("tagflow.encoders.cache_file.PATIENCE", 0.05)
+    monkeypatch.setattr("tagflow.encoders.cache.PATIENCE", 0.05)
     fill(opened, [1])
     other = sqlite3.connect(path, isolation_level=None)
     with opened() as cache:

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from tagflow.clip.tokenizer import BOS, EOS, Tokenizer, te2_windows, windows
+from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_encoders
-from tagflow.tokenizer import BOS, EOS, Tokenizer, te2_windows, windows
-from tagflow.vocabulary import find_vocabulary
 
 CLOSE = 1e-5  # of the largest value, in each caption by itself
 LIMITS = (75, 150, 225)

@@ -6,9 +6,8 @@ import random
 
 import pytest
 
-from tagflow.groups import verdict_of
 from tagflow.ontology import Ontology
-from tagflow.ontology.glance import is_strange_at_a_glance
+from tagflow.ontology.classifier import is_strange_at_a_glance, verdict_of
 
 ONTOLOGIES = [Ontology.load(name) for name in ("architecture", "danbooru")]
 STRANGE = (

@@ -16,27 +16,26 @@ import pyarrow.compute  # loaded once, before the first fork
 import pyarrow.parquet  # noqa: F401 - this, too
 from steps import Act, Steps, nothing
 
-import tagflow.cli.runs
-import tagflow.cli.undo
-from tagflow.cli import assemble, options
+import tagflow.cli.history
+from tagflow.cli import build, options
 from tagflow.cli.boundary import run as tagflow
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.ontology import Ontology
-from tagflow.tokenizer import Tokenizer
-from tagflow.vocabulary import find_vocabulary
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # What costs most of a command's time and writes nothing is built once for all children.
 _ONTOLOGY, _TOKENIZER = Ontology.load(), Tokenizer(find_vocabulary(hub=False))
-assemble.load_ontology = options.load_ontology = lambda config, given: _ONTOLOGY
-assemble.vocabulary = lambda folder=None, *, hub, keep: _TOKENIZER
-assemble.Tokenizer = lambda found: found
+build.load_ontology = options.load_ontology = lambda config, given: _ONTOLOGY
+build.vocabulary = lambda folder=None, *, hub, keep: _TOKENIZER
+build.Tokenizer = lambda found: found
 
 
 @cache
 def _stand_in() -> Any:
     """The stand-in encoders, built before a fork; they compute in the child alone."""
-    pair = assemble.load_encoders("stand-in", "cpu", "fp32", None, note=print)
-    assemble.load_encoders = lambda *_, **__: pair
+    pair = build.load_encoders("stand-in", "cpu", "fp32", None, note=print)
+    build.load_encoders = lambda *_, **__: pair
     return pair
 
 

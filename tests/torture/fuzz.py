@@ -22,13 +22,13 @@ from hostile import CLIP
 from made_up import Made, Maker, words
 from oracle import as_made, fold, lost_and_added
 
-from tagflow.audit import Limits
-from tagflow.caption import FIXED, gaps_between, join
+from tagflow.audit.file import Limits
+from tagflow.captions.grammar import FIXED, gaps_between, join
+from tagflow.judge.judge import judge
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options
 from tagflow.schema import batch
 from tagflow.stages.classify import Classify
-from tagflow.stages.judge import judge
 from tagflow.stages.parse import Parse
 from tagflow.stages.prove import prove
 from tagflow.stages.reorder import Pins, Reorder

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from promise import State
 
-from tagflow.sources.record import Record
+from tagflow.history.record import Record
 
 Changes = dict[str, tuple[bytes, bytes]]
 Way = Sequence[tuple[str, bytes]]

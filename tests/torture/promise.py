@@ -7,7 +7,7 @@ from pathlib import Path
 
 from children import command
 
-from tagflow.sources.folder import sha256
+from tagflow.files.read import sha256
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 ORIGINALS = {

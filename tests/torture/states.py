@@ -22,9 +22,10 @@ from oracle import held_together
 from promise import State, captions, everything, stray
 from steps import BLOWS, Act, nothing
 
-from tagflow.sources.folder import AUDIT_NAME, sha256
-from tagflow.sources.record import Record
-from tagflow.sources.store import Store
+from tagflow.dataset.survey import AUDIT_NAME
+from tagflow.files.read import sha256
+from tagflow.history.record import Record
+from tagflow.history.store import Store
 
 FILES = ("a.txt", "b.txt", "5_room/c ü.txt", "deep/er/d.txt")
 NAMES = st.sampled_from(FILES)

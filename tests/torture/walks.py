@@ -15,8 +15,7 @@ from states import Folder
 # Loaded once, before the first fork.
 import tagflow.cli.audit
 import tagflow.cli.check
-import tagflow.cli.run
-import tagflow.cli.validate  # noqa: F401
+import tagflow.cli.run  # noqa: F401
 
 SHORT = 30
 """So few walks are a quick look: short ones, the same each time, and without encoders."""

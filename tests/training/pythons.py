@@ -10,7 +10,7 @@ import json
 import venv
 from pathlib import Path
 
-from tagflow.training.environment import SCRIPT
+from tagflow.training.sd_scripts.environment import SCRIPT
 
 _GPU = """
 class _Number:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tagflow.models.keys import sdxl_shapes
+from tagflow.models.structure import sdxl_shapes
 
 _NOISE = (1 << 24) + 43  # odd, so that rows of large matrices do not repeat
 _STEP = 1 << 24

@@ -16,7 +16,7 @@ from typing import Any
 
 from rule_setups import DISPUTED, EPSILON, MACHINE, NO_GPU, UNKNOWN, ZTSNR, V, images
 
-from tagflow.models.keys import part_of
+from tagflow.models.structure import part_of
 
 Given = Mapping[str, Any]
 

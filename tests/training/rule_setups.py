@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.models.prediction import Prediction
-from tagflow.training import dataset_config, read
-from tagflow.training.look import looked
-from tagflow.training.machine import Gpu, Machine
-from tagflow.training.options import known_options
-from tagflow.training.setup import Images, Setup, Subset
+from tagflow.training.machine.facts import Gpu, Machine
+from tagflow.training.sd_scripts import dataset_config
+from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.setup import read
+from tagflow.training.setup.look import looked
+from tagflow.training.setup.setup import Images, Setup
 
 MACHINE = Machine(
     python=Path("/trainer/bin/python"),

@@ -15,8 +15,8 @@ from child_trainer import lay_out
 from model_files import sdxl, with_text_encoders_of
 from PIL import Image
 
-from tagflow.audit import read_audit
-from tagflow.models.keys import part_of
+from tagflow.audit.file import read_audit
+from tagflow.models.structure import part_of
 
 SIZES = ((1024, 1024), (832, 1216), (1216, 832))
 TAGS = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagflow.errors import TrainerError
-from tagflow.training.ask import options_of
+from tagflow.training.machine.probe import options_of
 
 SCRIPT = "sdxl_train_network.py"
 

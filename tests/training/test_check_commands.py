@@ -15,11 +15,11 @@ from rule_cases import TE1, TE2, UNET, VAE, weights
 from rule_setups import MACHINE, NO_GPU
 from source_commands import GUIDE, PLAN, QUICK
 
-from tagflow.training.command import split
-from tagflow.training.look import looked
-from tagflow.training.machine import Machine
-from tagflow.training.read import setup_of_command
-from tagflow.training.rules import faults_of
+from tagflow.training.check.rules import faults_of
+from tagflow.training.machine.facts import Machine
+from tagflow.training.sd_scripts.command import split
+from tagflow.training.setup.look import looked
+from tagflow.training.setup.read import setup_of_command
 
 # What the plan's command does wrong wherever it is started.
 PLAN_FAULTS = {

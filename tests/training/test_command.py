@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.training.command import read_command, split
 from tagflow.training.faults import Fault
-from tagflow.training.options import Option, known_options, parse_options, steps
+from tagflow.training.sd_scripts.command import read_command, split
+from tagflow.training.sd_scripts.options import Option, known_options, parse_options, steps
 
 SCRIPT = ["accelerate", "launch", "--num_cpu_threads_per_process", "8", "sdxl_train_network.py"]
 

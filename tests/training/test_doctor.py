@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from pythons import GIB
 
-from tagflow.training.doctor import KINDS
+from tagflow.training.doctor.examine import KINDS
 from tagflow.training.doctor.line import Needs
-from tagflow.training.doctor.packages import PINNED, of_packages
-from tagflow.training.doctor.trainer import of_gpus, of_python, of_torch
-from tagflow.training.machine import Gpu, Machine
+from tagflow.training.doctor.python import PINNED, of_gpus, of_packages, of_python, of_torch
+from tagflow.training.machine.facts import Gpu, Machine
 
 ROOT = Path(__file__).parents[2]
 GPU = Gpu("RTX", 24 * GIB, 23 * GIB, (8, 9))

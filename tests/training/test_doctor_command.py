@@ -8,7 +8,7 @@ import pytest
 from model_files import sdxl, write_sparse
 from pythons import all_packages, make_python, make_run, make_sd_scripts, stand_in, torch
 
-from tagflow.training.doctor import KINDS
+from tagflow.training.doctor.examine import KINDS
 from tagflow.training.doctor.files import TOKENIZERS
 
 

@@ -12,7 +12,7 @@ from pythons import GIB, make_run, make_sd_scripts
 from tagflow.training.doctor.disk import of_disk, of_memory, room_needed
 from tagflow.training.doctor.files import of_base, of_sd_scripts, of_tokenizers, of_vae
 from tagflow.training.doctor.line import Needs
-from tagflow.training.read import read_plan, setup_of_run
+from tagflow.training.setup.read import read_plan, setup_of_run
 
 RUN = Needs(Path("run"))
 

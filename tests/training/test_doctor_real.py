@@ -6,8 +6,8 @@ from pythons import make_run
 from trainer_place import real_trainer
 
 from tagflow.training.doctor.files import TOKENIZERS
-from tagflow.training.options import known_options
-from tagflow.training.probe import probe
+from tagflow.training.machine.probe import probe
+from tagflow.training.sd_scripts.options import known_options
 
 
 def test_the_real_trainer_says_what_it_has():

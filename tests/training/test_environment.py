@@ -12,7 +12,7 @@ import pytest
 from pythons import make_python, make_sd_scripts
 
 from tagflow.errors import TrainerError
-from tagflow.training.environment import (
+from tagflow.training.sd_scripts.environment import (
     find_sd_scripts,
     is_own,
     sd_scripts_commit,

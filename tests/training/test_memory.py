@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tagflow.errors import UsageProblem
-from tagflow.training.memory import Load, estimate, fit, lora_parameters, vram_bytes
+from tagflow.training.plan.memory import Load, estimate, fit, lora_parameters, vram_bytes
 
 FREE = frozenset({"batch", "accumulation", "checkpointing", "fp8"})
 CACHED = Load(dim=16, text_encoders=False, cached_text=True, samples=False, windows=1)

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagflow.training.dataset_config import faults
-from tagflow.training.memory import Load, lora_parameters
-from tagflow.training.migrate import migrate
-from tagflow.training.migrate_rules import TABLES
-from tagflow.training.migrate_source import flat
-from tagflow.training.options import known_options
+from tagflow.training.migrate.migrate import flat, migrate
+from tagflow.training.migrate.rules import TABLES
+from tagflow.training.plan.memory import Load, lora_parameters
+from tagflow.training.sd_scripts.dataset_config import faults
+from tagflow.training.sd_scripts.options import known_options
 
 SD15 = """\
 # my best run

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from event_files import Log, noisy
 
-from tagflow.cli.monitor_output import sparkline
-from tagflow.training.diagnose import DIAGNOSES, LIMITS, diagnose
-from tagflow.training.record import Record, host, write_record
-from tagflow.training.watch import state_of
+from tagflow.cli.monitor import sparkline
+from tagflow.training.monitor.diagnose import DIAGNOSES, LIMITS, diagnose
+from tagflow.training.monitor.watch import state_of
+from tagflow.training.start.record import Record, host, write_record
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import os
 import pytest
 from event_files import Log
 
-from tagflow.training.events import Events
+from tagflow.training.monitor.events import Events
 
 
 def read(root, **known):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tagflow.training.diagnose import DIAGNOSES, diagnose
-from tagflow.training.events import Series
-from tagflow.training.watch import Planned, Seen
+from tagflow.training.monitor.diagnose import DIAGNOSES, diagnose
+from tagflow.training.monitor.events import Series
+from tagflow.training.monitor.watch import Planned, Seen
 
 HEALTHY, SICK = 1000, 60
 

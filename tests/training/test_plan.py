@@ -14,9 +14,9 @@ from model_files import vae, write_sparse
 from plan_data import ROOMS, checkpoint, dataset, faults, picture
 
 from tagflow.cli.boundary import run as run_tagflow
-from tagflow.training import dataset_config
-from tagflow.training.options import known_options
-from tagflow.training.presets import presets
+from tagflow.training.plan.presets import presets
+from tagflow.training.sd_scripts import dataset_config
+from tagflow.training.sd_scripts.options import known_options
 
 PRESETS = tuple(presets())
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.training.arithmetic import (
+from tagflow.training.sd_scripts.steps import (
+    Buckets,
     epochs_between_files,
     files_left,
     in_buckets,
@@ -14,7 +15,6 @@ from tagflow.training.arithmetic import (
     steps_between_states,
     warmup,
 )
-from tagflow.training.rules.bucketing import Buckets
 
 SDXL = Buckets((1024, 1024), 256, 2048, 64)
 

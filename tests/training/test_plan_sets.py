@@ -10,12 +10,11 @@ from plan_data import MACHINE, checkpoint, dataset
 
 from tagflow.errors import UsageProblem
 from tagflow.ontology import Ontology
-from tagflow.training.fitting import warmup_steps
-from tagflow.training.options import known_options
-from tagflow.training.plan import Asked, make_plan
-from tagflow.training.render import files
-from tagflow.training.settings import parse_settings
-from tagflow.training.surroundings import Surroundings
+from tagflow.training.plan.choices import parse_settings
+from tagflow.training.plan.fitting import Surroundings, warmup_steps
+from tagflow.training.plan.plan import Asked, make_plan
+from tagflow.training.plan.write import files
+from tagflow.training.sd_scripts.options import known_options
 
 
 def parsed(*texts):

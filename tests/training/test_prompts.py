@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_data import caption
 
-from tagflow.training.prompts import NEGATIVE, Drawing, Tagged, as_prompt, is_speakable, lines, prompts
+from tagflow.training.plan.prompts import NEGATIVE, Drawing, Tagged, as_prompt, is_speakable, lines, prompts
 
 # What sd-scripts' `line_to_prompt_dict` takes for an option, in its own order.
 OPTIONS = (

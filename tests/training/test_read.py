@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from tagflow.errors import TrainerError
-from tagflow.training.look import images, is_image, looked
-from tagflow.training.read import setup_of_command, setup_of_run, setup_of_toml
-from tagflow.training.rules import faults_of
+from tagflow.training.check.rules import faults_of
+from tagflow.training.setup.look import images, is_image, looked
+from tagflow.training.setup.read import setup_of_command, setup_of_run, setup_of_toml
 
 SCRIPT = "sdxl_train_network.py"
 

@@ -17,10 +17,10 @@ from random_sdxl import write_random_sdxl
 from start_runs import make_dataset
 from trainer_place import real_trainer
 
-from tagflow.encoders.header import read_whole_header
-from tagflow.training.presets import presets
-from tagflow.training.structure import STRUCTURES
-from tagflow.vocabulary import find_vocabulary
+from tagflow.clip.vocabulary import find_vocabulary
+from tagflow.files.safetensors import read_whole_header
+from tagflow.training.plan.presets import presets
+from tagflow.training.structure.structure import STRUCTURES
 
 pytestmark = pytest.mark.trainer
 TOKENIZERS = ("openai_clip-vit-large-patch14", "laion_CLIP-ViT-bigG-14-laion2B-39B-b160k")

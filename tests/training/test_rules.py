@@ -18,13 +18,13 @@ from rule_cases import CASES, READ, Case
 from rule_setups import build
 from test_trainer_agrees import commands, documents
 
-from tagflow.findings import CATALOGUE, Kind, Severity
-from tagflow.training import dataset_config
+import tagflow.findings
+from tagflow.findings.finding import CATALOGUE, Kind, Severity
+from tagflow.training.check.rules import faults_of
 from tagflow.training.faults import RULES
-from tagflow.training.look import looked
-from tagflow.training.options import DATA
-from tagflow.training.read import setup_of_command
-from tagflow.training.rules import faults_of
+from tagflow.training.sd_scripts import dataset_config
+from tagflow.training.setup.look import looked
+from tagflow.training.setup.read import setup_of_command
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "train-rules.md"
@@ -99,7 +99,9 @@ def test_a_sound_setup_has_no_fault(tmp_path: Path) -> None:
 
 
 def test_every_rule_has_cases() -> None:
-    rows = tomllib.loads((DATA / "rules.toml").read_text(encoding="utf-8"))
+    rows = tomllib.loads(
+        (Path(tagflow.findings.__file__).with_name("rules.toml")).read_text(encoding="utf-8")
+    )
     rendered = {code for code in rows if code.startswith("rendered-")}  # test_structure_* has these
     cased = [case.code for case in (*READ, *CASES)]
     assert sorted(cased) == sorted(rows.keys() - rendered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.training.rules.bucketing import Buckets, Size
+from tagflow.training.sd_scripts.steps import Buckets, Size
 
 # Resolution, smallest and largest side, steps, no upscaling; an image's size and the size it is trained at.
 ROWS: list[tuple[Size, int, int, int, bool, Size, Size]] = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tagflow.training.rules.structure_options import _pieces
+from tagflow.training.check.structure import _pieces
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "token_ids.jsonl"
 ROWS = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]

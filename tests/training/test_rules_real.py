@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from trainer_place import real_trainer
 
-from tagflow.training.look import looked
-from tagflow.training.read import setup_of_command
-from tagflow.training.rules import faults_of
+from tagflow.training.check.rules import faults_of
+from tagflow.training.setup.look import looked
+from tagflow.training.setup.read import setup_of_command
 
 DRIVER = Path(__file__).with_name("trainer_verdicts.py")
 SOUND = (

@@ -13,8 +13,8 @@ from PIL import Image
 
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.training.faults import RULES
-from tagflow.training.gate import NEVER, look, refusals
-from tagflow.training.record import Record, host, process_of, write_record
+from tagflow.training.start.gate import NEVER, look, refusals
+from tagflow.training.start.record import Record, host, process_of, write_record
 
 
 def codes(run: Path) -> list[str]:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from child_trainer import write_lora, write_state
 
-from tagflow.cli.terminal import screen
+from tagflow.cli.output import screen
 from tagflow.errors import TrainerError
-from tagflow.training.launch import ACCELERATE, launch
-from tagflow.training.options import known_options
-from tagflow.training.outcome import Output, explained, outcome
-from tagflow.training.record import (
+from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.setup.setup import Setup
+from tagflow.training.start.launch import ACCELERATE, launch
+from tagflow.training.start.outcome import Output, explained, outcome
+from tagflow.training.start.record import (
     Record,
     alive,
     as_dict,
@@ -25,8 +26,7 @@ from tagflow.training.record import (
     settled,
     write_record,
 )
-from tagflow.training.resume import fault, plan_resume, read_state, states
-from tagflow.training.setup import Setup
+from tagflow.training.start.resume import fault, plan_resume, read_state, states
 
 
 def old(folder: Path, seconds: float) -> Path:

@@ -63,7 +63,7 @@ def wait_for_word(run, word):
 
 def test_a_deaf_child_is_ended_by_force_when_its_time_is_over(tmp_path):
     """The same through the class itself, with half a second instead of twenty."""
-    from tagflow.training.process import Child
+    from tagflow.training.start.process import Child
 
     deaf = "import signal, time\nfor s in (2, 15): signal.signal(s, signal.SIG_IGN)\n"
     words = deaf + "print('deaf', flush=True)\ntime.sleep(60)"

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tagflow.audit import read_audit
+from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
-from tagflow.sources.folder import AUDIT_NAME, sha256
-from tagflow.training.gate import refusals
-from tagflow.training.rendered import render_data
+from tagflow.dataset.survey import AUDIT_NAME
+from tagflow.files.read import sha256
+from tagflow.training.start.gate import refusals
+from tagflow.training.structure.render import render_data
 
 Spoil = Callable[[Path, Path], None]
 SUBSET = '[[datasets.subsets]]\nimage_dir = {}\nnum_repeats = 1\ncaption_extension = ".txt"\n'

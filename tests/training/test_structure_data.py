@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from hostile import CLIP
 
-from tagflow.audit import current_audit
+from tagflow.audit.file import current_audit
 from tagflow.cli.boundary import run
 from tagflow.errors import TrainerError, UsageProblem
-from tagflow.training.data_folder import safe_name
-from tagflow.training.rendered import changed, render_data, write_rendered
-from tagflow.training.structure import handling, layout
-from tagflow.training.trainer_captions import read_caption, take_apart
+from tagflow.training.sd_scripts.captions import read_caption, take_apart
+from tagflow.training.structure.render import changed, render_data, safe_name, write_rendered
+from tagflow.training.structure.structure import handling, layout
 
 FILES = {
     "10_house/a.txt": "zkv house, sofa, photograph, window", "10_house/a.png": "a-png",

@@ -12,14 +12,14 @@ from hostile import CAPTIONS, CLIP, ONTOLOGY, outcome, parsed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagflow.caption import parse, stripped_lines
+from tagflow.captions.grammar import parse, stripped_lines
 from tagflow.errors import TrainerError
 from tagflow.stages.classify import Classify
-from tagflow.training.arrange import REASONS, WHOLE, pieces, released
-from tagflow.training.options import known_options
-from tagflow.training.proved import Limit, show
-from tagflow.training.structure import CHOICES, STRUCTURES, WHY, Layout, conflicts, handling
-from tagflow.training.trainer_captions import process_caption, read_caption, take_apart
+from tagflow.training.sd_scripts.captions import process_caption, read_caption, take_apart
+from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.structure.arrange import REASONS, WHOLE, pieces, released
+from tagflow.training.structure.prove import Limit, show
+from tagflow.training.structure.structure import CHOICES, STRUCTURES, WHY, Layout, conflicts, handling
 
 SAMPLES = Path(__file__).parents[2] / "data_samples"
 FRONT = ("meta", "quality", "style")

@@ -9,10 +9,10 @@ from random import Random
 from hostile import ONTOLOGY, parsed
 
 from tagflow.stages.classify import Classify
-from tagflow.training.arrange import REASONS
-from tagflow.training.proved import show
-from tagflow.training.structure import CHOICES, LEADING, Layout, handling
-from tagflow.training.trainer_captions import Handling, process_caption
+from tagflow.training.sd_scripts.captions import Handling, process_caption
+from tagflow.training.structure.arrange import REASONS
+from tagflow.training.structure.prove import show
+from tagflow.training.structure.structure import CHOICES, LEADING, Layout, handling
 
 PAGE = (Path(__file__).parents[2] / "docs" / "structure.md").read_text(encoding="utf-8")
 BLOCKS = [

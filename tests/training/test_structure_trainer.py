@@ -15,12 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trainer_place import real_trainer
 
-from tagflow.caption import stripped_lines
-from tagflow.training.arrange import pieces
-from tagflow.training.options import known_options
-from tagflow.training.proved import show
-from tagflow.training.structure import Layout, handling
-from tagflow.training.trainer_captions import (
+from tagflow.captions.grammar import stripped_lines
+from tagflow.training.sd_scripts.captions import (
     Handling,
     When,
     expand,
@@ -28,6 +24,10 @@ from tagflow.training.trainer_captions import (
     read_caption,
     take_apart,
 )
+from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.structure.arrange import pieces
+from tagflow.training.structure.prove import show
+from tagflow.training.structure.structure import Layout, handling
 
 SAMPLES = Path(__file__).parents[2] / "data_samples"
 HOW = st.builds(

@@ -10,10 +10,10 @@ from typing import Any
 
 from trainer_place import real_trainer
 
-from tagflow.training import dataset_config
-from tagflow.training.ask import options_of
-from tagflow.training.command import read_command
-from tagflow.training.options import known_options
+from tagflow.training.machine.probe import options_of
+from tagflow.training.sd_scripts import dataset_config
+from tagflow.training.sd_scripts.command import read_command
+from tagflow.training.sd_scripts.options import known_options
 
 ANSWERS = Path(__file__).with_name("trainer_answers.py")
 VALUES = [

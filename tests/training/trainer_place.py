@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagflow.errors import TrainerError
-from tagflow.training.environment import trainer_python
+from tagflow.training.sd_scripts.environment import trainer_python
 
 
 def real_trainer() -> tuple[Path, Path]:

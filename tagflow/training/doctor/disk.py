@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagflow.training.arithmetic import files_left
 from tagflow.training.doctor.line import Line, Needs, bad, ok
-from tagflow.training.memory import Load, figures, lora_parameters
-from tagflow.training.options import Value
-from tagflow.training.probe import memory
+from tagflow.training.machine.probe import memory
+from tagflow.training.plan.memory import Load, figures, lora_parameters
 from tagflow.training.run_folder import OUTPUT
-from tagflow.training.setup import Setup
+from tagflow.training.sd_scripts.options import Value
+from tagflow.training.sd_scripts.steps import files_left
+from tagflow.training.setup.setup import Setup
 
 GIB = 1 << 30
 # Peak memory of the real trainer, measured without a GPU: in fp32 as it loads by default, or in 16 bits.

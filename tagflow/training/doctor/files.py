@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tagflow.encoders.header import read_whole_header
 from tagflow.errors import EncoderError, TrainerError
-from tagflow.findings import Severity
-from tagflow.training.ask import options_of
+from tagflow.files.safetensors import read_whole_header
+from tagflow.findings.finding import Severity
 from tagflow.training.doctor.line import Line, Needs, bad, ok
-from tagflow.training.environment import sd_scripts_version
-from tagflow.training.options import known_options
+from tagflow.training.machine.probe import options_of
+from tagflow.training.sd_scripts.environment import sd_scripts_version
+from tagflow.training.sd_scripts.options import known_options
 
 if TYPE_CHECKING:
     from tagflow.models import ModelFinding

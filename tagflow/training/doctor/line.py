@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tagflow.findings import Kind, Severity
-from tagflow.training.options import DATA, Value
+from tagflow.findings.finding import Kind, Severity
+from tagflow.training.sd_scripts.options import Value
 
 State = Literal["ok", "info", "warning", "error"]
 
@@ -86,7 +86,7 @@ def bad(check: str, code: str, seen: str, *, severity: Severity | None = None, c
 
 
 def _read() -> dict[str, Kind]:
-    rows = tomllib.loads((DATA / "doctor.toml").read_text(encoding="utf-8"))
+    rows = tomllib.loads(Path(__file__).with_name("doctor.toml").read_text(encoding="utf-8"))
     flat: dict[str, dict[str, Any]] = {
         code: {name: " ".join(text.split()) for name, text in row.items()} for code, row in rows.items()
     }

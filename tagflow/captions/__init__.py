@@ -1,0 +1,1 @@
+"""Captions as text: the grammar of tags, sentences among them, and tidying."""

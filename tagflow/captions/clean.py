@@ -1,0 +1,150 @@
+"""`--clean`: what may be tidied in a caption when its owner asks for it, and only then.
+
+Removed: byte order marks in front, CR in line ends, full-width commas (they become plain ones), empty tags, a
+trailing comma, and every later copy of a tag on a line. Prose lines keep every character between their ends.
+
+A line is tidied only where the result, read again, is sure to hold the same tags and nothing more to tidy:
+without its copies the rest of a line may be too little for a list, and its sentences would fall apart. Then
+only its commas are tidied, or nothing is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import NamedTuple
+
+from tagflow.captions.grammar import FIXED, Caption, join, parse, same_tag
+
+_LINE_ENDS = re.compile(r"\r\n?")
+_COMMAS = re.compile(r"(?<![\s,，])\s*(?:[,，]\s*)+")  # looking back keeps long runs cheap
+_LEADING = re.compile(r"^\s*(?:[,，]\s*)+")
+_TRAILING = re.compile(r"(?<![\s,，])\s*(?:[,，]\s*)+$")
+_UNTIDY = re.compile(r"，|,\s*,")
+_COMMA = ", "
+_APART = ("", ",", " ")
+
+
+class _Line(NamedTuple):
+    """One line as `--clean` reads it: its tags, and what stands before, between and after them."""
+
+    words: list[str]
+    gaps: list[str]
+    prose: bool
+
+
+def clean(text: str) -> str:
+    """The tidied text; a text with nothing to tidy comes back unchanged, and so does a tidied one."""
+    return _tidied(text)[0]
+
+
+def tidied(caption: Caption) -> Caption:
+    """The tidied text of a caption, parsed as the trainer reads it; no order of it gives `clean` more to do.
+
+    A line is `FIXED` where something untidy had to stay, or where tags are parted by a full-width comma for
+    `--clean` and not for the trainer: in another order more of it might be tidied, or read differently.
+    """
+    made, held = _tidied(caption.text)
+    caption = caption if made == caption.text else parse(made)
+    if "，" in made:
+        wide = _spans(parse(made, wide_commas=True))
+        held |= {line for line, spans in _spans(caption).items() if spans != wide.get(line)}
+    if not held:
+        return caption
+    tags = (tag._replace(segment=FIXED) if tag.line in held else tag for tag in caption.tags)
+    return replace(caption, tags=tuple(tags))
+
+
+def _spans(caption: Caption) -> dict[int, list[tuple[int, int]]]:
+    return {
+        line: [(tag.start, tag.end) for tag in tags]
+        for line, tags in groupby(caption.tags, key=lambda tag: tag.line)
+    }
+
+
+def _tidied(text: str) -> tuple[str, set[int]]:
+    """The tidied text, and the lines in which something untidy had to stay."""
+    text = _LINE_ENDS.sub("\n", text.lstrip("\ufeff"))
+    lines, held = text.split("\n"), set[int]()
+    for number, line in _read(text):
+        if _untidy(line):
+            tidy = _tidy(line)
+            if tidy is not None:
+                lines[number] = tidy
+            if tidy is None or any(_untidy(left) for _, left in _read(tidy)):
+                held.add(number)
+    return "\n".join(lines), held
+
+
+def _read(text: str) -> Iterator[tuple[int, _Line]]:
+    """The lines of a text that hold tags, by number."""
+    caption = parse(text, wide_commas=True)
+    for number, group in groupby(caption.tags, key=lambda tag: tag.line):
+        tags = list(group)
+        begin = text.rfind("\n", 0, tags[0].start) + 1
+        end = text.find("\n", tags[-1].end)
+        bounds = [begin, *(at for tag in tags for at in (tag.start, tag.end)), len(text) if end < 0 else end]
+        gaps = [text[bounds[at] : bounds[at + 1]] for at in range(0, len(bounds), 2)]
+        words = [text[tag.start : tag.end] for tag in tags]
+        yield number, _Line(words, gaps, any(tag.kind == "prose" for tag in tags))
+
+
+def _untidy(line: _Line) -> bool:
+    if line.prose:
+        return False
+    repeated = len(set(map(same_tag, line.words))) < len(line.words)
+    edges = _LEADING.search(line.gaps[0]) or _TRAILING.search(line.gaps[-1])
+    return repeated or bool(edges) or any(_UNTIDY.search(gap) for gap in line.gaps)
+
+
+def _tidy(line: _Line) -> str | None:
+    """The line without its copies, or with its commas tidied alone; None where neither is sure.
+
+    A space more can make a quote close another, and a tag less can make prose of a list.
+    """
+    before = join(line.words, line.gaps)
+    for words in (_firsts(line.words), line.words):
+        made = _rebuild(line, copies=words is line.words)
+        read = dict(_read(made)).get(0)
+        if made != before and read is not None and read.words == words and _settled(read):
+            return made
+    return None
+
+
+def _settled(line: _Line) -> bool:
+    """Whether tidying once more would leave it at that."""
+    return not _untidy(line) or _tidy(line) is None
+
+
+def _firsts(words: Sequence[str]) -> list[str]:
+    """Every tag once, as it is spelled first."""
+    first: dict[str, str] = {}
+    for word in words:
+        first.setdefault(same_tag(word), word)
+    return list(first.values())
+
+
+def _rebuild(line: _Line, *, copies: bool) -> str:
+    """The line with `, ` between its tags, with its copies or without; `|||` and `BREAK` stay."""
+    made, pending = "", _COMMAS.sub(_COMMA, _LEADING.sub("", line.gaps[0]))
+    seen: set[str] = set()
+    for word, gap in zip(line.words, line.gaps[1:], strict=True):
+        tidy = _COMMAS.sub(_COMMA, gap)
+        if not copies and same_tag(word) in seen:
+            pending = _across(pending, tidy)
+        else:
+            made, pending = made + pending + word, tidy
+            seen.add(same_tag(word))
+    return made + _TRAILING.sub("", pending)
+
+
+def _across(before: str, after: str) -> str:
+    """One gap for the two on either side of a tag that went: its comma goes, `|||` and `BREAK` stay."""
+    if before == _COMMA or after == _COMMA:
+        gap = after if before == _COMMA else before
+    else:
+        gap = _COMMAS.sub(_COMMA, before + " " + after)
+    # `(a)BREAK(a), b`: without spaces BREAK would grow together with the next tag
+    return f"{'' if gap[:1] in _APART else ' '}{gap}{'' if gap[-1:] in _APART else ' '}"

@@ -1,0 +1,244 @@
+"""The grammar of a caption: text <-> tags with their exact spans.
+
+What a trainer's caption file holds is more than `a, b, c`: weights, wildcards, emoticons, LoRA calls,
+quoted phrases, kohya's separators, several lines, sentences. Parsing finds the tags and what nothing may
+cross; joining what was parsed gives the text back, byte for byte. How sd-scripts reads the same text
+(commas, `|||`, `;;;`, lines) is the measure; this module agrees with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from tagflow.captions.sentences import UnitKind, find_sentences, tells
+from tagflow.captions.split import split_line
+from tagflow.findings.finding import Finding
+
+FIXED = -1
+"""Segment number of a tag that stays in its place."""
+
+TagKind = Literal["tag", "sentence", "prose"]
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_WEIGHT = re.compile(r":\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*$")
+_ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
+_PARTING = re.compile(r"[,|]|;;;")
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+
+
+class Tag(NamedTuple):  # a tuple, for a folder has tens of thousands
+    """One tag: `text[start:end]` of its caption, in characters.
+
+    `segment` numbers the stretches that nothing crosses (`FIXED` where the tag may not move), `line`
+    counts from 0. A `sentence` among tags moves as one; `prose` is a whole line that is none of our business.
+    """
+
+    start: int
+    end: int
+    line: int
+    segment: int
+    kind: TagKind = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A parsed caption. `tags` are in the order of the text and do not overlap."""
+
+    text: str
+    tags: tuple[Tag, ...]
+    findings: tuple[Finding, ...]
+
+    def texts(self) -> list[str]:
+        """The text of every tag, in order."""
+        return [self.text[tag.start : tag.end] for tag in self.tags]
+
+    def gaps(self) -> list[str]:
+        """What stands before, between and after the tags: one more than there are tags."""
+        return gaps_between(self.text, [tag.start for tag in self.tags], [tag.end for tag in self.tags])
+
+
+def gaps_between(text: str, starts: Sequence[int], ends: Sequence[int]) -> list[str]:
+    """What stands before, between and after the stretches of a text that start and end there."""
+    return [text[end:start] for end, start in zip([0, *ends], [*starts, len(text)], strict=True)]
+
+
+def join(texts: Sequence[str], gaps: Sequence[str]) -> str:
+    """Put tags back between their gaps; `join(c.texts(), c.gaps()) == c.text` for every caption."""
+    return "".join(part for pair in zip(gaps, texts, strict=False) for part in pair) + gaps[-1]
+
+
+def line_spans(text: str) -> list[tuple[int, int]]:
+    """The spans of a caption's lines without their ends, as sd-scripts' universal newlines see them.
+
+    A line end at the very end of the text closes the last line and opens no further one.
+    """
+    spans, start = [], 0
+    for found in _LINE_END.finditer(text):
+        spans.append((start, found.start()))
+        start = found.end()
+    return spans if spans and start == len(text) else [*spans, (start, len(text))]
+
+
+def parse(text: str, *, wide_commas: bool = False) -> Caption:
+    """Parse one caption. Any text parses; what looks wrong becomes a finding.
+
+    `wide_commas` lets the full-width comma part tags too, as `--clean` does; the trainer does not.
+    """
+    tags: list[Tag] = []
+    findings: list[Finding] = []
+    segment = 0
+    start = len(text) - len(text.lstrip("\ufeff"))  # two, where files with marks were joined
+    if start:
+        findings.append(Finding("bom"))
+    if "\r" in text:
+        findings.append(Finding("crlf"))
+    for number, (begin, end) in enumerate(line_spans(text)):
+        line = _Line(text, max(begin, start), end, number, segment, wide_commas)
+        tags.extend(line.tags())
+        findings.extend(line.findings)
+        segment = line.segment + 1
+    findings.extend(_blank_findings(text, bool(tags)))
+    return Caption(text, tuple(tags), tuple(findings))
+
+
+def _blank_findings(text: str, has_tags: bool) -> Iterator[Finding]:
+    if not text:
+        yield Finding("caption-empty")
+    elif not has_tags:
+        yield Finding("caption-blank")
+    elif not _LINE_END.split(text, maxsplit=1)[0].strip():
+        yield Finding("first-line-blank")
+
+
+_Part = tuple[int, int, int, UnitKind]  # start, end, stretch, kind: a Unit, or what is one without its name
+
+
+class _Line:
+    """The work on one line: split, recognise prose, number the segments."""
+
+    def __init__(self, text: str, start: int, end: int, number: int, segment: int, wide: bool) -> None:
+        self.text, self.start, self.number, self.segment = text, start, number, segment
+        split = split_line(text[start:end], wide_commas=wide)
+        self.split = split
+        self.findings: list[Finding] = list(split.findings)
+        self.frozen = any(found.code == "separator-in-group" for found in split.findings)
+
+    def tags(self) -> Iterator[Tag]:
+        if not tells(self.split):
+            self.findings += _duplicates(self.split.text, self.split.parts)
+            parts = zip(self.split.parts, self.split.stretches, strict=True)
+            tags: Iterable[_Part] = ((start, end, stretch, "tag") for (start, end), stretch in parts)
+            yield from self._numbered(tags, frozen=self.frozen)
+            return
+        units = find_sentences(self.split)
+        if any(unit.kind == "prose" for unit in units):
+            self.findings = [Finding("prose", _beginning(self.split.text))]
+            yield from self._numbered(units, frozen=True)
+            return
+        self.findings += [
+            Finding("sentence", _beginning(self.split.text[unit.start : unit.end]))
+            for unit in units
+            if unit.kind == "sentence"
+        ]
+        self.findings += _duplicates(self.split.text, [(unit.start, unit.end) for unit in units])
+        yield from self._numbered(units, frozen=self.frozen)
+
+    def _numbered(self, units: Iterable[_Part], *, frozen: bool) -> Iterator[Tag]:
+        seen: int | None = None
+        segment = FIXED
+        for start, end, stretch, kind in units:
+            if stretch != seen:
+                self.segment += seen is not None
+                seen = stretch
+                segment = self.segment if not frozen and self.split.movable(stretch) else FIXED
+            yield Tag(self.start + start, self.start + end, self.number, segment, kind)
+
+
+def _beginning(text: str, width: int = 60) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+@lru_cache(1 << 16)  # a folder says few tags many times
+def same_tag(tag: str) -> str:
+    """What two spellings of one tag have in common: case, underscores and spacing do not count."""
+    return " ".join(tag.casefold().replace("_", " ").split()) or tag
+
+
+def _duplicates(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+    keys = [same_tag(text[start:end]) for start, end in spans]
+    if len(set(keys)) == len(keys):
+        return
+    seen: dict[str, bool] = {}  # whether it was told, for ten thousand copies need no ten thousand findings
+    for key, (start, end) in zip(keys, spans, strict=True):
+        if seen.get(key) is False:
+            yield Finding("tag-duplicate", text[start:end])
+        seen[key] = key in seen
+
+
+def bare(tag: str) -> str:
+    """A tag without the brackets and the weight around it: `((abstract art:1.2))` -> `abstract art`."""
+    inner = tag.strip()
+    for _ in range(16):  # deeper nesting is noise, and a bound keeps hostile input cheap
+        closing = _CLOSING.get(inner[:1])
+        if len(inner) < 2 or closing is None or inner[-1] != closing or not _wraps(inner):
+            break
+        inner = inner[1:-1].strip()
+        if closing != "}":
+            inner = _WEIGHT.sub("", inner).strip()
+    return inner
+
+
+def _wraps(text: str) -> bool:
+    """Whether the bracket that opens the text is closed by its last character."""
+    opening, closing = text[0], _CLOSING[text[0]]
+    depth = 0
+    for index, letter in enumerate(text):
+        depth += (letter == opening) - (letter == closing)
+        if depth == 0:
+            return index == len(text) - 1
+    return False
+
+
+def members(tag: str) -> list[str]:
+    """The plain tags inside a weighted group, a wildcard or a `;;;` group; a plain tag is its own.
+
+    A wildcard inside a phrase stands for its first alternative: `{red|blue} sofa` -> `red sofa`.
+    """
+    inner = bare(tag)
+    if inner == tag and ";;;" not in tag and "{" not in tag:
+        return [tag]
+    if inner != tag and not inner.startswith("{"):
+        found = [bare(part) for part in split_line(inner).pieces(_PARTING)]
+    else:
+        found = [bare(part) for part in _PARTING.split(_ALTERNATIVES.sub(_first_alternative, inner))]
+    return [part for part in found if part] or [tag]
+
+
+def _first_alternative(found: re.Match[str]) -> str:
+    return next((part.strip() for part in found.group(1).split("|") if part.strip()), "")
+
+
+def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple[str, str]]:
+    """The lines that differ, stripped: original and rewritten; a line that one side lacks is empty there."""
+    if original is None or rewritten is None or original == rewritten:
+        return
+    before, after = stripped_lines(original), stripped_lines(rewritten)
+    size = max(len(before), len(after))
+    for one, two in zip(_filled(before, size), _filled(after, size), strict=True):
+        if one != two:
+            yield one, two
+
+
+def stripped_lines(text: str) -> list[str]:
+    """The lines of a caption as the trainer encodes them, each without the white space around it."""
+    text = text.lstrip("\ufeff")  # the trainer's tokenizer drops it
+    return [text[begin:end].strip() for begin, end in line_spans(text)]
+
+
+def _filled(lines: list[str], size: int) -> list[str]:
+    return lines + [""] * (size - len(lines))

@@ -1,0 +1,148 @@
+"""Checks of one caption by its words: what excludes what, what says what, and what a prompt left behind.
+
+What a caption's text shows before its tags: characters that nobody sees, lines that nobody reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import groupby
+from typing import NamedTuple
+
+from tagflow.checks.tags import Exclusion, Facts, Lists
+from tagflow.findings.finding import Seen
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+# Neither joiner: emoji are made of U+200D, and Persian is written with U+200C.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffc]"
+)
+_SIGNS_NAMED = 5
+
+
+def in_text(text: str) -> Iterator[Seen]:
+    """The findings of a text as it stands."""
+    first = len(text) - len(text.lstrip("\ufeff"))  # a mark at the beginning is `bom`
+    found = _INVISIBLE.search(text, first)
+    if found is not None:
+        yield Seen("character-invisible", _named(text[first:]), found.start())
+    if "\n" in text or "\r" in text:
+        below = [line for line in _LINE_END.split(text)[1:] if line.strip()]
+        if below:
+            yield Seen("lines-unread", f"{len(below)} below the first")
+
+
+def _named(text: str) -> str:
+    counts = Counter(_INVISIBLE.findall(text))
+    names = [
+        f"U+{ord(sign):04X}" + (f" {count} times" if count > 1 else "") for sign, count in counts.items()
+    ]
+    return ", ".join(names[:_SIGNS_NAMED]) + (
+        f" and {len(names) - _SIGNS_NAMED} more" if len(names) > _SIGNS_NAMED else ""
+    )
+
+
+_NAMED = 4  # so many examples are named in a finding; more would not be read
+_BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
+
+
+class Words(NamedTuple):
+    """The tags of one caption as they stand: where each starts, on which line, and what is known of it."""
+
+    tags: Sequence[str]
+    starts: Sequence[int]
+    lines: Sequence[int]
+    facts: Sequence[Facts]
+
+
+def word_findings(text: str, words: Words, lists: Lists) -> Iterator[Seen]:
+    """All that the words of one caption show.
+
+    Lines are looked at one by one: those of a caption are alternatives to the trainer, or not read at all.
+    """
+    yield from in_text(text)
+    yield from _leftovers(text, words)
+    if words.lines and words.lines[0] != words.lines[-1]:
+        for _, group in groupby(range(len(words.tags)), key=words.lines.__getitem__):
+            yield from _of_line(words, list(group), lists)
+    else:
+        yield from _of_line(words, range(len(words.tags)), lists)
+
+
+def _of_line(words: Words, at: Sequence[int], lists: Lists) -> Iterator[Seen]:
+    yield from _implied(words, at)
+    yield from _contradictions(words, at, lists)
+
+
+def _implied(words: Words, at: Sequence[int]) -> Iterator[Seen]:
+    """Tags whose words end a longer tag beside them; underscores and spaces are the same."""
+    keys = {words.facts[index].key: index for index in at}
+    pairs = {
+        head: index for index in at for head in words.facts[index].heads if head in keys
+    }  # several longer tags: the last is named
+    if pairs:
+        named = [f"{words.tags[keys[head]]} in {words.tags[index]}" for head, index in pairs.items()]
+        yield Seen("tag-implied", _some(named), words.starts[keys[next(iter(pairs))]])
+
+
+def _contradictions(words: Words, at: Sequence[int], lists: Lists) -> Iterator[Seen]:
+    excluded = lists.excluded
+    places = {meaning: index for index in at for meaning in words.facts[index].meanings}
+    charged = [meaning for meaning in places if meaning in excluded]
+    if len(charged) < 2 or not lists.exempt["several-pictures"].isdisjoint(places):
+        return
+    person: bool | None = None
+    found: dict[Exclusion, tuple[str, str]] = {}
+    together = set(charged)
+    for number, left in enumerate(charged):
+        if excluded[left].keys().isdisjoint(together):
+            continue
+        for right in charged[number + 1 :]:
+            row = excluded[left].get(right)
+            if row is None or row in found or not row.unless.isdisjoint(places):
+                continue
+            if row.scope == "person":
+                person = _one_person(places.keys(), lists) if person is None else person
+                if not person:
+                    continue
+            found[row] = left, right
+    for row, (left, right) in found.items():
+        one, two = words.tags[places[left]], words.tags[places[right]]
+        yield Seen("tag-contradiction", f"{one}, {two}: {row.reason}", words.starts[places[right]])
+
+
+def _one_person(meanings: AbstractSet[str], lists: Lists) -> bool:
+    """Whether the caption is about one person: then colours, postures and clothes are that person's.
+
+    With two, or with nobody named, they may be of several: with `2girls` two colours of hair are right.
+    """
+    counted = lists.exempt["one-person"] & meanings
+    counted -= {"male focus"} if "1boy" in counted else set()
+    alone = len(counted - {"solo"}) <= 1
+    return bool(counted) and alone and lists.exempt["several-persons"].isdisjoint(meanings)
+
+
+def _leftovers(text: str, words: Words) -> Iterator[Seen]:
+    """One finding for each code, with the first places by name."""
+    found: dict[str, list[int]] = {}
+    for index, known in enumerate(words.facts):
+        for code in known.leftovers:
+            found.setdefault(code, []).append(index)
+    for code, places in found.items():
+        named = _some([_short(words.tags[index]) for index in places])
+        yield Seen(code, named, words.starts[places[0]])
+    if "BREAK" in text and (seen := _BREAK.search(text)) and not text.isupper():
+        yield Seen("leftover-keyword", "BREAK", seen.start())
+
+
+def _short(tag: str, width: int = 60) -> str:
+    flat = " ".join(tag.split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,286 @@
+"""`tagflow undo`: the exact bytes back.
+
+`tagflow runs`: what was done here, what is kept of it, and giving originals up.
+
+What was cut off: put right by a command that writes, named by one that does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tagflow.cli import output
+from tagflow.cli.options import FOLDER
+from tagflow.cli.output import note
+from tagflow.dataset.caches import stale_among
+from tagflow.dataset.survey import STATE_FOLDER
+from tagflow.errors import AuditError, UsageProblem
+from tagflow.files.lock import holder
+from tagflow.history.prune import Plan, kept_size, plan, prune
+from tagflow.history.record import CUT_OFF, Record, standing_runs
+from tagflow.history.store import Store
+from tagflow.history.undo import recover, undo_runs
+
+
+def recovered(store: Store) -> None:
+    """Put right what an earlier command that was cut off left behind, and say so."""
+    for done in recover(store):
+        run = done.record.run
+        if done.record.state == "rolled-back":
+            note(f"run {run} had been cut off; its files are as they were before it")
+        else:
+            note(f"the undo of run {run} had been cut off; it is finished")
+        for path in done.left:
+            note(f"{path} was edited since and is left alone")
+
+
+def cut_off(store: Store) -> None:
+    """Say that a run was cut off; a command that does not write leaves it at that."""
+    at_work = holder(store.folder)
+    for record in store.runs():
+        if record.state in CUT_OFF:
+            who = f" (or still goes on: {at_work})" if at_work else ""
+            note(f"run {record.run} was cut off{who}; the next command that writes puts its files right")
+
+
+UNDO_SCHEMA = "tagflow.undo/1"
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("--force", is_flag=True, help="Also bring back files that were edited since.")
+@click.option("--dry-run", is_flag=True, help="Name the runs and files; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: bool) -> int:
+    """Bring back what the newest run replaced, or everything back to RUN and with it.
+
+    A file that was edited since the run is left alone and named, unless --force is given; what it held is
+    then kept in .tagflow/objects.
+    """
+    if not folder.is_dir():
+        raise UsageProblem(f"{folder}: there is no such folder", "check the path")
+    store = Store(folder)
+    if not store.folder.is_dir():
+        raise AuditError(f"{folder}: no tagflow run has written here", "check the path")
+    if dry_run:
+        cut_off(store)
+        _tell_plan(_chosen(store, run), as_json=as_json)
+        return 0
+    with store.locked():
+        recovered(store)
+        records = _chosen(store, run)
+        restored, left = undo_runs(store, records, force=force)
+    stale = stale_among(folder, restored)
+    _notes(folder, records, left, stale)
+    undone = [record.run for record in records if record.state == "undone"]
+    if as_json:
+        found = {"runs": undone, "restored": len(restored), "left": left, "caches_stale": stale}
+        output.as_json({"schema": UNDO_SCHEMA, **found})
+    else:
+        output.out(
+            f"{len(restored)} captions brought back, {len(left)} left alone, {len(undone)} runs undone"
+        )
+    return int(bool(left))
+
+
+def _notes(folder: Path, records: list[Record], left: list[str], stale: list[str]) -> None:
+    for path in left:
+        why = "edited or removed since the run, left alone; cure: --force brings it back"
+        output.warn(output.visible(f"{path}: error: caption-changed: {why}"))
+    aside = [one.path for record in records for one in record.aside]
+    if aside:
+        output.note(f"{len(aside)} edits were replaced; they are kept in {folder / STATE_FOLDER / 'objects'}")
+    gone = sum(len(record.caches) for record in records)
+    if gone:
+        output.note(f"{gone} caches that these runs cleared do not come back; the trainer makes them anew")
+    if stale:
+        output.note(
+            f"{len(stale)} of the trainer's caches hold the text that was taken back, remove them before "
+            f"training: {', '.join(stale[:5])}{', ...' if len(stale) > 5 else ''}"
+        )
+
+
+def _tell_plan(records: list[Record], *, as_json: bool) -> None:
+    if as_json:
+        paths = sorted({change.path for record in records for change in record.to_undo()})
+        runs = [record.run for record in records]
+        output.as_json({"schema": UNDO_SCHEMA, "runs": runs, "restored": len(paths), "left": []})
+        return
+    for record in records:
+        output.out(f"{record.run} ({record.command}): {len(record.to_undo())} captions")
+        for change in record.to_undo():
+            output.out(f"  {output.visible(change.path)}")
+
+
+def _chosen(store: Store, run: str | None) -> list[Record]:
+    """The runs to undo, newest first. Without a name: back to the newest that replaced a caption."""
+    standing = standing_runs(store.runs())
+    wanted = run or next((record.run for record in standing if record.to_undo()), None)
+    if wanted is None:
+        return []
+    names = [record.run for record in standing]
+    if wanted not in names:
+        known = ", ".join(names[:5]) or "none"
+        raise UsageProblem(
+            f"{store.root}: there is no run {wanted!r} to undo", f"runs, newest first: {known}"
+        )
+    chosen = standing[: names.index(wanted) + 1]
+    for record in chosen:
+        if record.pruned and record.changes:
+            raise AuditError(
+                f"{store.root}: the originals of run {record.run} were given up (`tagflow runs --prune`)",
+                "undo back to a newer run; `tagflow runs` lists them",
+            )
+    return chosen
+
+
+RUNS_SCHEMA = "tagflow.runs/1"
+PRUNE_SCHEMA = "tagflow.prune/1"
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_KB = 1000
+
+
+class _Age(click.ParamType[timedelta]):
+    """A stretch of time: `12h`, `30d`, `8w`."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        found = re.fullmatch(r"(\d{1,4})([hdw])", str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no age; give hours, days or weeks: 12h, 30d, 8w.", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--prune", "pruning", is_flag=True, help="Remove originals that no undo needs.")
+@click.option(
+    "--keep",
+    type=click.IntRange(0),
+    metavar="N",
+    help="With --prune: also those of all but the newest N runs; the older ones stand for good.",
+)
+@click.option(
+    "--older-than",
+    type=_Age(),
+    metavar="AGE",
+    help="With --prune: also those of runs older than AGE (12h, 30d, 8w).",
+)
+@click.option("--dry-run", is_flag=True, help="With --prune: say what would go; remove nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def runs(
+    folder: Path,
+    *,
+    pruning: bool,
+    keep: int | None,
+    older_than: timedelta | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """List every run in DIR, newest first; nothing is written unless --prune is given.
+
+    --prune removes originals, never an audit: undone runs need none any more, and runs that --keep or
+    --older-than names are given up, so that they cannot be undone. Edits that `undo --force` put aside go
+    only with the run they were put aside for.
+    """
+    if not folder.is_dir():
+        raise UsageProblem(f"{folder}: there is no such folder", "check the path")
+    if not pruning and (keep is not None or older_than is not None or dry_run):
+        raise UsageProblem("--keep, --older-than and --dry-run go with --prune", "add --prune")
+    if keep is not None and older_than is not None:
+        raise UsageProblem("--keep and --older-than name different runs", "use one of them")
+    store = Store(folder)
+    if pruning and store.folder.is_dir():
+        before = None if older_than is None else datetime.now(UTC) - older_than
+        return _prune(store, keep, before, dry_run=dry_run, as_json=as_json)
+    cut_off(store)
+    return _list(store, as_json=as_json)
+
+
+def _list(store: Store, *, as_json: bool) -> int:
+    found = [_row(store, record) for record in reversed(store.runs())]
+    if as_json:
+        output.as_json({"schema": RUNS_SCHEMA, "runs": found})
+    elif not found:
+        output.out(f"no tagflow run has written in {store.root}")
+    else:
+        for line in _table(found):
+            output.out(output.visible(line))
+    return 0
+
+
+def _row(store: Store, record: Record) -> dict[str, Any]:
+    return {
+        "run": record.run,
+        "time": None if record.time is None else record.time.isoformat(timespec="seconds"),
+        "command": record.command,
+        "state": _state(record),
+        "verdict": record.verdict or None,
+        "changed": len(record.changes),
+        "given_back": len(record.undone),
+        "caches_cleared": len(record.caches),
+        "undoable": record.stands and bool(record.to_undo()),
+        "kept_bytes": kept_size(store, record),
+    }
+
+
+def _state(record: Record) -> str:
+    if record.state in CUT_OFF:
+        return "cut off"
+    if record.pruned and record.stands and record.changes:
+        return "given up"
+    return {"rolled-back": "rolled back"}.get(record.state, record.state)
+
+
+def _table(found: list[dict[str, Any]]) -> Iterator[str]:
+    head = f"{'run':<27} {'time (UTC)':<20} {'command':<9} {'state':<12} {'verdict':<12} "
+    yield head + "changed given back  kept"
+    for row in found:
+        counts = f"{row['changed']:>7} {row['given_back']:>10}"
+        time = (row["time"] or "?")[:19].replace("T", " ")
+        yield (
+            f"{row['run']:<27} {time:<20} {row['command']:<9} {row['state']:<12} "
+            f"{row['verdict'] or '-':<12} {counts}  {_size(row['kept_bytes'])}"
+        )
+
+
+def _size(count: int) -> str:
+    """Bytes for a person."""
+    for unit in ("B", "kB", "MB"):
+        if count < _KB:
+            return f"{count} {unit}"
+        count = round(count / _KB)
+    return f"{count} GB"
+
+
+def _prune(store: Store, keep: int | None, before: datetime | None, *, dry_run: bool, as_json: bool) -> int:
+    if dry_run:
+        cut_off(store)
+        chosen = plan(store, keep=keep, before=before)
+    else:
+        with store.locked():
+            recovered(store)
+            chosen = plan(store, keep=keep, before=before)
+            prune(store, chosen)
+    _tell(chosen, dry_run=dry_run, as_json=as_json)
+    return 0
+
+
+def _tell(chosen: Plan, *, dry_run: bool, as_json: bool) -> None:
+    given_up = [record.run for record in chosen.runs if record.stands and record.changes]
+    if as_json:
+        found = {"dry_run": dry_run, "files": len(chosen.files), "bytes": chosen.size, "given_up": given_up}
+        output.as_json({"schema": PRUNE_SCHEMA, **found})
+        return
+    would = "would be " if dry_run else ""
+    for run in given_up:
+        output.out(output.visible(f"{run}: {would}given up, it cannot be undone any more"))
+    output.out(f"{len(chosen.files)} originals {would}removed, {_size(chosen.size)} {would}freed")

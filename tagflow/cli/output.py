@@ -1,0 +1,278 @@
+"""What a person sees: progress and notes on stderr, the result on stdout.
+
+Progress of long work, on stderr, where somebody is watching.
+
+What the trainer prints, on our terminal: its progress bars stay bars, and nothing in it steers more.
+
+`--diff`: every changed caption, before and after.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
+import pyarrow as pa
+
+from tagflow.findings.finding import CATALOGUE
+from tagflow.schema import rows
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from tagflow.audit.file import Meta
+    from tagflow.encoders import EncoderPair
+
+
+_SHOWN = 20  # findings named one by one before the rest is only counted
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_DETAIL = 500  # characters of what was seen, in a message: a tag may be a whole book. JSON has all of it
+_CELL = 60  # characters of a tag in a table
+
+
+def out(text: str) -> None:
+    """One line on stdout. A reader that has seen enough (`| head`) changes no exit code."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def out_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout, written at once: a thousand writes take as long as finding what to write."""
+    text = "\n".join(lines)
+    if text:
+        out(text)
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)
+
+
+def note(text: str) -> None:
+    """One line on stderr that says who speaks."""
+    warn(f"tagflow: {visible(text)}")
+
+
+def encoded(pair: EncoderPair | None) -> None:
+    """Say how much the encoders had to do; both count, so a short line is two windows."""
+    if pair is not None and any(pair.windows()):
+        note("encoded {} token windows, {} from the cache".format(*pair.windows()))
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out: a file name may hold a line end, or steer a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def short(text: str) -> str:
+    """The text on part of a line, for a table."""
+    seen = visible(text)
+    return seen if len(seen) <= _CELL else seen[: _CELL - 1] + "…"
+
+
+def as_json(value: object) -> None:
+    """One JSON object on one line of stdout."""
+    out(json.dumps(value, ensure_ascii=False))
+
+
+def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
+    """An audit in a few lines."""
+    counts = Counter(rows(table, "status"))
+    parts = ", ".join(f"{counts[status]} {status}" for status in ("rewritten", "unchanged", "kept", "failed"))
+    yield f"captions    {table.num_rows}: {parts}"
+    if meta.sim_te1_mean is not None and meta.sim_te2_mean is not None:
+        yield (
+            f"similarity  te1 {meta.sim_te1_mean:.4f}, te2 {meta.sim_te2_mean:.4f} "
+            f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
+        )
+    if meta.options.get("sim_error") is not None:
+        exact = rows(table, "sim_dtype").count("fp32")
+        yield (
+            f"precision   {meta.options['dtype']}; {exact} captions in fp32, near a limit or to compare "
+            f"(largest difference {meta.options['sim_error']:.2g})"
+        )
+    if rungs := relaxed(table):
+        parts = ", ".join(f"{count} to rung {rung}" for rung, count in rungs)
+        yield f"relaxed     {sum(count for _, count in rungs)} captions: {parts} (1: the original)"
+    tokens = [count for count in rows(table, "tokens") if count is not None]
+    if tokens:
+        over = sum(count > 75 for count in tokens)
+        yield f"tokens      longest {max(tokens)} of {meta.limits.max_tokens}; {over} captions over 75"
+    found = Counter(code for codes in rows(table, "findings") for code in codes)
+    if found:
+        yield "findings    " + ", ".join(f"{code} {count}" for code, count in found.most_common())
+    if meta.encoders:
+        yield f"encoders    {meta.encoders}"
+    yield f"verdict     {meta.verdict.upper()}" + (f": {'; '.join(meta.reasons)}" if meta.reasons else "")
+
+
+def relaxed(table: pa.Table) -> list[tuple[int, int]]:
+    """Each rung that captions were relaxed to, strictest first, and how many stand there."""
+    columns = zip(rows(table, "rung"), rows(table, "findings"), strict=True)
+    counts = Counter(rung for rung, codes in columns if rung is not None and "order-relaxed" in codes)
+    return sorted(counts.items(), reverse=True)
+
+
+def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:
+    """The findings of these severities on stderr, with their cures; many are cut short."""
+    found = [
+        (path, code, detail)
+        for path, codes, details in zip(
+            *(rows(table, name) for name in ("path", "findings", "details")), strict=True
+        )
+        for code, detail in zip(codes, details, strict=True)
+        if CATALOGUE[code].severity in severities
+    ]
+    for path, code, detail in found[:_SHOWN]:
+        warn(finding_line(path, code, detail))
+    if len(found) > _SHOWN:
+        note(f"and {len(found) - _SHOWN} more; `tagflow audit DIR --json` has them all")
+
+
+def finding_line(path: str, code: str, detail: str) -> str:
+    """One finding on one line: where, how bad, what, and what cures it."""
+    return visible(f"{path}: {CATALOGUE[code].severity}: {code}: {finding_message(code, detail)}")
+
+
+def finding_message(code: str, detail: str) -> str:
+    """What is wrong, what exactly was seen, and what cures it."""
+    kind = CATALOGUE[code]
+    seen = f" ({detail if len(detail) <= _DETAIL else detail[:_DETAIL] + '…'})" if detail else ""
+    cure = f"; cure: {kind.cure}" if kind.cure else ""
+    return f"{kind.title}{seen}{cure}"
+
+
+def exit_code(table: pa.Table, *, failed: bool, strict: bool) -> int:
+    """1 where a gate failed or a finding is an error (with `strict`: or a warning), else 0."""
+    counted = {"error", "warning"} if strict else {"error"}
+    codes = {code for codes in rows(table, "findings") for code in codes}
+    return int(failed or any(CATALOGUE[code].severity in counted for code in codes))
+
+
+_TICK = 0.05  # seconds between two updates of a bar
+
+
+class Progress:
+    """Progress with rate and ETA on a terminal; silence elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: RichProgress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    @contextmanager
+    def shown(self) -> Iterator[Progress]:
+        """Show bars while the work goes on."""
+        if sys.stderr is None or not sys.stderr.isatty():
+            yield self
+            return
+        with _bars() as self._bar:
+            yield self
+        self._bar = None
+
+    def progress(self, stage: str) -> Callable[[int, int], None]:
+        """What a stage tells how far it has come."""
+        bar = self._bar
+        if bar is None:
+            return lambda done, total: None
+        task, last = self._task(bar, stage), 0.0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal last
+            if done >= total or monotonic() - last > _TICK:  # the screen is not worth a lock for each caption
+                last = monotonic()
+                bar.update(task, completed=done, total=total)
+
+        return tell
+
+    def _task(self, bar: RichProgress, stage: str) -> TaskID:
+        """The bar of a stage; one that comes back, as settling does, begins anew."""
+        if stage in self._tasks:
+            bar.reset(self._tasks[stage])
+        else:
+            self._tasks[stage] = bar.add_task(stage)
+        return self._tasks[stage]
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Something that takes a while and has no measure."""
+        task = None if self._bar is None else self._bar.add_task(what, total=None)
+        try:
+            yield
+        finally:
+            if self._bar is not None and task is not None:
+                self._bar.remove_task(task)
+
+
+def _bars() -> RichProgress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """How many a second; a finished stage keeps its mean."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.1f}/s" if speed else "", justify="right")
+
+    return Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+# Line ends, tabs, the bars' own ways (carriage return, backspace, a line up), and colours may pass.
+_PASSES = "\x1b\\[A|\x1b\\[[0-9;]*m"
+_STEERS = re.compile(
+    f"({_PASSES})|\x1b\\[[0-?]*[ -/]*[@-~]|[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+)
+
+
+def screen() -> Callable[[bytes], None]:
+    """A function that shows a trainer's bytes on stderr as they come; what is no UTF-8 becomes a mark."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def show(data: bytes) -> None:
+        sys.stderr.write(_STEERS.sub(lambda found: found[1] or "", decoder.decode(data)))
+        sys.stderr.flush()
+
+    return show
+
+
+def show_diff(table: pa.Table, new: dict[str, str]) -> None:
+    """Every caption whose text changes, before and after. `new`: the new texts, by path."""
+    for path, text in zip(rows(table, "path"), rows(table, "text"), strict=True):
+        if path in new:
+            before, after = text.splitlines(), new[path].splitlines()
+            for line in difflib.unified_diff(before, after, visible(path), visible(path), lineterm=""):
+                out(visible(line))

@@ -1,0 +1,1 @@
+"""A dataset as it lies on disk: its images, captions, folders and the trainer's caches."""

@@ -1,0 +1,277 @@
+"""A folder of captions: which files are captions, and what is in them.
+
+If the tree holds images, a caption is a `.txt` beside an image of the same stem; other `.txt` files are
+listed and never touched. If it holds no image, every `.txt` is one. Names that begin with a dot are left out.
+
+Every file name below a folder, as the trainer would meet it: hidden names and any suffix, too.
+
+Which folder a path belongs to: files are reordered within the dataset they lie in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tagflow.config import CONFIG_NAME, load_config
+from tagflow.errors import SourceError, UsageProblem
+from tagflow.files.read import inside, sha256
+from tagflow.findings.finding import Finding
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"})
+"""What sd-scripts opens as an image (the last two with plugins)."""
+
+CAPTION_SUFFIX = ".txt"
+STATE_FOLDER = ".tagflow"
+AUDIT_NAME = "tagflow-audit.parquet"
+LARGEST_CAPTION = 256 * 1024
+"""Bytes: a hundred times what the trainer reads of a caption. What is larger is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What lies in a folder. All paths are relative to `root`, with forward slashes, and sorted."""
+
+    root: Path
+    captions: tuple[str, ...]
+    others: tuple[str, ...] = ()  # .txt files that are no captions
+    uncaptioned: tuple[str, ...] = ()  # images without a caption
+    misnamed: frozenset[str] = frozenset()  # captions whose names are not UTF-8, as `captions` spells them
+    images: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()  # folders below `root` that tagflow has worked in by themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One caption file as it was read. `text` is None where it holds no UTF-8 text."""
+
+    path: str
+    text: str | None = None
+    sha256: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass
+class _Found:
+    texts: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    misnamed: set[str] = field(default_factory=set)
+    stores: list[str] = field(default_factory=list)
+
+    def spelled(self, text: str) -> str:
+        """A path as it can be written down: Arrow and JSON hold no bytes that are not UTF-8."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = os.fsencode(text).decode("utf-8", "backslashreplace")
+            self.misnamed.add(text)
+        return text
+
+
+def survey(root: Path, *, empty: bool = False) -> Survey:
+    """Look through a folder and all below it. `empty`: it may hold no caption.
+
+    Raises UsageProblem where `root` is no folder, SourceError where it cannot be listed or has no captions.
+    """
+    if not root.exists():
+        raise UsageProblem(f"{root}: there is no such folder", "check the path")
+    if not root.is_dir():
+        raise UsageProblem(f"{root} is a file, not a folder", "give the folder that holds the captions")
+    found = _walk(root)
+    stems = {_stem(path) for path in found.images}
+    captions = [path for path in found.texts if not stems or _stem(path) in stems]
+    if not captions and not empty:
+        raise SourceError(f"{root}: no captions found", _no_captions(found))
+    named = {_stem(path) for path in captions}
+    return Survey(
+        root,
+        tuple(sorted(captions)),
+        tuple(sorted(set(found.texts) - set(captions))),
+        tuple(sorted(path for path in found.images if _stem(path) not in named)),
+        frozenset(found.misnamed.intersection(captions)),
+        tuple(sorted(found.images)),
+        tuple(found.stores),
+    )
+
+
+def _no_captions(found: _Found) -> str:
+    if found.images:
+        return "write a .txt beside each image, with the image's name"
+    return "give a folder that holds .txt captions, in itself or below"
+
+
+def _stem(path: str) -> str:
+    return path[: path.rindex(".")]
+
+
+def _walk(root: Path) -> _Found:
+    found = _Found()
+
+    def refuse(problem: OSError) -> None:
+        raise SourceError(
+            f"{problem.filename}: cannot be listed ({problem.strerror})", "mend its permissions"
+        )
+
+    for folder, below, files in os.walk(root, onerror=refuse):
+        here = Path(folder).relative_to(root).as_posix()
+        prefix = "" if here == "." else f"{here}/"
+        for name in [*files, *(name for name in below if name.endswith(CAPTION_SUFFIX))]:
+            if name.startswith("."):
+                continue
+            if name.endswith(CAPTION_SUFFIX):
+                found.texts.append(found.spelled(prefix + name))
+            elif name[name.rfind(".") :].lower() in IMAGE_SUFFIXES:
+                found.images.append(found.spelled(prefix + name))
+        if STATE_FOLDER in below and prefix:
+            found.stores.append(here)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+    return found
+
+
+def read(root: Path, path: str) -> Reading:
+    """Read one caption. Whatever is wrong with it becomes a finding; nothing raises."""
+    file = root / path
+    try:
+        problem = _refusal(root, file)
+        if problem:
+            return Reading(path, findings=(problem,))
+        with file.open("rb") as opened:
+            data = opened.read(LARGEST_CAPTION + 1)
+        if len(data) > LARGEST_CAPTION:
+            return Reading(path, findings=(Finding("caption-too-large", f"{file.stat().st_size} bytes"),))
+    except (OSError, RuntimeError) as error:  # Python 3.11 and 3.12 raise RuntimeError for a link to itself
+        seen = getattr(error, "strerror", None) or str(error)
+        return Reading(path, findings=(Finding("caption-unreadable", seen),))
+    digest = sha256(data)
+    try:
+        return Reading(path, data.decode("utf-8"), digest)
+    except UnicodeDecodeError as error:
+        return Reading(
+            path, None, digest, (Finding("caption-not-utf8", f"byte {error.start}: {error.reason}"),)
+        )
+
+
+def _refusal(root: Path, file: Path) -> Finding | None:
+    """Why this file is not read: it leaves the folder, or it is a pipe, a device, a folder."""
+    if file.is_symlink() and not inside(root, file):
+        return Finding("caption-outside", f"-> {file.readlink()}")
+    if not stat.S_ISREG(file.stat().st_mode):
+        return Finding("caption-not-a-file")
+    return None
+
+
+def state_folder(root: Path) -> Path:
+    """Where tagflow keeps what belongs to a dataset. Raises SourceError where a link would lead out of it."""
+    folder = root / STATE_FOLDER
+    try:
+        links = [folder] if folder.is_symlink() else [one for one in folder.glob("*") if one.is_symlink()]
+    except OSError:  # who uses the folder is told why it cannot be
+        links = []
+    if links:
+        raise SourceError(
+            f"{links[0]}: is a symbolic link, and tagflow writes nothing outside the captions' folder",
+            "remove the link; if it leads to tagflow's own files, move them into its place",
+        )
+    return folder
+
+
+def bytes_now(file: Path) -> bytes:
+    """What a file holds now, as far as a caption can be long; nothing where it cannot be read any more."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(LARGEST_CAPTION + 1)
+    except OSError:
+        return b""
+
+
+def left_alone(file: Path, data: bytes, read: str) -> str | None:
+    """The code of the finding where a caption must not be replaced.
+
+    `data`: its bytes now; `read`: the digest of what was read of it. A read-only file could be replaced by a
+    move; its owner would not expect so.
+    """
+    if sha256(data) != read:
+        return "caption-changed"
+    writable = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    return None if file.stat().st_mode & writable else "caption-read-only"
+
+
+Tree = dict[str, list[str]]
+"""Each folder's file names, sorted; folders relative to the root with forward slashes, the root itself as "".
+
+Folders whose names begin with a dot are left out, with all below them."""
+
+
+def tree(root: Path) -> Tree:
+    """List a folder and all below it; what cannot be listed is left out (the survey refuses it).
+
+    A name that is not UTF-8 is spelled with `\\x` escapes, as in a survey.
+    """
+    found: Tree = {}
+    for folder, below, files in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        here = Path(folder).relative_to(root).as_posix()
+        found["" if here == "." else _spelled(here)] = sorted(map(_spelled, files))
+    return found
+
+
+def _spelled(name: str) -> str:
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+_REPEATS = re.compile(r"\d+_")
+
+
+def by_root(paths: Iterable[Path]) -> dict[Path, set[str] | None]:
+    """Each dataset folder with the caption files chosen in it (relative paths); None: all of them.
+
+    However a folder is spelled, it comes once. Raises UsageProblem for a path that is not there.
+    """
+    shown: dict[Path, Path] = {}
+    chosen: dict[Path, set[str] | None] = {}
+    for path in paths:
+        if path.is_dir():
+            root = path.resolve()
+            shown[root], chosen[root] = path, None
+            continue
+        if not path.exists() and not path.is_symlink():
+            raise UsageProblem(f"{path}: there is no such file or folder", "check the path")
+        file = path.parent.resolve() / path.name  # the file itself may be a link, and is taken by its name
+        root = root_of(file)
+        shown.setdefault(root, _short(root))
+        names = chosen.setdefault(root, set())
+        if names is not None:
+            names.add(file.relative_to(root).as_posix())
+    return {shown[root]: names for root, names in chosen.items()}
+
+
+def _short(root: Path) -> Path:
+    here = Path.cwd().resolve()
+    return root.relative_to(here) if root.is_relative_to(here) else root
+
+
+def root_of(file: Path) -> Path:
+    """The dataset of one caption, given by its absolute path: the nearest folder above with tagflow's traces,
+    else the file's own folder, or the one above where that is a trainer's `N_name` folder.
+
+    Raises ConfigError for a `tagflow.toml` on the way that cannot be read.
+    """
+    for folder in file.parents:
+        if (folder / STATE_FOLDER).is_dir() or (folder / AUDIT_NAME).exists():
+            return folder
+        named = _configured(folder)
+        if named is not None and file.is_relative_to(named):
+            return named
+    return file.parent.parent if _REPEATS.match(file.parent.name) else file.parent
+
+
+def _configured(folder: Path) -> Path | None:
+    """The dataset that a folder's `tagflow.toml` speaks of: the `dir` it names, else the folder itself."""
+    if not (folder / CONFIG_NAME).is_file():
+        return None
+    named = load_config(None, folder).path("dir")
+    return folder if named is None else Path(named).resolve()

@@ -1,0 +1,1 @@
+"""The runs of a dataset: kept originals, run records, undo, recovery after a crash, giving originals up."""

@@ -1,0 +1,246 @@
+"""`DIR/.tagflow/`: what makes every rewrite undoable, and a crash harmless.
+
+    .tagflow/objects/ab/cdef...     originals, named by their SHA-256
+    .tagflow/runs/RUN/record.json   what the run did to which file, and how far it came
+    .tagflow/runs/RUN/audit.parquet the run's audit
+    .tagflow/tmp/                   files on their way to their place
+    .tagflow/lock, holder.json      one tagflow at a time, and which
+
+The record is saved before the first caption is replaced (`writing`), again when all files and the run's
+audit are in place (`written`), and once more when the audit is published (`done`). So a run that was cut off
+is known, and the next command that writes puts its files back or publishes its audit (recover.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from tagflow.dataset.survey import AUDIT_NAME, state_folder
+from tagflow.errors import AuditError, SourceError
+from tagflow.files.lock import held
+from tagflow.files.read import digest_of, inside, sha256
+from tagflow.files.replace import Changed, copied, put, sweep, sync_folder
+from tagflow.history.record import Change, Record, new_run_id, read_record, to_bytes
+
+
+class Store:
+    """The state folder of one dataset, made on first write. Raises SourceError where it has links in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.real = root.resolve()
+        self.folder = state_folder(root)
+        self._unsynced: set[Path] = set()  # folders with originals whose names may not be on the disk yet
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one command that writes. Raises SourceError where another holds it.
+
+        A command that fails before it has written anything leaves no state folder behind.
+        """
+        fresh = not self.folder.exists()
+        self._make()
+        with held(self.folder, fresh=fresh):
+            yield
+
+    def _make(self) -> None:
+        try:
+            (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists() or not ignore.stat().st_size:  # a kill may have left it empty
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            where, why = self.folder, error.strerror or error
+            raise SourceError(f"{where}: {why}", "make the folder writable, or use --out DIR") from error
+
+    # -- bytes ---------------------------------------------------------------------------------------
+
+    def keep(self, data: bytes) -> str:
+        """Keep bytes under their digest; gives the digest. Raises SourceError."""
+        digest = sha256(data)
+        place = self.object(digest)
+        if not place.exists():
+            self.make_room(place)
+            self.replace(place, data)
+            self._unsynced |= {place.parent, place.parent.parent}
+        return digest
+
+    def keep_file(self, file: Path) -> str:
+        """Keep a file of any size, piece by piece; gives the digest of what was kept. Raises SourceError."""
+        handle = self._way() / secrets.token_hex(8)
+        with self._writing_to(self.folder / "objects"):
+            try:
+                place = self.object(digest := copied(file, handle))
+                self.make_room(place)
+                handle.replace(place)
+            finally:
+                handle.unlink(missing_ok=True)
+        self._unsynced |= {place.parent, place.parent.parent}
+        return digest
+
+    def kept(self, digest: str) -> bytes:
+        """The bytes of a digest. Raises AuditError where they are gone or damaged."""
+        data = self._bytes_of(self.object(digest))
+        if sha256(data) != digest:
+            raise AuditError(
+                f"{self.object(digest)}: the bytes do not match their digest", "restore a backup"
+            )
+        return data
+
+    def _bytes_of(self, file: Path) -> bytes:
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise AuditError(
+                f"{file}: {error.strerror}; tagflow needs it to bring things back", "restore it from a backup"
+            ) from error
+
+    def object(self, digest: str) -> Path:
+        """Where the bytes of a digest lie, if they are kept. Raises AuditError for what is no digest."""
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise AuditError(f"{self.folder}: {digest!r} is no digest", "the run record is damaged")
+        return self.folder / "objects" / digest[:2] / digest[2:]
+
+    def replace(self, target: Path, data: bytes, *, still: str | None = None) -> None:
+        """Put bytes at `target` in one step: a reader sees the old file or the new one, whole.
+
+        The file keeps its mode. `still`: the digest of what it must hold until the last moment, empty for no
+        file. Raises Changed where it does not, else SourceError; the target is then as it was.
+        """
+        with self._writing_to(target):
+            if not inside(self.real, target.parent):  # a link in the state folder
+                raise OSError(errno.ELOOP, "its folder lies outside the captions' folder")
+            put(self._way(), self.real, target, data, still)
+
+    def _way(self) -> Path:
+        """The folder of files on their way to their place."""
+        if not (self.folder / "tmp").is_dir():
+            self._make()
+        return self.folder / "tmp"
+
+    @contextmanager
+    def _writing_to(self, target: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            cure = "free some room" if full else "mend the disk or the permissions, or use --out DIR"
+            raise SourceError(f"{target}: cannot be written ({error.strerror or error})", cure) from error
+
+    def sweep(self) -> None:
+        """Remove what a kill left on its way to its place. Call it under the lock."""
+        sweep(self.folder / "tmp", self.real)
+        for run in (self.folder / "runs").glob("*"):
+            with suppress(OSError):  # a run that was killed before its record was there; others are not empty
+                run.rmdir()
+
+    def place(self, path: str) -> Path:
+        """Where a recorded path lies, links followed. Raises AuditError where that is outside the folder."""
+        pure = PurePosixPath(path)
+        hidden = any(part.startswith(".") for part in pure.parts)  # `..` too; no caption lies there
+        try:
+            target = (self.real / path).resolve()
+        except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a link to itself
+            hidden, target = True, self.real
+        if pure.is_absolute() or hidden or not target.is_relative_to(self.real):
+            raise AuditError(
+                f"{self.folder}: {path!r} leaves the captions' folder",
+                "the run record was altered; move its folder away",
+            )
+        return target
+
+    # -- records -------------------------------------------------------------------------------------
+
+    def runs(self) -> list[Record]:
+        """All runs, oldest first. Raises AuditError for a damaged record."""
+        folders = sorted((self.folder / "runs").glob("*/record.json"))
+        return [read_record(file) for file in folders]
+
+    def new_run(self) -> str:
+        """A name for a run that sorts after all that are here, whatever became of the clock."""
+        return new_run_id(max((folder.name for folder in (self.folder / "runs").glob("*")), default=""))
+
+    def run_folder(self, run: str) -> Path:
+        """The folder of one run, made if need be. Raises SourceError."""
+        folder = self.folder / "runs" / run
+        with self._writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def save(self, record: Record) -> None:
+        """Write a record down, durably, after the originals that it speaks of. Raises SourceError."""
+        folder = self.run_folder(record.run)
+        self._sync(*self._unsynced)
+        self._unsynced.clear()
+        self.replace(folder / "record.json", to_bytes(record))
+        self._sync(folder, folder.parent, self.folder, self.root)
+
+    def _sync(self, *folders: Path) -> None:
+        for folder in folders:
+            with self._writing_to(folder):
+                sync_folder(folder)
+
+    def put_back(self, change: Change, *, edited: str | None = None) -> bool:
+        """Bring one file back to its bytes before; whether it is there now.
+
+        A file that is neither as before nor as the run left it was edited: it is left alone, unless it is as
+        `edited` says, the digest of an edit that is kept (see undo.py), empty for a file that is gone.
+        """
+        target = self.place(change.path)
+        now = digest_of(target)
+        if now == change.before:
+            return True
+        if now not in (change.after, edited):
+            return False
+        if not change.before:
+            self._unmake(target)
+            return True
+        self.make_room(target)
+        try:
+            self.replace(target, self.kept(change.before), still=now)
+        except Changed:
+            return False
+        return True
+
+    def make_room(self, target: Path) -> None:
+        """Make the folder that a file is to lie in. Raises SourceError."""
+        with self._writing_to(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+
+    def _unmake(self, file: Path) -> None:
+        """Remove a file that a run made, and the folders that are empty without it."""
+        file.unlink()
+        with suppress(OSError):
+            for folder in file.relative_to(self.real).parents[:-1]:
+                (self.real / folder).rmdir()
+
+    # -- audits --------------------------------------------------------------------------------------
+
+    def publish(self, record: Record) -> Path:
+        """Put a run's audit where users look for it, and mark the run as done."""
+        file = self.show_audit(record)
+        record.state = "done"
+        self.save(record)
+        return file
+
+    def show_audit(self, record: Record) -> Path:
+        """Put a run's audit where users look for it."""
+        self.replace(self.root / AUDIT_NAME, self._bytes_of(self.audit_of(record)))
+        return self.root / AUDIT_NAME
+
+    def keep_audit(self, record: Record, data: bytes) -> None:
+        """Store a run's audit in the run's own folder, where it stays."""
+        self.run_folder(record.run)
+        self.replace(self.audit_of(record), data)
+
+    def audit_of(self, record: Record) -> Path:
+        """Where a run's own copy of its audit lies."""
+        return self.folder / "runs" / record.run / "audit.parquet"
+
+    def kept_audits(self) -> list[Path]:
+        """The audits of all runs that finished, undone ones too."""
+        return sorted((self.folder / "runs").glob("*/audit.parquet"))

@@ -1,1 +1,0 @@
-"""Where captions come from and go back to."""

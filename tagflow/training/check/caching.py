@@ -1,0 +1,229 @@
+"""What is cached and must not be, or is used though it is old.
+
+Caches that lie beside the images: are they of these images, these captions and these options?
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePath, PureWindowsPath
+
+from tagflow.dataset.caches import FOLDER_CACHE, TEXT_SUFFIX
+from tagflow.training.check.derived import Part, caches_latents, caches_text, names, over, trains_text
+from tagflow.training.faults import Fault
+from tagflow.training.sd_scripts.steps import Size, predefined
+from tagflow.training.setup.setup import Images, Setup
+
+LATENTS_SUFFIX = "_sdxl.npz"
+_STRIDE = 8  # pixels to one latent
+
+
+def disk_faults(setup: Setup) -> Iterator[Fault]:
+    """Everything about caches that are there already."""
+    yield from over(setup, _of_part)
+
+
+def _of_part(setup: Setup, part: Part) -> Iterator[Fault]:
+    if part.on("cache_info"):
+        yield Fault("cache-info", "", "cache_info")
+    if part.files is None:
+        return
+    if part.on("cache_info"):
+        yield from _info(part, part.files)
+    if setup.on("cache_text_encoder_outputs_to_disk"):
+        yield from _text(setup, part, part.files)
+    yield from _sizes(part, part.files)
+    if setup.on("cache_latents_to_disk"):
+        yield from _latent_bytes(part, part.files)
+
+
+def _info(part: Part, files: Images) -> Iterator[Fault]:
+    if FOLDER_CACHE in files.stale:
+        yield Fault("cache-info-stale", "older than a caption", "cache_info")
+    elif FOLDER_CACHE in files.caches and part.subset.folder is not None:
+        known = _listed(part.subset.folder / FOLDER_CACHE)
+        strange = files.sizes.keys() ^ known if known is not None else set()
+        if strange:
+            yield Fault("cache-info-stale", f"not the images: {names(strange)}", "cache_info")
+
+
+def _listed(file: Path) -> set[str] | None:
+    """The names of the images that a folder's cache lists; None where it cannot be read."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return {PureWindowsPath(path).name for path in data} if isinstance(data, dict) else None
+
+
+def _text(setup: Setup, part: Part, files: Images) -> Iterator[Fault]:
+    caches = [name for name in files.caches if name.endswith(TEXT_SUFFIX)]
+    option = "cache_text_encoder_outputs_to_disk"
+    stale = [name for name in caches if name in files.stale]
+    if stale:
+        yield Fault("cache-text-stale", names(stale), option)
+    wanted = int(setup.number("max_token_length") or 75) + 2
+    wrong = [name for name in caches if (_shape(part, name, "hidden_state1") or (wanted,))[0] != wanted]
+    if wrong:
+        yield Fault("cache-text-length", names(wrong), option)
+
+
+def _sizes(part: Part, files: Images) -> Iterator[Fault]:
+    """The trainer takes an image's size from the name of a latents cache; even where it uses no cache."""
+    wrong = {
+        f"{image}: {size[0]}x{size[1]}, by the cache {named[0]}x{named[1]}"
+        for image, named in _named_sizes(files).items()
+        if (size := files.sizes.get(image)) is not None and size != named
+    }
+    if wrong:
+        yield Fault("cache-latents-size", names(wrong), "")
+
+
+def _named_sizes(files: Images) -> dict[str, Size]:
+    """The size that each image would be given. As `load_dreambooth_dir`: a beginning of a name is enough."""
+    caches = [name for name in files.caches if name.endswith(LATENTS_SUFFIX) and name.count("_") >= 2]
+    caches.sort(key=lambda name: name.rsplit("_", maxsplit=2)[0])
+    found: dict[str, Size] = {}
+    at = 0
+    for image in sorted({*files.sizes, *files.unreadable}):
+        stem = PurePath(image).stem
+        while at < len(caches) and caches[at][: len(stem)] < stem:
+            at += 1
+        if at < len(caches) and caches[at].startswith(stem) and (size := _size_in(caches[at])):
+            found[image] = size
+    return found
+
+
+def _size_in(name: str) -> Size | None:
+    width, _, height = name.split("_")[-2].partition("x")
+    return (int(width), int(height)) if width.isdigit() and height.isdigit() else None
+
+
+def _latent_bytes(part: Part, files: Images) -> Iterator[Fault]:
+    option = "cache_latents_to_disk"
+    stems = {PurePath(image).stem for image in files.sizes}
+    old = [name for name in files.caches if name.removesuffix(".npz") in stems]
+    if old:
+        yield Fault("cache-latents-old", names(old), option)
+    other = [
+        name
+        for name in files.caches
+        if name.endswith(LATENTS_SUFFIX)
+        and (shape := _shape(part, name, "latents"))
+        and not _possible(part, (shape[-1] * _STRIDE, shape[-2] * _STRIDE))
+    ]
+    if other:
+        yield Fault("cache-latents-stale", names(other), option)
+
+
+def _possible(part: Part, size: Size) -> bool:
+    """Whether any image could be trained at this size with the part's options."""
+    made = part.buckets
+    if made is None:
+        return True
+    if not made.steps:
+        return size == made.size
+    if made.no_upscale:
+        small = size[0] * size[1] <= 1.1 * made.size[0] * made.size[1]  # rounding goes a little over
+        return small and not size[0] % made.steps and not size[1] % made.steps
+    return size in predefined(made.size, made.low, made.high, made.steps)
+
+
+def _shape(part: Part, name: str, array: str) -> tuple[int, ...] | None:
+    """The shape of an array in an `.npz` file, without its numbers; None where there is none."""
+    from numpy.lib import format as npy
+
+    if part.subset.folder is None:
+        return None
+    try:
+        with zipfile.ZipFile(part.subset.folder / name) as opened, opened.open(f"{array}.npy") as file:
+            read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+            shape: tuple[int, ...] = read(file)[0]
+            return shape
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError):
+        return None
+
+
+# Refused by the trainer before the model loads: what the cached encodings could not show.
+_CHANGING = {
+    "shuffle_caption": "cache-text-shuffle",
+    "caption_dropout_rate": "cache-text-dropout",
+    "caption_tag_dropout_rate": "cache-text-tag-dropout",
+    "token_warmup_step": "cache-text-token-warmup",
+}
+# Passed over without a word: the caption is encoded as it stands in the file.
+_IGNORED = {
+    "caption_prefix": "cache-text-prefix",
+    "caption_suffix": "cache-text-prefix",
+    "enable_wildcard": "cache-text-wildcard",
+    "caption_dropout_every_n_epochs": "cache-text-dropout-epochs",
+}
+
+
+def faults(setup: Setup) -> Iterator[Fault]:
+    """Everything about caches."""
+    if caches_text(setup):
+        yield from over(setup, _ignored, _separators)
+        if trains_text(setup):
+            yield Fault("cache-text-trained", "", "network_train_unet_only")
+    yield from _switches(setup)
+    yield from _latents(setup)
+    yield from disk_faults(setup)
+
+
+def _ignored(setup: Setup, part: Part) -> Iterator[Fault]:
+    for name, code in (_CHANGING | _IGNORED).items():
+        if part.on(name):
+            yield Fault(code, name, name)
+
+
+def _separators(setup: Setup, part: Part) -> Iterator[Fault]:
+    """Separators are encoded, too, if the captions hold them."""
+    texts = part.files.texts if part.files else None
+    for name in ("keep_tokens_separator", "secondary_separator"):
+        mark = part.text(name)
+        if mark and (texts is None or any(mark in text for text in texts.values())):
+            yield Fault("cache-text-separator", f"{name} {mark!r}", name)
+
+
+def _switches(setup: Setup) -> Iterator[Fault]:
+    for name in ("cache_text_encoder_outputs", "cache_latents"):
+        if setup.on(f"{name}_to_disk") and not setup.on(name):
+            yield Fault("cache-implied", f"{name}_to_disk turns on {name}", f"{name}_to_disk")
+    if setup.on("skip_cache_check") and (
+        setup.on("cache_latents_to_disk") or setup.on("cache_text_encoder_outputs_to_disk")
+    ):
+        yield Fault("cache-unchecked", "", "skip_cache_check")
+
+
+def _latents(setup: Setup) -> Iterator[Fault]:
+    if caches_latents(setup):
+        yield from over(setup, _augmented)
+    half = setup.text("mixed_precision") == "fp16" and not setup.on("no_half_vae")
+    if half and not _mended(Path(setup.text("vae")).name):
+        yield Fault("vae-fp16", "", "no_half_vae")
+    if setup.on("cache_latents_to_disk"):
+        yield from over(setup, _shared_stems)
+
+
+def _augmented(setup: Setup, part: Part) -> Iterator[Fault]:
+    for name in ("color_aug", "random_crop"):
+        if part.on(name):
+            yield Fault("cache-latents-augmented", name, name)
+
+
+def _mended(vae: str) -> bool:
+    """Whether a VAE's name says that it was made for fp16."""
+    return "fp16" in vae.lower() and "fix" in vae.lower()
+
+
+def _shared_stems(setup: Setup, part: Part) -> Iterator[Fault]:
+    """Images that differ in their extension only would write to and read from one file."""
+    pictures = part.files.sizes if part.files else {}
+    stems = Counter((Path(name).stem, size) for name, size in pictures.items())
+    twice = [stem for (stem, _), n in stems.items() if n > 1]
+    if twice:
+        yield Fault("cache-shared", names(twice), "cache_latents_to_disk")

@@ -1,0 +1,209 @@
+"""What several rules ask of a setup: its parts, what is cached, how images are bucketed, how many steps."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tagflow.training.faults import Fault
+from tagflow.training.sd_scripts import dataset_config
+from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.options import Value
+from tagflow.training.sd_scripts.steps import Buckets, Size
+from tagflow.training.setup.setup import Images, Setup
+
+_SHOWN = 3  # names in one detail
+_LARGEST = 16384  # pixels of a side; nothing trains more, and buckets are counted out
+STEP = 32  # pixels: SDXL's U-Net halves latents twice, a latent is eight pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A subset with what lies in its folder. `files`: None where nobody looked, or no image lies there."""
+
+    subset: Subset
+    files: Images | None
+
+    def on(self, name: str) -> bool:
+        """Whether a value is set to something other than nought."""
+        return bool(self.subset.values.get(name))
+
+    def number(self, name: str) -> float:
+        """A value's number; 0 where it has none."""
+        value = self.subset.values.get(name)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    def text(self, name: str) -> str:
+        """A value's text; empty where it has none."""
+        value = self.subset.values.get(name)
+        return value if isinstance(value, str) else ""
+
+    @property
+    def splits(self) -> bool:
+        """Whether the trainer takes captions apart at all; else they go to the encoders as they stand."""
+        return self.on("shuffle_caption") or self.drops
+
+    @property
+    def drops(self) -> bool:
+        """Whether single tags are left out at times."""
+        return self.number("token_warmup_step") > 0 or self.number("caption_tag_dropout_rate") > 0
+
+    @property
+    def resolution(self) -> Size | None:
+        """Width and height in pixels; None where there is none, or it has a wrong form."""
+        value: object = self.subset.values.get("resolution")
+        sizes = value.split(",") if isinstance(value, str) else value
+        try:
+            numbers = [int(one) for one in sizes] if isinstance(sizes, list) else [int(str(sizes))]
+        except ValueError:
+            return None
+        formed = len(numbers) in (1, 2) and 0 < min(numbers) <= max(numbers) <= _LARGEST
+        return (numbers[0], numbers[-1]) if formed else None
+
+    @property
+    def buckets(self) -> Buckets | None:
+        """How images are brought to size; None without a resolution, or where the trainer would stop."""
+        size, steps = self.resolution, int(self.number("bucket_reso_steps"))
+        if size is not None and not self.on("enable_bucket"):
+            return Buckets(size)
+        if size is None or steps < 1 or steps % STEP:
+            return None
+        low, high = int(self.number("min_bucket_reso")), int(self.number("max_bucket_reso"))
+        made = Buckets(size, low - low % steps, high + -high % steps, steps, self.on("bucket_no_upscale"))
+        return made if made.low <= min(size) and max(size) <= made.high and made.low > 0 else None
+
+
+def parts(setup: Setup) -> list[Part]:
+    """Every subset; where the options name no data, one that stands for it. None where nobody knows."""
+    if setup.subsets is None:
+        return []
+    images = setup.images or ()
+    if setup.subsets or setup.values.get("dataset_config"):
+        known = [files if files.count else None for files in images]
+        known += [None] * (len(setup.subsets) - len(known))
+        return [Part(subset, files) for subset, files in zip(setup.subsets, known, strict=True)]
+    doc: Mapping[str, Any] = {"datasets": [{"subsets": [{}]}]}
+    made = dataset_config.subsets(doc, setup.values, setup.given, setup.folder, "")
+    return [Part(Subset("", None, one.values, one.given), None) for one in made]
+
+
+def places(found: Sequence[Part]) -> str:
+    """Where the parts are, in words; empty for the one that stands for the options."""
+    named = [part.subset.where for part in found if part.subset.where]
+    more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+    return named[0] + more if named else ""
+
+
+def over(setup: Setup, *rules: Callable[[Setup, Part], Iterator[Fault]]) -> Iterator[Fault]:
+    """What rules say of each part; the same said of several is one fault, with their places behind it."""
+    found: dict[Fault, list[Part]] = {}
+    for part in parts(setup):
+        for rule in rules:
+            for fault in rule(setup, part):
+                found.setdefault(fault, []).append(part)
+    for fault, where in found.items():
+        yield replace(fault, detail="; ".join(filter(None, (fault.detail, places(where)))))
+
+
+def names(found: Iterable[str]) -> str:
+    """A few names, and how many there are."""
+    listed = sorted(found)
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more
+
+
+def caches_text(setup: Setup) -> bool:
+    """Whether the text encoders' outputs are cached; the option for the disk turns the other one on."""
+    return setup.on("cache_text_encoder_outputs") or setup.on("cache_text_encoder_outputs_to_disk")
+
+
+def caches_latents(setup: Setup) -> bool:
+    """Whether latents are cached; the option for the disk turns the other one on."""
+    return setup.on("cache_latents") or setup.on("cache_latents_to_disk")
+
+
+def trains_unet(setup: Setup) -> bool:
+    """Whether the U-Net's network is trained."""
+    return not setup.on("network_train_text_encoder_only")
+
+
+def trains_text(setup: Setup) -> bool:
+    """Whether the text encoders' network is trained."""
+    return not setup.on("network_train_unet_only")
+
+
+def optimizer(setup: Setup) -> str:
+    """The optimizer's name in lower case, as sd-scripts chooses it."""
+    if setup.on("use_8bit_adam"):
+        return "adamw8bit"
+    if setup.on("use_lion_optimizer"):
+        return "lion"
+    return (setup.text("optimizer_type") or "AdamW").lower()
+
+
+def adapts(setup: Setup) -> bool:
+    """Whether the optimizer finds its learning rate itself, so that 1 is the rate to give."""
+    return optimizer(setup).startswith("dadapt") or optimizer(setup).rpartition(".")[2].startswith("prodigy")
+
+
+def arguments(setup: Setup, name: str) -> dict[str, object]:
+    """The `key=value` words of an option that are well formed, with their values."""
+    found: dict[str, object] = {}
+    for word in words(setup, name):
+        key, _, value = word.partition("=")
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return found
+
+
+def words(setup: Setup, name: str) -> list[str]:
+    """The words of an option that takes many."""
+    value: Value = setup.values.get(name)
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def batches(setup: Setup) -> int | None:
+    """How many batches an epoch has, on one GPU; None where the images are not known.
+
+    Images of one size share batches within a dataset. Source: `BaseDataset.make_buckets`. With a validation
+    split or regularization images the true number is another one, so it is not known either.
+    """
+    shared: defaultdict[tuple[str, int], Counter[Size]] = defaultdict(Counter)
+    for part in parts(setup):
+        made = part.buckets if part.on("enable_bucket") else Buckets((0, 0))  # without buckets there is one
+        if made is None or part.files is None or not _countable(part):
+            return None
+        dataset = part.subset.where.partition(".subsets")[0]
+        key = ("" if dataset.startswith("--") else dataset, int(part.number("batch_size")))
+        for size in part.files.sizes.values():
+            shared[key][made.of(size)] += max(int(part.number("num_repeats")), 0)
+    return sum(math.ceil(n / size) for (_, size), found in shared.items() for n in found.values()) or None
+
+
+def _countable(part: Part) -> bool:
+    known = part.subset.kind == "dreambooth" and part.number("batch_size") >= 1
+    return known and not part.on("is_reg") and not part.number("validation_split")
+
+
+def steps(setup: Setup) -> int | None:
+    """How many steps the run has; None where that hangs on images that are not known."""
+    epochs = setup.number("max_train_epochs")
+    if not epochs:
+        return int(setup.number("max_train_steps")) or None
+    every = batches(setup)
+    return every and int(epochs) * math.ceil(every / max(int(setup.number("gradient_accumulation_steps")), 1))
+
+
+def share(setup: Setup, name: str) -> float | None:
+    """A number of steps as a share of all; fractions below 1 are one already. None where it is not known."""
+    value = setup.number(name)
+    if value < 1:
+        return value
+    total = steps(setup)
+    return value / total if total else None

@@ -1,0 +1,204 @@
+"""The packages that the trainer imports: there, working, and in the versions that it pins.
+
+The trainer's Python, torch, the GPU and its memory. Pure: a Machine goes in, lines come out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tagflow.findings.finding import Severity
+from tagflow.training.doctor.line import Line, Needs, bad, ok
+from tagflow.training.machine.facts import Gpu, Machine
+from tagflow.training.sd_scripts.environment import is_own
+
+PINNED = {"transformers": "4.54.1", "huggingface-hub": "0.34.3", "diffusers": "0.32.1", "accelerate": "1.6.0"}
+"""sd-scripts' requirements.txt at 0.10.1: those that its behaviour hangs on."""
+
+_IMPORTED = (
+    "torchvision", "numpy", "safetensors", "opencv-python", "pillow", "voluptuous", "toml", "einops",
+    "imagesize",
+)  # fmt: skip
+# By how an optimizer's name begins, in lower case, or ends: the package that it comes from.
+_BEGINS = {"dadapt": "dadaptation", "prodigyplus": "prodigy-plus-schedule-free"}
+_ENDS = {"schedulefree": "schedulefree"}
+_IS = {"lion": "lion-pytorch", "prodigy": "prodigyopt"}
+
+
+def of_packages(machine: Machine, needs: Needs) -> Iterator[Line]:
+    """A line for each pinned and each optional package, one for the others, one for each that is wrong."""
+    for name, version in PINNED.items():
+        yield _pinned(machine, name, version)
+    yield from _bitsandbytes(machine, needs)
+    yield from _xformers(machine, needs)
+    yield from _ftfy(machine)
+    yield from _tensorboard(machine, needs)
+    for name in _asked(needs):
+        yield _required(machine, name)
+    lines = [_required(machine, name) for name in _IMPORTED]
+    fine = [name for name, line in zip(_IMPORTED, lines, strict=True) if line.state == "ok"]
+    if fine:
+        yield ok("libraries", ", ".join(f"{name} {machine.packages[name]}" for name in fine))
+    yield from (line for line in lines if line.state != "ok")
+
+
+def _required(machine: Machine, name: str, severity: Severity = "error") -> Line:
+    version = machine.packages.get(name)
+    if version is None:
+        return bad(name, "package-missing", "not installed", severity=severity)
+    if name in machine.broken:
+        return bad(name, "package-broken", f"{version}: {machine.broken[name]}", severity=severity)
+    return ok(name, version)
+
+
+def _pinned(machine: Machine, name: str, version: str) -> Line:
+    line = _required(machine, name)
+    if line.state == "ok" and line.seen != version:
+        return bad(name, "package-version", f"{line.seen}; sd-scripts pins {version}")
+    if line.state == "ok" and name == "accelerate":
+        return ok(name, f"{line.seen}, starts as `python -m accelerate.commands.launch`")
+    return line
+
+
+def _bitsandbytes(machine: Machine, needs: Needs) -> Iterator[Line]:
+    """A warning even without a run, for most runs use it. That it needs a GPU matters where it is used."""
+    severity: Severity = "error" if needs.bitsandbytes else "info" if needs.run else "warning"
+    line = _required(machine, "bitsandbytes", severity)
+    if line.code == "package-missing":
+        yield bad("bitsandbytes", "bitsandbytes-missing", _for(needs), severity=severity)
+    elif line.state == "ok" and needs.bitsandbytes and not machine.gpus:
+        yield bad("bitsandbytes", "bitsandbytes-no-gpu", _for(needs))
+    else:
+        yield line
+
+
+def _for(needs: Needs) -> str:
+    if needs.run is None:
+        return "not there; the 8-bit optimizers need it"
+    asked = needs.text("optimizer_type") or needs.optimizer
+    return f"the plan asks for {asked}" if needs.bitsandbytes else "not there; the plan does without"
+
+
+def _xformers(machine: Machine, needs: Needs) -> Iterator[Line]:
+    asked = needs.on("xformers")
+    line = _required(machine, "xformers", "error" if asked else "info")
+    if line.code == "package-missing":
+        seen = "the plan asks for it" if asked else "not there; only a run that asks for it needs it"
+        yield bad("xformers", "xformers-missing", seen, severity="error" if asked else "info")
+    else:
+        yield line
+
+
+def _ftfy(machine: Machine) -> Iterator[Line]:
+    line = _required(machine, "ftfy")
+    yield bad("ftfy", "ftfy-missing", line.seen) if line.code == "package-missing" else line
+
+
+def _tensorboard(machine: Machine, needs: Needs) -> Iterator[Line]:
+    """sd-scripts logs to it wherever a logging folder is named and nothing else is."""
+    asked = needs.text("log_with") in {"tensorboard", "all"} or (
+        needs.on("logging_dir") and not needs.on("log_with")
+    )
+    yield _required(machine, "tensorboard", "error" if asked else "info" if needs.run else "warning")
+
+
+def _asked(needs: Needs) -> Iterator[str]:
+    """The packages that only some runs use, where this one does."""
+    name = needs.optimizer
+    yield from (package for start, package in _BEGINS.items() if name.startswith(start))
+    yield from (package for end, package in _ENDS.items() if name.endswith(end) and "." not in name)
+    if name in _IS:
+        yield _IS[name]
+    if "." in name:  # a class by its module, such as pytorch_optimizer.CAME
+        yield name.partition(".")[0].replace("_", "-")
+    if needs.text("log_with") in {"wandb", "all"}:
+        yield "wandb"
+    if needs.on("deepspeed"):
+        yield "deepspeed"
+
+
+OLDEST_PYTHON, OLDEST_TORCH, TESTED_TORCH = (3, 10), (2, 1), (2, 6)
+GIB = 1 << 30
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `2.6.0+cu124` is (2, 6, 0)."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def of_python(machine: Machine) -> Line:
+    """The Python itself."""
+    seen = f"{machine.python_version}, {machine.python}"
+    if numbers(machine.python_version) < OLDEST_PYTHON:
+        return bad("python", "python-old", seen)
+    return bad("python", "trainer-python-own", seen) if is_own(machine.python) else ok("python", seen)
+
+
+def of_torch(machine: Machine) -> Line:
+    """torch's version and whether it imports."""
+    version = machine.packages.get("torch")
+    if version is None:
+        return bad("torch", "torch-missing", "not installed")
+    if "torch" in machine.broken:
+        return bad("torch", "package-broken", f"{version}: {machine.broken['torch']}")
+    seen = f"{version}, built for {_built(machine)}"
+    if numbers(version) and numbers(version) < TESTED_TORCH:
+        return bad("torch", "torch-old" if numbers(version) < OLDEST_TORCH else "torch-untested", seen)
+    return ok("torch", seen)
+
+
+def _built(machine: Machine) -> str:
+    cuda = machine.cuda
+    return "the CPU only" if cuda is None else cuda if cuda.startswith("ROCm") else f"CUDA {cuda}"
+
+
+def of_gpus(machine: Machine, local: Sequence[Gpu], needs: Needs) -> Iterator[Line]:
+    """The GPUs, and whether the plan fits. `local`: those that the driver lists, whatever torch says."""
+    if not machine.has("torch"):
+        yield from without_torch(local)
+    elif machine.gpus:
+        yield ok("gpu", "; ".join(map(_spoken, machine.gpus)))
+        yield from _memory(machine.gpus[0], needs)
+        yield from _bf16(machine, needs)
+    elif local or "cuda" in machine.broken:
+        names = ", ".join(gpu.name for gpu in local)
+        why = machine.broken.get("cuda") or f"torch is built for {_built(machine)}"
+        yield bad("gpu", "gpu-unusable", f"{names}: {why}" if names else why)
+    else:
+        severity: Severity = "error" if needs.gpu else "warning"
+        asked = f"; the plan asks for {needs.gpu}" if needs.gpu else ""
+        yield bad("gpu", "gpu-missing", f"none found{asked}", severity=severity)
+
+
+def without_torch(local: Sequence[Gpu]) -> Iterator[Line]:
+    """What the driver says, where no torch can be asked."""
+    if local:
+        yield ok("gpu", "; ".join(map(_spoken, local)) + " (by the driver; torch was not asked)")
+
+
+def _spoken(gpu: Gpu) -> str:
+    return f"{gpu.name}, {gpu.free / GIB:.1f} of {gpu.total / GIB:.1f} GiB free"
+
+
+def _memory(gpu: Gpu, needs: Needs) -> Iterator[Line]:
+    estimate = needs.number("memory", "estimate")
+    if not estimate:
+        return
+    seen = f"the plan takes about {estimate / GIB:.1f} GiB; {_spoken(gpu)}"
+    if estimate > gpu.total:
+        yield bad("gpu-memory", "gpu-memory-short", seen)
+    elif estimate > gpu.free:
+        yield bad("gpu-memory", "gpu-memory-taken", seen)
+    else:
+        yield ok("gpu-memory", seen)
+
+
+def _bf16(machine: Machine, needs: Needs) -> Iterator[Line]:
+    asked = needs.text("mixed_precision") == "bf16" or needs.on("full_bf16")
+    if machine.bf16:
+        yield ok("bf16", "the GPU computes in it")
+    elif asked or needs.run is None:
+        name = machine.gpus[0].name
+        yield bad("bf16", "bf16-missing", f"not by {name}", severity="error" if asked else "warning")

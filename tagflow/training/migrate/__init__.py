@@ -1,0 +1,1 @@
+"""Migrate: an SD 1.5 configuration turned into one for SDXL."""

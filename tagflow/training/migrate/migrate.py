@@ -1,0 +1,286 @@
+"""A training of SD 1.5, a TOML file for sd-scripts' `--config_file`, made into one of SDXL.
+
+The file keeps its tables, its order and its comments; every line says why it is as it is. What was left out
+is named at the top. Nothing is written here.
+
+What a migration starts from: the trainer's file, its dataset's file, and what holds in both together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tagflow import __version__
+from tagflow.errors import TrainerError
+from tagflow.files.read import read_toml
+from tagflow.training.migrate.rules import BATCH, NUMBERS, TABLES, Facts, Verdict, additions, decide
+from tagflow.training.sd_scripts.dataset_config import misshapen
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+
+_LARGEST = 1 << 20  # bytes; no settings are larger
+
+
+def read(file: Path) -> TOMLDocument:
+    """Parse a settings file so that its layout is kept, where it has one. Raises TrainerError."""
+    import tomlkit
+    from tomlkit.container import OutOfOrderTableProxy
+    from tomlkit.exceptions import TOMLKitError
+
+    cure = "name a TOML file as sd-scripts takes it with --config_file"
+    try:
+        if file.exists() and not file.is_file():
+            raise ValueError("it is no regular file")
+        with file.open("rb") as opened:
+            data = opened.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ValueError(f"it is larger than {_LARGEST} bytes")
+        text = data.decode("utf-8-sig")
+        read_toml(text)
+        doc = tomlkit.parse(text)
+        if any(isinstance(one, OutOfOrderTableProxy) for one in doc.values()):
+            doc = tomlkit.parse(tomlkit.dumps(doc.unwrap()))  # a table in several parts cannot be edited
+        return doc
+    except (OSError, ValueError, TOMLKitError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
+        raise TrainerError(f"{file}: {reason}", cure) from problem
+
+
+def flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as sd-scripts flattens them: tables mean nothing, a later value wins."""
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        values |= value if isinstance(value, dict) else {name: value}
+    return values
+
+
+def dataset_file(values: Mapping[str, Any], source: Path) -> Path | None:
+    """The dataset's file: relative to the current folder, as for sd-scripts, or else to the other file."""
+    named = values.get("dataset_config")
+    if not isinstance(named, str) or not named:
+        return None
+    return next((path for path in (Path(named), source.parent / named) if path.is_file()), None)
+
+
+def read_dataset(file: Path) -> TOMLDocument:
+    """Read a dataset's file. Raises TrainerError, too, where it lacks the shape that sd-scripts asks for."""
+    doc = read(file)
+    for fault in misshapen(doc.unwrap()):
+        raise TrainerError(f"{file}: {fault.detail}", "write it so, then migrate it")
+    return doc
+
+
+def facts_of(values: Mapping[str, Any], dataset: Mapping[str, Any], source: Path) -> Facts:
+    """Gather what the rules need. `dataset`: what its file holds, or nothing."""
+    general = _table(dataset.get("general"))
+    each = [general | _table(one) for one in _tables(dataset.get("datasets"))]
+    own = [_count(one["batch_size"]) for one in each if "batch_size" in one]
+    rest = [_count(values.get(BATCH, 1))] if len(own) < len(each) or not each else []
+    present = set(values) | set.intersection(*map(set, each)) if each else set(values)
+    if _has_caption_files(values, each, source):
+        present.add("caption_extension")
+    buckets = [one.get("enable_bucket", values.get("enable_bucket")) for one in each or [{}]]
+    return Facts(values, (*own, *rest), frozenset(present), all(buckets))
+
+
+def _has_caption_files(values: Mapping[str, Any], datasets: list[dict[str, Any]], source: Path) -> bool:
+    """Whether captions end in `.caption`, sd-scripts' default: then that is what is meant."""
+    subsets = [one for dataset in datasets for one in _tables(dataset.get("subsets"))]
+    folders = [_table(one).get("image_dir") for one in subsets]
+    root = values.get("train_data_dir")
+    patterns = [(folder, "*.caption") for folder in folders] + [(root, "*/*.caption")]
+    named = [(Path(folder), pattern) for folder, pattern in patterns if isinstance(folder, str) and folder]
+    places = [(place, pattern) for one, pattern in named for place in (one, source.parent / one)]
+    return any(next(place.glob(pattern), None) is not None for place, pattern in places if place.is_dir())
+
+
+def refuse_sdxl(source: Path, dataset: Path | None, values: Mapping[str, Any]) -> None:
+    """Migrating twice would halve the batch twice."""
+    found = [(source, values)]
+    if dataset is not None:
+        data = read_dataset(dataset).unwrap()
+        found += [(dataset, _table(one)) for one in (data.get("general"), *_tables(data.get("datasets")))]
+    for file, section in found:
+        if _pixels(section.get("resolution", "")) > 0.75 * NUMBERS["resolution"] ** 2:
+            raise TrainerError(
+                f"{file}: its resolution is {section['resolution']}, so it is SDXL's already",
+                "look it over instead: tagflow train check",
+            )
+
+
+def _pixels(resolution: object) -> int:
+    """The pixels of `512`, `"512,768"` or `[512, 768]`; 0 for what is none of these."""
+    sides = [side.strip() for side in str(resolution).strip("[]").split(",")]
+    if not 1 <= len(sides) <= 2 or not all(side.isdecimal() for side in sides):
+        return 0
+    return int(sides[0]) * int(sides[-1])
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [_table(one) for one in value] if isinstance(value, list) else []
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 1
+
+
+SCRIPT = "sdxl_train_network.py"
+_SHOWN = 80  # characters of a value in a comment
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the migration: in which file, which option, and its :class:`Verdict`."""
+
+    file: str
+    option: str
+    before: Any
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The new texts, and what was done. `dataset`: the old dataset file, None where none was migrated."""
+
+    source: Path
+    text: str
+    changes: tuple[Change, ...]
+    dataset: Path | None = None
+    dataset_text: str = ""
+
+
+def migrate(source: Path, dataset_out: Path | None = None) -> Migration:
+    """Migrate a file. `dataset_out`: where its dataset's file will be written; None: it is not migrated.
+
+    Raises TrainerError where a file cannot be read, is no TOML, or is SDXL's already.
+    """
+    doc = read(source)
+    values = flat(doc.unwrap())
+    named = dataset_file(values, source)
+    dataset_doc = read_dataset(named) if named is not None and dataset_out is not None else None
+    facts = facts_of(values, read_dataset(named).unwrap() if named is not None else {}, source)
+    refuse_sdxl(source, named, values)
+    changes = list(_change_train(doc, source.name, facts))
+    if values.get("dataset_config"):
+        changes.append(_point(doc, source.name, values["dataset_config"], named, dataset_out))
+    changes += _add(doc, source.name, facts)
+    dataset_text = ""
+    if named is not None and dataset_doc is not None:
+        found = list(_change_dataset(dataset_doc, named.name, facts))
+        dataset_text = _written(dataset_doc, named, found)
+        changes += found
+    mine = [one for one in changes if one.file == source.name]
+    migrated = named if dataset_doc is not None else None
+    return Migration(source, _written(doc, source, mine), tuple(changes), migrated, dataset_text)
+
+
+def _change_train(doc: TOMLDocument, file: str, facts: Facts) -> Iterator[Change]:
+    for section in (doc, *(one for one in doc.values() if isinstance(one, dict))):
+        options = [name for name in section if section is not doc or not isinstance(doc[name], dict)]
+        for option in options:
+            if option != "dataset_config":
+                yield _change(section, option, file, decide(option, _plain(section[option]), facts))
+
+
+def _change_dataset(doc: TOMLDocument, file: str, facts: Facts) -> Iterator[Change]:
+    """The dataset's file: its general table, its datasets and their subsets."""
+    sections: list[Any] = [one for one in (doc.get("general"),) if isinstance(one, dict)]
+    for dataset in doc.get("datasets") or ():
+        sections += [dataset, *(dataset.get("subsets") or ())]
+    for section in sections:
+        for option in [name for name in section if name != "subsets"]:
+            verdict = decide(option, _plain(section[option]), facts, dataset=True)
+            yield _change(section, option, file, verdict)
+
+
+def _change(section: Any, option: str, file: str, verdict: Verdict) -> Change:
+    """Carry out a verdict in its place, with its reason behind it."""
+    before = _plain(section[option])
+    if verdict.action in ("dropped", "unknown"):
+        del section[option]
+    else:
+        if verdict.after != before:
+            section[option] = verdict.after
+        _say(section, option, ("look: " if verdict.action == "look" else "") + verdict.reason)
+    return Change(file, option, before, verdict)
+
+
+def _say(section: Any, option: str, reason: str) -> None:
+    """Put a reason behind a value, and behind what the user wrote there. An inline table has no room."""
+    from tomlkit.container import Container
+    from tomlkit.items import Item, Table
+
+    holder = section.value if isinstance(section, Table) else section
+    item = holder.item(option) if isinstance(holder, Container) else None
+    if isinstance(item, Item):
+        old = item.trivia.comment.lstrip("# ")
+        item.comment(f"{old}; {reason}" if old else reason)
+
+
+def _point(doc: Any, file: str, before: Any, named: Path | None, out: Path | None) -> Change:
+    """Point to the migrated dataset file, or say that it is not."""
+    reasons = TABLES["reason"]
+    if named is not None and out is not None:
+        verdict = Verdict("changed", str(out.absolute()), reasons["dataset_config"])
+    else:
+        why = "dataset_missing" if named is None else "dataset_stdout"
+        verdict = Verdict("look", before, reasons[why])
+    holding = [one for one in (doc, *doc.values()) if isinstance(one, dict) and "dataset_config" in one]
+    return [_change(section, "dataset_config", file, verdict) for section in holding][-1]
+
+
+def _add(doc: TOMLDocument, file: str, facts: Facts) -> list[Change]:
+    import tomlkit
+
+    new = additions(facts)
+    if not new:
+        return []
+    table = tomlkit.table()
+    for option, verdict in new.items():
+        table[option] = verdict.after
+        _say(table, option, verdict.reason)
+    name = next(name for at in range(len(doc) + 1) if (name := f"sdxl{at or ''}") not in doc)
+    doc[name] = table
+    return [Change(file, option, None, verdict) for option, verdict in new.items()]
+
+
+def _written(doc: TOMLDocument, source: Path, changes: list[Change]) -> str:
+    """The text, headed by what was left out; it is read once more, to be sure."""
+    import tomlkit
+
+    lines = [f"tagflow {__version__} made this of {_spoken(source.name)}, from SD 1.5 to SDXL: {SCRIPT}"]
+    for one in changes:
+        if one.verdict.action in ("dropped", "unknown"):
+            lines.append(f"left out: {_name(one.option)} = {_spoken(one.before)}: {one.verdict.reason}")
+    text = "".join(f"# {line}\n" for line in lines) + "\n" + tomlkit.dumps(doc)
+    try:
+        read_toml(text)
+    except ValueError as problem:
+        raise TrainerError(
+            f"{source}: its layout is not understood ({problem})", "write a plainer TOML"
+        ) from problem
+    return text
+
+
+def _spoken(value: Any) -> str:
+    """A value on one line of a comment, without what a comment may not hold."""
+    text = json.dumps(value, default=str).replace("\x7f", "?")
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _name(option: str) -> str:
+    return option if option.isidentifier() and option.isascii() else _spoken(option)
+
+
+def _plain(value: Any) -> Any:
+    return value.unwrap() if hasattr(value, "unwrap") else value

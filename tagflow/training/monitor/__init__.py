@@ -1,0 +1,1 @@
+"""Monitor: what a running training writes, judged."""

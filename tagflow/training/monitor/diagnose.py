@@ -1,0 +1,249 @@
+"""What to make of a run that is watched: diagnoses with numbers, and which of them are alarms.
+
+Texts and limits are data, in data/monitor.toml. Nothing is read here and no clock is asked.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tagflow.findings.finding import Kind, Severity
+from tagflow.training.monitor.events import CURRENT, Series
+from tagflow.training.monitor.trend import Rise, Trend, logarithms, rise, swings, trend
+from tagflow.training.monitor.watch import Seen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_RISES = (25, 50, 100, 200, 400)  # values: a steep rise shows in few, a slow one only in many
+_SWINGS = (12, 24, 48)  # blocks: long swings and short ones
+_LEAST_BLOCK = 10  # values
+_ORDER: tuple[Severity, ...] = ("error", "warning", "info")
+
+
+def _read() -> tuple[dict[str, Kind], dict[str, float]]:
+    data = tomllib.loads(Path(__file__).with_name("monitor.toml").read_text(encoding="utf-8"))
+    kinds: dict[str, dict[str, Any]] = {
+        code: {name: " ".join(text.split()) for name, text in row.items()}
+        for code, row in data["diagnosis"].items()
+    }
+    limits = {name: row["value"] for name, row in data["limit"].items()}
+    return {code: Kind(code, **row) for code, row in kinds.items()}, limits
+
+
+DIAGNOSES, LIMITS = _read()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing to say of a run: its kind's code, what was seen in words, and the same as numbers."""
+
+    code: str
+    detail: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """What the catalogue says of it."""
+        return DIAGNOSES[self.code]
+
+    @property
+    def alarm(self) -> bool:
+        """Whether somebody should act now."""
+        return self.kind.severity == "error"
+
+
+def diagnose(seen: Seen) -> list[Diagnosis]:
+    """Everything there is to say, alarms first."""
+    found = [*_process(seen), *_not_finite(seen), *_rates(seen), *_loss(seen)]
+    return sorted(found, key=lambda one: _ORDER.index(one.kind.severity))
+
+
+def _process(seen: Seen) -> Iterator[Diagnosis]:
+    reason = (seen.record.reason if seen.record else None) or ""
+    saved = str(seen.states[-1]) if seen.states else None
+    newest = (seen.record.newest_state if seen.record else None) or saved
+    if seen.state in ("failed", "finished"):
+        yield Diagnosis(seen.state, reason)
+    elif seen.state in ("killed", "interrupted"):
+        state = f"the newest state: {newest}" if newest else "no state was saved"
+        detail = "; ".join(part for part in (reason, state) if part)
+        yield Diagnosis("died" if seen.state == "killed" else "interrupted", detail)
+    elif seen.starting:
+        idle = seen.idle or 0.0
+        slow = idle > LIMITS["starting_seconds"]
+        numbers = {"seconds": idle}
+        yield Diagnosis("starting-slowly" if slow else "starting", f"started {spoken(idle)} ago", numbers)
+    elif not seen.series:
+        yield Diagnosis("not-started")
+    elif seen.step is not None:
+        yield from _stalled(seen)
+
+
+def _stalled(seen: Seen) -> Iterator[Diagnosis]:
+    idle, speed = seen.idle or 0.0, seen.speed
+    limit = LIMITS["stalled_seconds"]
+    if speed is not None:
+        steps = LIMITS["stalled_steps"] * speed.median_gap
+        limit = max(limit, steps, LIMITS["stalled_gaps"] * speed.longest_gap)
+    if idle <= limit:
+        return
+    detail = f"the last step, {seen.step:,}, is {spoken(idle)} old"
+    if speed is not None:
+        detail += f"; a step took {spoken(speed.median_gap)}, the longest {spoken(speed.longest_gap)}"
+    known = seen.record is not None  # on another machine, too: its record says that it runs
+    yield Diagnosis("stalled" if known else "silent", detail, {"seconds": idle, "limit": limit})
+
+
+def _not_finite(seen: Seen) -> Iterator[Diagnosis]:
+    loss = seen.series.get(CURRENT)
+    bad = None if loss is None else ~np.isfinite(loss.value)
+    if loss is None or bad is None or not bad.any():
+        return
+    first, last, count = int(loss.step[bad][0]), int(loss.step[bad][-1]), int(bad.sum())
+    numbers = {"count": count, "values": len(loss), "first_step": first, "last_step": last}
+    if bad[-1] or bad[-_LEAST_BLOCK:].sum() > 1:
+        yield Diagnosis(
+            "loss-not-finite", f"{count:,} of {len(loss):,} values, first at step {first:,}", numbers
+        )
+    else:
+        yield Diagnosis(
+            "loss-was-not-finite", f"{count:,} of {len(loss):,} values, the last at step {last:,}", numbers
+        )
+
+
+def rates(seen: Seen) -> dict[str, Series]:
+    """Each part's learning rates, one a step; sd-scripts logs one of them twice (`lr/group...`)."""
+    named = {tag.removeprefix("lr/"): one for tag, one in seen.series.items() if tag.startswith("lr/")}
+    found = {name: one for name, one in named.items() if not name.startswith(("group", "d*lr"))} or named
+    return {name: _by_step(one) for name, one in sorted(found.items())}
+
+
+def _by_step(one: Series) -> Series:
+    """The last value of each step. Those of step 0 were logged before any step was made."""
+    last = np.append(one.step[1:] != one.step[:-1], True)
+    return one.where(last & (one.step > 0)).finite()
+
+
+def _rates(seen: Seen) -> Iterator[Diagnosis]:
+    for name, one in rates(seen).items():
+        if name == "textencoder" and len(rates(seen)) > 1:
+            continue  # 0 is how text encoders are left as they are
+        steps = seen.planned.steps or (int(one.step[-1]) if len(one) else 0)
+        top = float(one.value.max(initial=0.0))
+        zeros = len(one) if top == 0 else int(np.argmax(one.value[::-1] > 0))
+        if zeros >= max(_LEAST_BLOCK, LIMITS["zero_share"] * steps):
+            where = "at all of" if top == 0 else "at the last"
+            yield Diagnosis("lr-zero", f"lr/{name} was 0 {where} {zeros:,} steps", {"steps": zeros})
+        elif top > 0 and len(one) > _LEAST_BLOCK:
+            peak = int(one.step[np.argmax(one.value >= 0.999 * top)])
+            if peak > LIMITS["late_peak"] * steps and one.value[0] < 0.5 * top:
+                detail = f"lr/{name} rose until step {peak:,} of {steps:,}"
+                yield Diagnosis("lr-peaks-late", detail, {"peak_step": peak, "steps": steps})
+
+
+def _loss(seen: Seen) -> Iterator[Diagnosis]:
+    loss = seen.series.get(CURRENT)
+    if loss is None or not np.isfinite(loss.value[-1]):  # what came before no longer counts
+        return
+    loss = loss.finite()
+    values = logarithms(loss.value)
+    found = _risen(values, "rise") or _risen(values, "blow_up")
+    if found:
+        detail = (
+            f"the median of the last {found.values} values is {found.factor:.2f} times the earlier level, "
+            f"{found.errors:.1f} standard errors over it"
+        )
+        numbers = {"factor": found.factor, "errors": found.errors, "values": found.values}
+        yield Diagnosis("loss-diverging", detail, numbers)
+        return
+    start = warm_from(seen)
+    if start is None:
+        yield Diagnosis("warming-up", f"step {seen.step:,}")
+        return
+    yield from _settled(seen, loss.where(loss.step >= start))
+
+
+def _risen(values: NDArray[np.float64], limit: str) -> Rise | None:
+    """The surest rise of logarithms that is over the limits of this name."""
+    least, known = LIMITS[limit], int(LIMITS[f"{limit}_known"])
+    risen = [one for count in _RISES if (one := rise(values, count, least=least, known=known)) is not None]
+    found = max(risen, key=lambda one: one.errors, default=None)
+    return found if found and found.errors >= LIMITS[f"{limit}_errors"] else None
+
+
+def warm_from(seen: Seen) -> int | None:
+    """The step from which the full learning rate holds; None before it is reached."""
+    warmup = seen.planned.warmup
+    if warmup is None:
+        main = rates(seen).get("unet")
+        if main is None or not len(main) or main.value[0] >= 0.5 * main.value.max():
+            return 0
+        warmup = int(main.step[np.argmax(main.value >= 0.999 * main.value.max())])
+        warmup = min(warmup, int(main.step[-1]) // 2)  # a rate that never stops rising hides nothing else
+    return warmup if (seen.step or 0) > warmup else None
+
+
+def _settled(seen: Seen, loss: Series) -> Iterator[Diagnosis]:
+    """Of the time at the full learning rate: swings, and else the trend."""
+    values = logarithms(loss.value)
+    if len(values) < LIMITS["enough"]:
+        detail = f"{len(values)} values; {LIMITS['enough']:g} are needed"
+        yield Diagnosis("too-early", detail, {"values": len(values)})
+        return
+    for blocks in _SWINGS:
+        if len(values) // blocks >= _LEAST_BLOCK:
+            turns, factor = swings(values, blocks, least=LIMITS["swing"], errors=LIMITS["swing_errors"])
+            if turns >= LIMITS["turns"]:
+                detail = f"{turns} turns of at least a factor of {factor:.2f} in {_span(loss):,} steps"
+                yield Diagnosis("loss-oscillating", detail, {"turns": turns, "factor": factor})
+                return
+    yield from _moving(seen, loss)
+
+
+def _moving(seen: Seen, loss: Series) -> Iterator[Diagnosis]:
+    latest = loss.where(np.arange(len(loss)) >= len(loss) // 3)  # the first third may have fallen fast
+    late = trend(logarithms(latest.value))
+    if late is not None and not seen.over and _flat(seen, late, _span(latest)):
+        yield Diagnosis("loss-flat", *_told(late, _span(latest), seen))
+        return
+    whole = trend(logarithms(loss.value))
+    if whole is not None:
+        code = "loss-falling" if whole.high < 0 else "loss-level"
+        yield Diagnosis(code, *_told(whole, _span(loss), seen))
+
+
+def _flat(seen: Seen, late: Trend, span: int) -> bool:
+    """Whether all that is left would change next to nothing, at the fastest pace that is possible."""
+    steps, step = seen.planned.steps, seen.step
+    if not steps or not step or not span or step > LIMITS["flat_until"] * steps:
+        return False
+    fastest = (1 + late.low) ** ((steps - step) / span) - 1
+    return bool(fastest > -LIMITS["flat"])
+
+
+def _told(one: Trend, span: int, seen: Seen) -> tuple[str, dict[str, float]]:
+    change, low, high = (f"{100 * part:+.1f}" for part in (one.change, one.low, one.high))
+    text = f"{change} % (95 %: {low} to {high} %) over {span:,} steps"
+    numbers = {"change": one.change, "low": one.low, "high": one.high, "steps": span}
+    if seen.planned.steps and seen.step:
+        numbers["progress"] = seen.step / seen.planned.steps
+    return text, numbers
+
+
+def _span(loss: Series) -> int:
+    return int(loss.step[-1] - loss.step[0])
+
+
+def spoken(seconds: float) -> str:
+    """A time for people: `1.25 s`, `12 min`, `3 h 5 min`."""
+    if seconds < 120:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,250 @@
+"""What can be seen of a training run from outside: its record, its process, its logs and its files.
+
+Nothing is printed and nothing is judged here; :mod:`tagflow.training.monitor.diagnose` does that.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tagflow.errors import TrainerError
+from tagflow.training.monitor.events import CURRENT, EPOCH, Events, Series
+from tagflow.training.run_folder import LOGS, OUTPUT, PLAN, is_run
+from tagflow.training.start.record import Record, alive, host, read_record, settled
+
+_RECENT = 50  # steps that the speed is measured over: a sample image or a save is a part of it, not all
+_WEIGHTS = ("*.safetensors", "*.ckpt", "*.pt")
+_SLACK = 2.0  # seconds by which the first value may seem to come before its start
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What plan.json says of the run; None where there is no plan, or it does not say.
+
+    `steps`, `warmup`, `per_epoch`: optimizer steps.
+    """
+
+    preset: str | None = None
+    steps: int | None = None
+    warmup: int | None = None
+    per_epoch: int | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Of the attempt that is seen last. `rate`: steps a second, lately. Gaps between steps in seconds."""
+
+    rate: float
+    median_gap: float
+    longest_gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run at one moment, `at` (seconds since 1970).
+
+    `record`: None for a run that tagflow did not start; `alive`: whether its process runs, None where that
+    cannot be known from here. `step`: the last one, counted over all attempts. `idle`: seconds since
+    anything was logged, or since the start. Files are sorted by age, oldest first.
+    """
+
+    run: Path
+    at: float
+    planned: Planned = Planned()
+    record: Record | None = None
+    alive: bool | None = None
+    attempts: int = 0
+    series: Mapping[str, Series] = field(default_factory=dict)
+    step: int | None = None
+    epoch: int | None = None
+    speed: Speed | None = None
+    idle: float | None = None
+    samples: tuple[Path, ...] = ()
+    checkpoints: tuple[Path, ...] = ()
+    states: tuple[Path, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """The record's state; without one `planned`, or `unknown` where somebody else trains or trained."""
+        without = "planned" if self.planned.steps and self.step is None else "unknown"
+        return self.record.state if self.record else without
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the last step; None where it cannot be said, or nothing runs."""
+        if self.step is None or not self.planned.steps or self.speed is None or self.over:
+            return None
+        return max(0, self.planned.steps - self.step) / self.speed.rate
+
+    @property
+    def starting(self) -> bool:
+        """Whether a trainer was started that has logged no step yet."""
+        if self.record is None or self.record.state != "running" or not self.record.started:
+            return False
+        loss = self.series.get(CURRENT)
+        return loss is None or float(loss.wall[-1]) < seconds(self.record.started)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended, however."""
+        return self.record is not None and self.record.state not in ("planned", "running")
+
+
+class Watch:
+    """A run to look at again and again: its logs are read on from where they were left."""
+
+    def __init__(self, run: Path) -> None:
+        """Raises TrainerError where there is neither a run nor a folder of TensorBoard's."""
+        if not run.is_dir():
+            raise TrainerError(
+                f"{run}: no such folder", "name a run folder, or a logging folder of sd-scripts"
+            )
+        self.run = run.absolute()
+        self._ours = is_run(self.run)
+        plan = _plan(self.run) if self._ours else {}
+        self._planned = _planned(plan)
+        self._output = _folder(plan, "output_dir", self.run / OUTPUT) if self._ours else None
+        self._events = Events(_folder(plan, "logging_dir", self.run / LOGS) if self._ours else self.run)
+
+    def look(self) -> Seen:
+        """The run as it is now. Raises TrainerError: its record is damaged, or there is nothing to see."""
+        self._events.refresh()
+        record = read_record(self.run)
+        if record is not None:
+            record = settled(record)
+        elif not self._ours and not self._events.attempts:
+            raise TrainerError(
+                f"{self.run}: neither a run folder nor one with TensorBoard files",
+                "name a run folder of `tagflow train plan`, or what sd-scripts was given as --logging_dir",
+            )
+        series = self._events.series(
+            steps_per_epoch=self._planned.per_epoch, begins=lambda started: _offset(record, started)
+        )
+        return self._seen(record, series)
+
+    def _seen(self, record: Record | None, series: Mapping[str, Series]) -> Seen:
+        now, loss, attempts = time.time(), series.get(CURRENT), self._events.attempts
+        started = attempts[-1].started if attempts else np.inf
+        return Seen(
+            self.run, now, self._planned, record, _alive(record), len(attempts), series,
+            step=None if loss is None else int(loss.step[-1]),
+            epoch=_epoch(series, self._planned),
+            speed=None if loss is None else speed(loss.where(loss.wall >= started)),
+            idle=_idle(record, loss, now),
+            samples=_files(self._output and self._output / "sample", "*.png"),
+            checkpoints=_files(self._output, *_WEIGHTS),
+            states=_files(self._output, "*-state"),
+        )  # fmt: skip
+
+
+def state_of(run: Path) -> Seen:
+    """A run as it is now. Raises TrainerError where there is none."""
+    return Watch(run).look()
+
+
+def speed(loss: Series) -> Speed | None:
+    """The speed of one attempt; None before its second step."""
+    steps, first = np.unique(loss.step, return_index=True)
+    if len(steps) < 2:
+        return None
+    walls = loss.wall[first]
+    gaps = np.maximum(np.diff(walls) / np.diff(steps), 1e-6)
+    lately = slice(max(0, len(steps) - 1 - _RECENT), None)
+    elapsed = max(float(walls[-1] - walls[lately][0]), 1e-6)
+    rate = float(steps[-1] - steps[lately][0]) / elapsed
+    return Speed(rate, float(np.median(gaps)), float(np.max(gaps)))
+
+
+def _alive(record: Record | None) -> bool | None:
+    if record is None or record.pid is None or record.host != host():
+        return None
+    return record.state == "running" and alive(record.pid, record.pid_created)
+
+
+def _idle(record: Record | None, loss: Series | None, now: float) -> float | None:
+    """Seconds since the last value, or since the start of an attempt that has logged none."""
+    times = [] if loss is None else [float(loss.wall[-1])]
+    if record is not None and record.started:
+        times.append(seconds(record.started))
+    return max(0.0, now - max(times)) if times else None
+
+
+def _offset(record: Record | None, started: float) -> int | None:
+    """The steps done before the attempt whose first value came at this time, as its record says."""
+    for one in reversed(record.attempts if record else ()):
+        if one.started and seconds(one.started) <= started + _SLACK:
+            return one.step_offset
+    return None
+
+
+def seconds(moment: str) -> float:
+    """Return the seconds since 1970 of a time in ISO 8601; 0 where it is none."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _epoch(series: Mapping[str, Series], planned: Planned) -> int | None:
+    """The epoch that is under way, from 1; the last one where none has begun since."""
+    loss, done = series.get(CURRENT), series.get(EPOCH)
+    if loss is None:
+        return None
+    if planned.per_epoch:
+        epoch = max(0, int(loss.step[-1]) - 1) // planned.per_epoch + 1
+        return min(epoch, planned.epochs or epoch)
+    if done is None:
+        return 1
+    return int(done.step[-1]) + int(loss.wall[-1] > done.wall[-1])
+
+
+def _files(folder: Path | None, *patterns: str) -> tuple[Path, ...]:
+    """What matches in a folder, by age; what goes while we look is left out."""
+    found: list[tuple[float, Path]] = []
+    for pattern in patterns if folder is not None and folder.is_dir() else ():
+        for path in folder.glob(pattern) if folder else ():
+            try:
+                found.append((path.stat().st_mtime, path))
+            except OSError:
+                continue
+    return tuple(path for _, path in sorted(found))
+
+
+def _plan(run: Path) -> dict[str, Any]:
+    """plan.json; empty where it cannot be read, for watching needs none."""
+    try:
+        plan = json.loads((run / PLAN).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
+def _planned(plan: Mapping[str, Any]) -> Planned:
+    sums, preset = plan.get("arithmetic"), plan.get("preset")
+    numbers = sums if isinstance(sums, dict) else {}
+
+    def count(name: str) -> int | None:
+        value = numbers.get(name)
+        return value if isinstance(value, int) and value >= (name != "warmup_steps") else None
+
+    names = ("steps", "warmup_steps", "steps_per_epoch", "epochs")
+    return Planned(preset if isinstance(preset, str) else None, *map(count, names))
+
+
+def _folder(plan: Mapping[str, Any], option: str, otherwise: Path) -> Path:
+    """A folder that the plan names; the one in the run, where the run was moved elsewhere since."""
+    rows = plan.get("values")
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and row.get("name") == option and isinstance(row.get("value"), str):
+            named = Path(row["value"])
+            return otherwise if otherwise.is_dir() and not named.is_dir() else named
+    return otherwise

@@ -1,0 +1,223 @@
+"""What a plan's values follow from: the base model, the audit, the structure, the trainer's machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagflow.audit.file import Audit
+from tagflow.encoders.locate import other_family
+from tagflow.errors import EncoderError, UsageProblem
+from tagflow.files.safetensors import read_whole_header
+from tagflow.models.prediction import Prediction, prediction
+from tagflow.training.notes import Note
+from tagflow.training.plan.choices import Choices
+from tagflow.training.plan.fitting import Surroundings
+from tagflow.training.plan.presets import Preset
+from tagflow.training.run_folder import DATASET, LOGS, OUTPUT, PROMPTS
+from tagflow.training.sd_scripts.steps import Buckets, Size
+from tagflow.training.structure.structure import CHOICES, WHY, Structure, conflicts
+
+MOST_THREADS = 8
+_LARGEST = 8192  # pixels of a side
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The checkpoint that is trained on. `size`: its bytes; None for a folder."""
+
+    path: Path
+    size: int | None
+    prediction: Prediction
+
+
+def base_of(path: Path) -> Base:
+    """What a checkpoint's header says. Raises EncoderError where it is damaged, or no SDXL model."""
+    path = path.expanduser().absolute()
+    if path.is_dir():  # in diffusers' layout, which sd-scripts takes, too
+        return Base(path, None, Prediction("unknown", ()))
+    header = read_whole_header(path)
+    if what := other_family(header.entries):
+        raise EncoderError(f"{path} is {what}", "give an SDXL checkpoint (.safetensors)")
+    return Base(path, header.size, prediction(header.entries, header.metadata))
+
+
+def from_preset(choices: Choices, preset: Preset) -> None:
+    """Everything that the preset says."""
+    source = f"preset {preset.name}"
+    for name, wanted in preset.train.items():
+        choices.put("train.toml", name, wanted.value, wanted.reason, source)
+    for name, wanted in preset.dataset.items():
+        choices.put("dataset.toml", name, wanted.value, wanted.reason, source)
+    for name, reason in preset.left_out.items():
+        choices.leave_out("train.toml", name, reason, source)
+
+
+def for_files(choices: Choices, run: Path, base: Base, vae: Path | None, name: str) -> None:
+    """Every path, absolute: sd-scripts takes relative ones from wherever it is started.
+
+    Raises UsageProblem for a VAE that is not there.
+    """
+    put = choices.put
+    put("train.toml", "pretrained_model_name_or_path", base.path.as_posix(), "the base model", "--base")
+    if vae is None:
+        reason = "the base model's own is used"
+        choices.leave_out("train.toml", "vae", reason, "the base model")
+    else:
+        place = vae.expanduser().absolute().as_posix()
+        if not Path(place).exists():  # sd-scripts would take it for the name of one on the hub
+            raise UsageProblem(f"--vae {vae}: there is no such file", "check the path")
+        put("train.toml", "vae", place, "in place of the base model's own", "--vae")
+    for option, inside, why in (
+        ("dataset_config", DATASET, "the folders to train on"),
+        ("output_dir", OUTPUT, "without it sd-scripts stops at its first save"),
+        ("logging_dir", LOGS, "TensorBoard needs one"),
+        ("sample_prompts", PROMPTS, "the same pictures again and again, from the dataset's own tags"),
+    ):
+        put("train.toml", option, (run / inside).as_posix(), why, "the run folder")
+    reason = "the LoRA's file name; without it all are called `last`"
+    put("train.toml", "output_name", name, reason, "the run folder")
+
+
+def for_base(choices: Choices, base: Base) -> Iterator[Note]:
+    """What the base model predicts decides the loss: wrong, and a LoRA is ruined without a word."""
+    said, file = base.prediction, base.path.name
+    evidence = "; ".join(said.evidence)
+    source = "the base model"
+    if said.type == "v":
+        reason = f"{file} predicts v: {evidence}"
+        choices.put("train.toml", "v_parameterization", True, reason, source)
+        reason = "v-prediction models are trained down to pure noise"
+        choices.put("train.toml", "zero_terminal_snr", True, reason, source)
+        reason = "with zero-terminal SNR the model sees pure noise, which is what the offset stands in for"
+        choices.leave_out("train.toml", "noise_offset", reason, source)
+    else:
+        why = evidence or "nothing in it says otherwise, and SDXL's base, Pony and Illustrious predict noise"
+        reason = f"{file} is trained as one that predicts noise (epsilon): {why}"
+        choices.leave_out("train.toml", "v_parameterization", reason, source)
+        choices.leave_out("train.toml", "zero_terminal_snr", "it belongs to v-prediction", source)
+    if said.type == "unknown":
+        text = f"nothing in {base.path} says what it predicts; epsilon is assumed"
+        cure = "for a v-prediction model: --set v_parameterization=true --set zero_terminal_snr=true"
+        yield Note("prediction-unknown", "warning", text, cure)
+    if said.contradicted:
+        text = f"{base.path} says of itself both v and epsilon: {evidence}"
+        yield Note("prediction-contradicted", "warning", text, "look up the model's page, then use --set")
+
+
+def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int) -> Iterator[Note]:
+    """The tokens that were certified are those that must be trained."""
+    limit = configured if audit is None else audit.meta.limits.max_tokens
+    source = "tagflow.toml" if audit is None else "the audit"
+    what = "tagflow checks captions for" if audit is None else "the captions were certified for"
+    if limit == 75:
+        reason = f"{what} 75 tokens, which is what sd-scripts reads without it"
+        choices.leave_out("train.toml", "max_token_length", reason, source)
+    else:
+        reason = f"{what} {limit} tokens; without it only the first 75 are trained"
+        choices.put("train.toml", "max_token_length", limit, reason, source)
+    if audit is None:
+        text = "the captions have no audit, so `tagflow train start` will refuse this run"
+        yield Note("audit-missing", "warning", text, f"`tagflow run {root}`, then plan again")
+    elif audit.meta.verdict != "pass":
+        why = "; ".join(audit.meta.reasons) or "no encoders judged it"
+        text = f"the audit's verdict is {audit.meta.verdict} ({why}): `tagflow train start` will refuse"
+        yield Note(
+            "audit-not-passed", "warning", text, f"`tagflow run {root}` until it passes, then plan again"
+        )
+    trained = choices.train("max_token_length") or 75
+    if audit is not None and trained != limit:
+        text = f"max_token_length {trained} was set; the audit certified captions of {limit} tokens"
+        yield Note("tokens-not-certified", "warning", text, f"`tagflow run --max-tokens {trained}`")
+
+
+def for_structure(
+    choices: Choices, structure: Structure, audit: Audit | None, extras: Sequence[str] = ()
+) -> Iterator[Note]:
+    """The options that keep an order, or the groups of one, through training.
+
+    extras: options of the command that only a rendered structure has. Raises UsageProblem where they and
+    what else was set do not go together.
+    """
+    kind = CHOICES[structure]
+    if structure == "none" and extras:
+        raise UsageProblem(f"{extras[0]} is for rendered captions", "give --structure separator or groups")
+    if structure != "none" and audit is None:
+        cure = "`tagflow run DIR` first, or plan with --structure none"
+        raise UsageProblem(f"structure `{structure}` is rendered from certified captions", cure)
+    rendered = structure != "none"
+    for name, value in kind.options.items():
+        choices.put("dataset.toml", name, value, WHY[name] if rendered else kind.title, "--structure")
+    values = {one.name: one.value for one in choices.all()}
+    values |= {name: value for (_, name), value in choices.pinned.items()}
+    found = conflicts(structure, values)
+    if found and structure != "none":
+        reasons = "; ".join(f"{name}: {why}" for name, why in found.items())
+        raise UsageProblem(f"structure `{structure}` does not go with {reasons}", "use --structure none")
+    for name, why in found.items():
+        yield Note(
+            "order-not-trained", "warning", f"{name} was set: {why}", "leave it out, or see --structure"
+        )
+
+
+def for_machine(choices: Choices, around: Surroundings) -> Iterator[Note]:
+    """What the trainer's Python and its GPU can do."""
+    source = "the trainer's machine"
+    if around.lacks_bf16:
+        reason = "this GPU does not compute in bf16"
+        choices.put("train.toml", "mixed_precision", "fp16", reason, source)
+        choices.put("train.toml", "save_precision", "fp16", "as it is trained", source)
+    if choices.train("mixed_precision") == "fp16":
+        reason = "SDXL's VAE overflows in fp16, and cached latents would be NaN"
+        choices.put("train.toml", "no_half_vae", True, reason, source)
+    wanted = str(choices.train("optimizer_type") or "")
+    if (
+        around.lacks_bitsandbytes
+        and wanted.lower().endswith("8bit")
+        and not choices.is_pinned("optimizer_type")
+    ):
+        plain = wanted[:-4]
+        reason = (
+            f"{wanted} needs bitsandbytes, which {around.python} lacks; the same method with 32-bit states"
+        )
+        choices.put("train.toml", "optimizer_type", plain, reason, source)
+    elif wanted.lower().endswith("8bit") and around.machine is None:
+        text = f"{wanted} needs bitsandbytes and CUDA; nobody asked the trainer's Python for it"
+        yield Note(
+            "bitsandbytes-assumed", "info", text, "--trainer-python FILE asks; `tagflow doctor` does, too"
+        )
+    threads = max(1, min(MOST_THREADS, os.cpu_count() or 1))
+    reason = f"threads for what the CPU does; more than {MOST_THREADS} take cores from loading images"
+    choices.put("launch", "num_cpu_threads_per_process", threads, reason, "this machine")
+
+
+def for_buckets(choices: Choices) -> Buckets:
+    """The buckets of the run, and limits that go with its resolution. Raises UsageProblem."""
+    width, height = _size(choices)
+    steps = _pixels(choices, "bucket_reso_steps", 64)
+    if (width, height) != (1024, 1024):
+        least = max(steps, min(256, min(width, height) // 4 // steps * steps))
+        put, source = choices.put, "the data"
+        put("dataset.toml", "min_bucket_reso", least, "a quarter of the resolution, at most 256", source)
+        most = 2 * max(width, height) // steps * steps
+        put("dataset.toml", "max_bucket_reso", most, "twice the resolution: no shape is cut short", source)
+    low, high = _pixels(choices, "min_bucket_reso", 256), _pixels(choices, "max_bucket_reso", 1024)
+    if not choices.get("dataset.toml", "enable_bucket") or steps < 1:
+        return Buckets((width, height))
+    upscale = bool(choices.get("dataset.toml", "bucket_no_upscale"))
+    return Buckets((width, height), max(low - low % steps, steps), high + -high % steps, steps, upscale)
+
+
+def _size(choices: Choices) -> Size:
+    value = choices.get("dataset.toml", "resolution")
+    pair = value if isinstance(value, list) else [value, value]
+    if not all(isinstance(side, int) and 64 <= side <= _LARGEST for side in pair):
+        raise UsageProblem(f"a resolution of {value} trains nothing", "SDXL is trained at 1024")
+    return int(str(pair[0])), int(str(pair[1]))
+
+
+def _pixels(choices: Choices, name: str, default: int) -> int:
+    value = choices.get("dataset.toml", name)
+    return int(value) if isinstance(value, int) else default

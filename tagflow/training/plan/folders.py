@@ -1,0 +1,106 @@
+"""A dataset's folders as subsets of a plan, one for each that holds images, and what stands against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tagflow.checks.folders import repeats as repeats_named
+from tagflow.dataset.survey import Survey
+from tagflow.training.notes import Note
+from tagflow.training.plan.presets import repeats_rule
+from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.steps import Size
+from tagflow.training.setup import look
+from tagflow.training.setup.setup import Images
+
+_NAMED = 5  # files named in a message
+_MOST_REPEATS = 1000  # a larger number before `_` is a date, or a number of the folder
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One folder with images. `name`: below the dataset, `.` for itself; `path`: absolute."""
+
+    name: str
+    path: Path
+    images: Images
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """How often a folder's images are shown in an epoch, why, and who says so."""
+
+    count: int
+    reason: str
+    source: str
+
+
+def parts(found: Survey, extension: str) -> tuple[Part, ...]:
+    """Every folder of a dataset that holds images, sorted; their sizes and captions are read.
+
+    extension: that of the captions, with its dot.
+    """
+    root = found.root.resolve()
+    names = sorted({str(PurePosixPath(image).parent) for image in found.images})
+    return tuple(Part(name, path := root / name, look.images(_subset(path, extension))) for name in names)
+
+
+def _subset(folder: Path, extension: str) -> Subset:
+    return Subset("", folder, {"caption_extension": extension}, frozenset())
+
+
+def faults(found: Survey, looked: Iterable[Part]) -> Iterator[Note]:
+    """What would be trained wrongly, or stop the trainer at once."""
+    bare, unreadable, unusable, taken = [], [], [], set()
+    for part in looked:
+        place = "" if part.name == "." else f"{part.name}/"
+        taken |= {place + name for name in (*part.images.sizes, *part.images.unreadable)}
+        bare += [place + name for name in part.images.sizes if name not in part.images.captioned]
+        unreadable += [place + name for name in part.images.unreadable]
+        unusable += [f"{place}{name} ({why})" for name, why in part.images.unusable.items()]
+    if bare:
+        text = f"{len(bare)} images have no caption and would be trained with an empty one: {_some(bare)}"
+        yield Note("image-uncaptioned", "error", text, "write their captions, or move the images away")
+    if unreadable:
+        text = f"{len(unreadable)} images cannot be read: {_some(unreadable)}"
+        yield Note(
+            "image-unreadable",
+            "error",
+            text,
+            "put sound copies in their places, or convert them to PNG or JPEG",
+        )
+    if unusable:
+        text = f"the trainer stops at {len(unusable)} captions: {_some(unusable)}"
+        yield Note("caption-unusable", "error", text, "mend them; `tagflow check` names what is wrong")
+    if left := sorted(set(found.images) - taken):
+        text = f"sd-scripts does not take {len(left)} files for images: {_some(left)}"
+        cure = "make them PNG, JPEG or WebP, with an extension in lower case and a name in UTF-8"
+        yield Note("image-ignored", "warning" if taken else "error", text, cure)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def repeated(part: Part, images: int, given: int | None) -> Repeated:
+    """The repeats of one folder: its name's, else the given ones, else by the number of all images.
+
+    sd-scripts reads them from names only without a dataset file, so they are written down.
+    """
+    named = repeats_named(part.path.name) if "_" in part.path.name else None
+    if named is not None and 1 <= named <= _MOST_REPEATS:
+        return Repeated(named, f"the folder's name begins with {named}_", "the data")
+    if given is not None:
+        return Repeated(given, "asked for by --repeats", "--repeats")
+    rule = repeats_rule()
+    count = max(1, min(rule.most, -(-rule.images_per_epoch // max(images, 1))))
+    return Repeated(count, f"for {images} images: {rule.reason}", "the data")
+
+
+def sizes(looked: Iterable[Part], counts: Iterable[int]) -> list[tuple[Size, int]]:
+    """Each image's size and repeats. `counts`: the repeats of each folder."""
+    pairs = zip(looked, counts, strict=True)
+    return [(size, count) for part, count in pairs for size in part.images.sizes.values()]

@@ -1,0 +1,222 @@
+"""Plan: from a dataset and a preset to every value of a run, each with its reason. Nothing is written here.
+
+:mod:`tagflow.training.plan.write` writes a plan's run folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tagflow.audit.file import Audit, current_audit
+from tagflow.dataset.survey import Survey, survey
+from tagflow.engines.local import silent, through
+from tagflow.errors import SourceError, UsageProblem
+from tagflow.ontology import Ontology
+from tagflow.schema import rows
+from tagflow.stages.classify import Classify
+from tagflow.stages.extract import extract
+from tagflow.stages.parse import Parse
+from tagflow.stages.trigger import detect_trigger
+from tagflow.training.notes import Note
+from tagflow.training.plan import decide, fitting
+from tagflow.training.plan.choices import Choices, parse_settings
+from tagflow.training.plan.decide import Base
+from tagflow.training.plan.fitting import Surroundings, Vram, vram
+from tagflow.training.plan.folders import Part, faults, parts, repeated, sizes
+from tagflow.training.plan.memory import Estimate
+from tagflow.training.plan.presets import Preset, preset
+from tagflow.training.plan.prompts import Drawing, Tagged, lines, prompts
+from tagflow.training.run_folder import DATA
+from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.sd_scripts.steps import Length, Size, in_buckets
+from tagflow.training.structure.render import safe_name
+from tagflow.training.structure.structure import Structure, layout
+
+DEFAULT_PRESET = "sdxl-lora-v3"
+_NUMBERED = re.compile(r"(\d{3,})-")
+_UNSAFE, _DASHES = re.compile(r"[^\w.-]"), re.compile("--+")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a user asks of a plan. `sets`: `name=value` texts. None: as the preset or the data has it.
+
+    `leading`: categories in front, for a rendered structure; `captions_to`: where its captions go as well.
+    `ontology`, `max_tokens`: those of tagflow.toml, for a dataset without an audit.
+    """
+
+    base: Path
+    vae: Path | None = None
+    out: Path | None = None
+    name: str | None = None
+    structure: Structure = "none"
+    leading: tuple[str, ...] | None = None
+    captions_to: Path | None = None
+    epochs: int | None = None
+    repeats: int | None = None
+    resolution: int | None = None
+    vram: str | None = None
+    sets: tuple[str, ...] = ()
+    around: Surroundings = field(default_factory=Surroundings)
+    ontology: Ontology | None = None
+    max_tokens: int = 225
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that is thought through. `run`: its folder, not there yet; `prompts`: the file's text."""
+
+    run: Path
+    root: Path
+    preset: Preset
+    audit: Audit | None
+    captions: int
+    structure: Structure
+    choices: Choices
+    parts: tuple[Part, ...]
+    buckets: dict[Size, int]
+    length: Length
+    sizes: dict[str, Any]
+    memory: Estimate
+    vram: Vram
+    base: Base
+    around: Surroundings
+    prompts: str
+    notes: tuple[Note, ...]
+    leading: tuple[str, ...] | None = None
+    captions_to: Path | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether something stands against it; it is not written then."""
+        return any(note.severity == "error" for note in self.notes)
+
+
+def make_plan(dataset: Path, name: str, asked: Asked) -> Plan:
+    """Think a run through, from the preset called `name`. Reads; writes nothing.
+
+    Raises UsageProblem for what cannot be meant, SourceError for a folder without images, AuditError and
+    EncoderError for a damaged audit or base model.
+    """
+    wanted, root = preset(name), dataset.resolve()
+    found = survey(dataset, empty=True)
+    run = run_folder(root, asked.out, name)
+    choices = Choices(parse_settings(_sets(asked), known_options()))
+    extension = str(choices.get("dataset.toml", "caption_extension") or "txt").removeprefix(".")
+    audit, looked = current_audit(root), parts(found, f".{extension}")
+    if not looked:
+        raise SourceError(f"{dataset}: holds no image to train on", "put each caption's image beside it")
+    notes = [*faults(found, looked), *asked.around.notes]
+    base = decide.base_of(asked.base)
+    decide.from_preset(choices, wanted)
+    decide.for_files(choices, run, base, asked.vae, _file_name(asked.name or f"{root.name}-{name}"))
+    notes += decide.for_base(choices, base)
+    notes += decide.for_audit(choices, audit, root, asked.max_tokens)
+    notes += decide.for_machine(choices, asked.around)
+    buckets = decide.for_buckets(choices)
+    memory_there = vram(asked.vram, asked.around)
+    taken, more = fitting.for_memory(choices, wanted, buckets.size, memory_there)
+    notes += [*more, *decide.for_structure(choices, asked.structure, audit, _extras(asked))]
+    if audit is not None:
+        layout(asked.structure, audit, asked.leading)  # a category that is not there is refused now
+    counts = in_buckets(sizes(looked, _subsets(choices, looked, run, asked)), buckets)
+    length = fitting.for_length(choices, counts)
+    choices.put_rest()
+    return Plan(
+        run, root, wanted, audit, len(found.captions), asked.structure, choices, looked, counts, length,
+        fitting.sizes_of(choices, fitting.load_of(choices, buckets.size), length), taken, memory_there, base,
+        asked.around, _prompts(found, audit, asked, buckets.size), tuple(notes), asked.leading,
+        asked.captions_to,
+    )  # fmt: skip
+
+
+def _extras(asked: Asked) -> list[str]:
+    given = {"--leading": asked.leading, "--captions-to": asked.captions_to}
+    return [name for name, value in given.items() if value]
+
+
+def _sets(asked: Asked) -> Iterator[str]:
+    """What --set says; --epochs and --resolution are short for it."""
+    yield from asked.sets
+    for option, value in (("max_train_epochs", asked.epochs), ("resolution", asked.resolution)):
+        if value is not None:
+            yield f"{option}={value}"
+
+
+def run_folder(root: Path, out: Path | None, name: str) -> Path:
+    """The run's folder, absolute and not there yet: as asked, else the next number beside the dataset.
+
+    Raises UsageProblem for one inside the dataset, and for one that holds something.
+    """
+    if out is None:
+        place = root.with_name(f"{root.name}-runs")
+        taken = [_NUMBERED.match(one.name) for one in place.iterdir()] if place.is_dir() else []
+        number = max((int(found[1]) for found in taken if found), default=0) + 1
+        return place / f"{number:03}-{name}"
+    run = out.expanduser().resolve()
+    if run.is_relative_to(root) or root.is_relative_to(run):
+        raise UsageProblem(f"{out}: lies inside the dataset or holds it", "give --out a folder elsewhere")
+    if run.exists() and not (run.is_dir() and not any(run.iterdir())):
+        raise UsageProblem(f"{out}: is there already", "give --out a new folder; nothing is overwritten")
+    return run
+
+
+def _file_name(text: str) -> str:
+    """A name that every file system takes; sd-scripts makes file names of it."""
+    return _DASHES.sub("-", _UNSAFE.sub("-", text)).strip("-.") or "lora"
+
+
+def _subsets(choices: Choices, looked: tuple[Part, ...], run: Path, asked: Asked) -> list[int]:
+    """Choose every subset's folder and repeats; the repeats are returned."""
+    images = sum(len(part.images.sizes) for part in looked)
+    pinned = choices.get("dataset.toml", "num_repeats")
+    counts = []
+    for at, part in enumerate(looked):
+        where = f"subsets[{at}]."
+        if asked.structure == "none":
+            place, reason = part.path, "the dataset's own folder"
+        else:
+            place, reason = run / DATA / data_name(looked, at), f"rendered captions of {part.path}"
+        choices.put("dataset.toml", f"{where}image_dir", place.as_posix(), reason, "the data")
+        count = repeated(part, images, asked.repeats)
+        if isinstance(pinned, int):
+            counts.append(pinned)
+        else:
+            choices.put("dataset.toml", f"{where}num_repeats", count.count, count.reason, count.source)
+            counts.append(count.count)
+    return counts
+
+
+def data_name(looked: tuple[Part, ...], at: int) -> str:
+    """The folder that `render_data` makes for a part."""
+    part = looked[at]
+    return f"{at + 1:0{max(2, len(str(len(looked))))}}_{safe_name(part.name, part.path)}"
+
+
+def _prompts(found: Survey, audit: Audit | None, asked: Asked, size: Size) -> str:
+    captions, triggers = _tagged(found, audit, asked)
+    width, height = (side - side % 64 for side in size)
+    return lines(prompts(captions, triggers), Drawing(width, height))
+
+
+def _tagged(found: Survey, audit: Audit | None, asked: Asked) -> tuple[Iterable[Tagged], list[str]]:
+    """Every caption's tags with their categories, and the triggers: the audit's, else looked up now."""
+    if audit is not None:
+        options = audit.meta.options
+        words = [*(options.get("triggers") or ()), options.get("detected_trigger")]
+        return _of_table(audit.table), list(dict.fromkeys(str(word) for word in words if word))
+    ontology = asked.ontology or Ontology.load("architecture")
+    table = through(extract(found, None, None, silent), [Parse(), Classify(ontology)], silent)
+    word = detect_trigger(table, ontology)
+    return _of_table(table), [] if word is None else [word]
+
+
+def _of_table(table: Any) -> list[Tagged]:
+    """Tags and categories; a caption that lacks either has none, whatever wrote the table."""
+    columns = zip(*(rows(table, name) for name in ("path", "tags", "categories")), strict=True)
+    whole = ((path, tags or (), groups or ()) for path, tags, groups in columns)
+    return [Tagged(path, tags, groups) for path, tags, groups in whole if len(tags) == len(groups)]

@@ -1,0 +1,1 @@
+"""sd-scripts as it is: its options, dataset schema, command line, captions, steps and files."""

@@ -1,0 +1,148 @@
+"""How many steps a run has, how often it saves, and how large that becomes: sd-scripts' own arithmetic.
+
+Sources: sd-scripts `library/train_util.py` (make_buckets, get_scheduler_fix), `train_network.py` (the steps
+of an epoch); which bucket an image goes into is :mod:`tagflow.training.sd_scripts.steps`.
+
+Which size an image is trained at. A model of sd-scripts' `BucketManager` and `make_bucket_resolutions`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """A dataset's buckets: `size` is its resolution, the rest in pixels. Without `steps` there is one."""
+
+    size: Size
+    low: int = 0
+    high: int = 0
+    steps: int = 0
+    no_upscale: bool = False
+
+    def of(self, image: Size) -> Size:
+        """The size (width, height) that an image of this size is trained at."""
+        if not self.steps:
+            return self.size
+        if self.no_upscale:
+            return self._own(image)
+        known = predefined(self.size, self.low, self.high, self.steps)
+        if image in known:
+            return image
+        ratio = image[0] / image[1]
+        return min(known, key=lambda size: abs(size[0] / size[1] - ratio))
+
+    def _own(self, image: Size) -> Size:
+        """A bucket of the image's own, never larger than it."""
+        width, height = image
+        area, ratio = self.size[0] * self.size[1], width / height
+        if width * height > area:
+            by_width = self._rounded(math.sqrt(area * ratio))
+            by_height = self._rounded(area / math.sqrt(area * ratio))
+            if not by_width or not by_height:
+                return (by_width, by_height)
+            off_width = abs(by_width / max(self._rounded(by_width / ratio), 1) - ratio)
+            off_height = abs(self._rounded(by_height * ratio) / by_height - ratio)
+            if off_width < off_height:
+                width, height = by_width, int(by_width / ratio + 0.5)
+            else:
+                width, height = int(by_height * ratio + 0.5), by_height
+        return (width - width % self.steps, height - height % self.steps)
+
+    def _rounded(self, length: float) -> int:
+        whole = int(length + 0.5)
+        return whole - whole % self.steps
+
+
+@cache
+def predefined(size: Size, low: int, high: int, steps: int) -> tuple[Size, ...]:
+    """The sizes that images are brought to, sorted."""
+    area = size[0] * size[1]
+    square = int(math.sqrt(area) // steps) * steps
+    found = {(square, square)}
+    for width in range(low, min(high, area // low) + 1, steps):  # beyond, no height is left
+        height = min(high, int((area // width) // steps) * steps)
+        if height >= low:
+            found |= {(width, height), (height, width)}
+    return tuple(sorted(found))
+
+
+_LONG_EPOCH = 1000  # steps; what is lost where a run is cut off is at most that
+_STEPS_BETWEEN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a run is. `batches`: of an epoch; `steps`: of the optimizer, all of them."""
+
+    batches: int
+    steps_per_epoch: int
+    epochs: int
+    steps: int
+
+
+def in_buckets(sizes: Iterable[tuple[Size, int]], buckets: Buckets) -> dict[Size, int]:
+    """How many images each bucket holds, repeats counted. `sizes`: each image's size and its repeats."""
+    found: Counter[Size] = Counter()
+    for size, repeats in sizes:
+        found[buckets.of(size)] += repeats
+    return dict(sorted(found.items()))
+
+
+def length(counts: Iterable[int], batch: int, accumulation: int, *, epochs: int, steps: int) -> Length:
+    """The length of a run on one GPU. `counts`: images in each bucket.
+
+    A batch never mixes buckets, so each bucket rounds up by itself. epochs 0: `steps` decides.
+    """
+    batches = sum(-(-count // batch) for count in counts)
+    each = -(-batches // accumulation)
+    if epochs:
+        return Length(batches, each, epochs, epochs * each)
+    return Length(batches, each, -(-steps // max(each, 1)), steps)
+
+
+def warmup(wanted: int, steps: int) -> int:
+    """Steps of warm-up: as wanted, but at most 10 % of all."""
+    return min(wanted, steps // 10)
+
+
+def restarts(wanted: int, steps: int) -> int:
+    """Cycles of the learning rate: as wanted, but each of at least 100 steps."""
+    return max(1, min(wanted, steps // 100))
+
+
+def sample_interval(wanted: int, steps: int) -> int:
+    """Steps between sample pictures: as wanted, but at least 10 and at most 20 drawings in a run."""
+    return max(1, min(max(wanted, -(-steps // 20)), steps // 10))
+
+
+def epochs_between_files(epochs: int) -> int:
+    """Epochs between saved files: one, or as many as leave 10 files."""
+    return max(1, -(-epochs // 10))
+
+
+def steps_between_states(steps_per_epoch: int, every: int) -> int | None:
+    """Steps between states where epochs are so long that an interruption would cost much; None elsewhere."""
+    return _STEPS_BETWEEN if steps_per_epoch * every > _LONG_EPOCH else None
+
+
+def files_left(length: float, every: float, last: float = 0, *, by_steps: bool = False) -> int:
+    """Files that a run of `length` epochs, or steps, leaves beside that of its end, one after every so many.
+
+    `last`: what `save_last_n_epochs` or `save_last_n_steps` says; 0: none is removed. The first counts files,
+    the second steps back from the newest, which stays, too (sd-scripts, `library/train_util.py`). An old one
+    goes when the next is whole: as many are there at once as with that of the end.
+    """
+    if not every:
+        return 0
+    saves = max(0, math.ceil(length / every) - 1)
+    if not last:
+        return saves
+    return min(saves, int(last // every) + 1 if by_steps else int(last))

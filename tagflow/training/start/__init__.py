@@ -1,0 +1,1 @@
+"""Start: the gate before the trainer, the attempt, its record and its outcome."""

@@ -1,0 +1,137 @@
+"""`python -m tagflow.training.start.detach RUN`: the tagflow that stays behind when a run is detached.
+
+It gets the attempt as JSON on stdin, says in one line on stdout that the trainer runs (or why not), lets go
+of the terminal, and writes down the end. What goes wrong with itself it adds to trainer.log.
+
+`tagflow train stop`: ask a run to end, from another terminal or another machine that sees its folder.
+
+A file in the run folder is the word; the tagflow that watches the trainer looks for it. So it works where
+signals do not (Windows, another machine). Where that tagflow is gone the trainer is ended from here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tagflow.errors import FAILURE, TagflowError, TrainerError
+from tagflow.training.run_folder import LOG
+from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.start.attempt import STOP, carry_out, locked
+from tagflow.training.start.outcome import Output
+from tagflow.training.start.process import GRACE, end_foreign
+from tagflow.training.start.record import Record, alive, host, now, read_record, settled, write_record
+from tagflow.training.start.resume import states
+
+
+def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
+    """Leave the attempt to a tagflow of its own and come back once the trainer runs. Raises TrainerError."""
+    task = {"record": asdict(record), "output": asdict(output), "audit": audit}
+    flags = 0
+    if sys.platform == "win32":  # a console that is not seen: a trainer without one cannot be asked to end
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    with (run / LOG).open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603  ourselves
+            [sys.executable, "-m", "tagflow.training.start.detach", str(run)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=log, start_new_session=True, creationflags=flags,
+        )  # fmt: skip
+    if child.stdin is None or child.stdout is None:
+        raise AssertionError("both are pipes")
+    with child.stdin, child.stdout:
+        child.stdin.write(json.dumps(task, default=str).encode())
+        child.stdin.close()
+        said = child.stdout.readline()
+    begun = read_record(run)
+    if said.strip() != b"running" or begun is None:
+        message, _, cure = said.decode(errors="replace").strip().partition("\t")
+        raise TrainerError(message or f"{run}: the trainer was not started", cure or f"see {run / LOG}")
+    return begun
+
+
+def supervise(run: Path, task: dict[str, Any]) -> None:
+    """Carry out a detached attempt. Raises what :func:`carry_out` raises."""
+    about = task["record"]
+    lists = {name: tuple(value) for name, value in about.items() if isinstance(value, list)}
+    said = task["output"]
+    output = Output(Path(said["folder"]), said["name"], Path(said["last"]))
+    with locked(run):
+        carry_out(run, Record(**{**about, **lists}), output, Path(task["audit"]), begun=lambda _: _let_go())
+
+
+def _let_go() -> None:
+    """Say that it runs, then hold nothing of the terminal's any more."""
+    os.write(1, b"running\n")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(nothing, stream)
+
+
+def main() -> int:
+    """The program. Exit code 3 where the attempt could not be carried out."""
+    try:
+        supervise(Path(sys.argv[1]), json.load(sys.stdin))
+    except TagflowError as problem:
+        os.write(1, f"{problem.message}\t{problem.cure}\n".encode())
+        return problem.exit_code
+    except OSError as problem:
+        where = f"{os.fsdecode(problem.filename)}: " if problem.filename is not None else ""
+        os.write(1, f"{where}{problem.strerror or problem}\tcheck the permissions and the disk\n".encode())
+        return FAILURE
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
+
+
+_PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down the end
+
+
+def stop(run: Path) -> Record | None:
+    """End the trainer of a run; gives the record afterwards, None where it was never started.
+
+    A run that has ended already is left as it is. Raises TrainerError where nobody answers, and for what is
+    no run folder: whoever named the wrong one must not believe that the trainer has ended.
+    """
+    record = read_record(run)
+    if record is None:
+        read_plan(run)
+    record = None if record is None else settled(record)
+    if record is None or record.state != "running":
+        return record and _with_state(run, record)
+    watcher = record.supervisor
+    if record.host == host() and not alive(watcher.get("pid"), watcher.get("created")):
+        return _ended_from_here(run, record)
+    (run / STOP).touch()
+    deadline = time.monotonic() + GRACE + _MORE
+    while time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        seen = read_record(run)
+        if seen is None or settled(seen).state != "running":
+            return seen and settled(seen)
+    (run / STOP).unlink(missing_ok=True)
+    raise TrainerError(f"{run}: the trainer on {record.host} has not ended", "end it there")
+
+
+def _ended_from_here(run: Path, record: Record) -> Record:
+    if record.pid is not None:
+        end_foreign(record.pid, GRACE)
+    why = "ended by tagflow train stop; the tagflow that watched it was gone"
+    record = _with_state(run, replace(record, state="interrupted", ended=now(), reason=why))
+    write_record(run, record)
+    return record
+
+
+def _with_state(run: Path, record: Record) -> Record:
+    """The record with the newest state, where nobody was left to write it down."""
+    if record.newest_state is not None:
+        return record
+    output = Output.of(setup_of_run(run))
+    newest = next(iter(states(output.folder, output.name)), None)
+    return replace(record, newest_state=None if newest is None else str(newest.path))

@@ -1,0 +1,328 @@
+"""The gate before the trainer: is what would be trained what was certified, and would it run?
+
+The audit's verdict, the files on disk against it, the plan against the audit, rendered captions, caches and
+every rule. Nothing is written.
+
+Is what the trainer would read what was certified: the captions, the tokens, the text encoders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tagflow.audit.drift import Drift, Present, drift
+from tagflow.audit.file import Audit, certifies, current_audit
+from tagflow.clip.tokenizer import WINDOW
+from tagflow.dataset.survey import CAPTION_SUFFIX, read, survey
+from tagflow.encoders import fingerprint_of
+from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, UsageProblem
+from tagflow.files.read import read_toml
+from tagflow.ontology import Ontology
+from tagflow.schema import rows
+from tagflow.training.check.derived import names
+from tagflow.training.check.rules import faults_of
+from tagflow.training.faults import Fault
+from tagflow.training.machine.facts import Machine
+from tagflow.training.run_folder import DATA, DATASET, TRAIN
+from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.options import Options
+from tagflow.training.setup.look import caption_of, looked
+from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.setup.setup import Images, Setup
+from tagflow.training.start.record import host, read_record, settled
+from tagflow.training.structure.manifest import captions_of, changed
+from tagflow.training.structure.structure import JOIN, KEEP
+
+# Paths that decide what is trained, or where tagflow looks for it. The trainer runs in sd-scripts' folder.
+_PATHS = ("pretrained_model_name_or_path", "vae", "dataset_config", "output_dir", "logging_dir", "resume",
+          "network_weights")  # fmt: skip
+_PARTING = re.compile(r"[,;|\ufeff]")
+_SPLITTING = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
+
+
+def uncertified(setup: Setup, audit: Audit, folder: Path, known: Collection[str]) -> Iterator[Fault]:
+    """What the trainer would read and no audit vouches for. `folder`: where certified captions lie.
+
+    `known`: their paths below it, with forward slashes.
+    """
+    if setup.text("dataset_class"):
+        yield Fault("dataset-foreign", f"{setup.text('dataset_class')} reads the data", "dataset_class")
+    looked_at = setup.images or (None,) * len(setup.subsets or ())
+    for subset, images in zip(setup.subsets or (), looked_at, strict=True):
+        yield from _folder(subset, images, folder.resolve(), known)
+        yield from _altered(subset, images)
+    yield from _relative(setup)
+    yield from _tokens(setup, audit)
+    yield from _encoders(setup, audit)
+
+
+def forged(folder: Path, rendered: Collection[str], root: Path, audit: Audit) -> Iterator[Fault]:
+    """Rendered captions that are no certified one's words in another order, whatever their list says."""
+    certified = {_words(root / path) for path in audit.by_path()}
+    other = [path for path in rendered if _words(folder / path) not in certified]
+    if other:
+        yield Fault("dataset-foreign", f"{folder}: words that no certified caption has: {names(other)}")
+
+
+def _words(file: Path) -> tuple[str, ...]:
+    """The words of a caption, sorted, without what parts them."""
+    try:
+        text = file.read_bytes().decode("utf-8", errors="replace")
+    except OSError:
+        return ()
+    return tuple(sorted(_PARTING.sub(" ", text).split()))
+
+
+def _relative(setup: Setup) -> Iterator[Fault]:
+    """Paths that the trainer would look for elsewhere than they were looked for here."""
+    for name in _PATHS:
+        named, path = setup.text(name), setup.path(name)
+        if path is not None and not Path(named).is_absolute() and (name != "vae" or path.exists()):
+            yield Fault("path-relative", named, name)
+    for subset in setup.subsets or ():
+        named = str(subset.values.get("image_dir") or "")
+        if named and not Path(named).is_absolute():
+            yield Fault("path-relative", f"{subset.where}: {named}", "image_dir")
+
+
+def _folder(subset: Subset, images: Images | None, folder: Path, known: Collection[str]) -> Iterator[Fault]:
+    where = f"{subset.where}: "
+    if subset.kind != "dreambooth":
+        yield Fault("dataset-foreign", f"{where}captions of a metadata file", "metadata_file")
+    elif subset.folder is None or not subset.folder.resolve().is_relative_to(folder):
+        yield Fault("dataset-foreign", f"{where}{subset.folder} is not in {folder}", "image_dir")
+    elif (suffix := subset.values.get("caption_extension")) != CAPTION_SUFFIX:
+        yield Fault("dataset-foreign", f"{where}captions in {suffix} files", "caption_extension")
+    elif images is not None and (strange := _strange(subset.folder, images, folder, known)):
+        yield Fault("dataset-foreign", f"{where}no certified caption: {names(strange)}", "image_dir")
+
+
+def _strange(place: Path, images: Images, folder: Path, known: Collection[str]) -> list[str]:
+    """Images whose text nobody certified: it lies in a hidden folder, say, or there is none."""
+    files = {name: caption_of(place, name, CAPTION_SUFFIX) for name in (*images.sizes, *images.unreadable)}
+    whole = {folder / path for path in known}
+    return [name for name, file in files.items() if file is None or file.resolve() not in whole]
+
+
+def _altered(subset: Subset, images: Images | None) -> Iterator[Fault]:
+    """Options that make other words of the certified ones."""
+    values = subset.values
+    texts = images.texts.values() if images is not None else ()
+    splits = any(values.get(name) for name in _SPLITTING)
+    tests: dict[str, Callable[[str], object]] = {
+        "caption_prefix": bool,
+        "caption_suffix": bool,
+        "secondary_separator": lambda mark: mark != JOIN and any(mark in text for text in texts),
+        "keep_tokens_separator": lambda mark: splits and mark != KEEP and any(mark in text for text in texts),
+        "caption_separator": lambda mark: splits and mark != ",",
+    }
+    for name, alters in tests.items():
+        text = values.get(name)
+        if isinstance(text, str) and text and alters(text):
+            yield Fault("captions-altered", f"{subset.where}: {name} {text!r}", name)
+
+
+def _tokens(setup: Setup, audit: Audit) -> Iterator[Fault]:
+    read = int(setup.number("max_token_length")) or WINDOW
+    longest = max((count for count in rows(audit.table, "tokens") if count is not None), default=0)
+    certified = audit.meta.limits.max_tokens
+    if read != certified and longest > min(read, certified):
+        yield Fault(
+            "tokens-not-certified",
+            f"{read} are trained, {certified} were certified, the longest caption has {longest}",
+            "max_token_length",
+        )
+
+
+def _encoders(setup: Setup, audit: Audit) -> Iterator[Fault]:
+    """A proof holds for the encoders that gave it. Reads 1.6 GB of a full-size checkpoint."""
+    base = setup.path("pretrained_model_name_or_path")
+    name = "pretrained_model_name_or_path"
+    if base is None:
+        return  # a rule's finding
+    if not base.exists():
+        yield Fault("encoders-differ", f"they cannot be compared: {base} is not there", name)
+        return
+    try:
+        found = fingerprint_of(str(base))
+    except EncoderError as problem:
+        yield Fault("encoders-differ", f"they cannot be compared: {problem.message}", name)
+        return
+    if found != audit.meta.encoder_fingerprint:
+        yield Fault("encoders-differ", f"{base}; certified in {audit.meta.encoders}", name)
+
+
+NEVER = frozenset({"another-running"})
+"""What no reason overrules."""
+
+_NAMED = 5  # paths in a message
+_DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology": "ontology-drifted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What was found. `setup`: what the rules looked at; `edits`: values of train.toml other than planned."""
+
+    setup: Setup
+    plan: dict[str, Any]
+    faults: tuple[Fault, ...]
+    edits: tuple[dict[str, Any], ...]
+
+    def refusals(self) -> list[Fault]:
+        """What stands against a start."""
+        return [fault for fault in self.faults if fault.severity == "error"]
+
+
+def refusals(run: Path) -> list[Fault]:
+    """Why a run may not be started; empty where it may. Raises TrainerError for what is no run folder."""
+    return look(run).refusals()
+
+
+def look(run: Path, *, machine: Machine | None = None, options: Options | None = None) -> Gate:
+    """Everything the gate knows of a run. `machine`: the trainer's Python, where it was asked.
+
+    Raises TrainerError for what is no run folder, or one whose plan is damaged.
+    """
+    plan = read_plan(run)
+    setup = replace(looked(setup_of_run(run, options=options)), machine=machine)
+    edits = tuple(_edits(run, plan))
+    faults = [
+        *_running(run),
+        *_copied(run, setup),
+        *_dataset(run, plan, setup),
+        *changed(run),
+        *_stale(setup),
+        *faults_of(setup),
+    ]
+    if edits:
+        faults.append(Fault("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
+    order = ("error", "warning", "info")
+    return Gate(setup, plan, tuple(sorted(faults, key=lambda one: order.index(one.severity))), edits)
+
+
+def _running(run: Path) -> Iterator[Fault]:
+    record = read_record(run)
+    record = None if record is None else settled(record)
+    if record is not None and record.state == "running":
+        code = "another-running" if record.host == host() else "another-host"
+        yield Fault(code, f"process {record.pid} on {record.host}, since {record.started}")
+
+
+def _copied(run: Path, setup: Setup) -> Iterator[Fault]:
+    named = setup.path("dataset_config")
+    if named is not None and named.resolve() != (run / DATASET).resolve():
+        yield Fault("run-copied", str(named), "dataset_config")
+
+
+def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Fault]:
+    """What is wrong with a plan's dataset: its audit, its files, and whether they are what would be read."""
+    planned = plan["dataset"] if isinstance(plan.get("dataset"), dict) else {}
+    root = Path(str(planned.get("root", "")))
+    audit, fault = audit_of(root)
+    if fault is not None:
+        yield fault
+    if audit is None:
+        return
+    yield from _verdict(audit)
+    yield from _drifted(root, audit)
+    if planned.get("dataset_digest") != audit.meta.dataset_digest:
+        yield Fault("plan-outdated", f"planned after run {planned.get('run')}, now {audit.meta.run}")
+    structure = plan["structure"] if isinstance(plan.get("structure"), dict) else {}
+    rendered = structure.get("kind", "none") != "none"
+    known = captions_of(run) if rendered else audit.by_path()
+    yield from uncertified(setup, audit, run / DATA if rendered else root, known)
+    if rendered:
+        yield from forged(run / DATA, known, root, audit)
+
+
+def audit_of(root: Path) -> tuple[Audit | None, Fault | None]:
+    """The audit of a dataset, or what is wrong with it."""
+    try:
+        audit = current_audit(root)
+    except AuditError as problem:
+        return None, Fault("audit-unusable", problem.message)
+    except OSError as problem:
+        return None, Fault("audit-unusable", f"{root}: {problem.strerror}")
+    return audit, None if audit is not None else Fault("audit-missing", str(root))
+
+
+def _verdict(audit: Audit) -> Iterator[Fault]:
+    meta = audit.meta
+    if not certifies(meta, meta.limits, None):
+        reasons = f": {'; '.join(meta.reasons)}" if meta.reasons else ""
+        yield Fault("audit-not-passed", f"the verdict is {meta.verdict}{reasons}")
+        return
+    low = [
+        mean
+        for mean in (meta.sim_te1_mean, meta.sim_te2_mean)
+        if mean is not None and mean < meta.limits.min_sim
+    ]
+    if low:
+        yield Fault(
+            "audit-not-passed", f"a mean similarity of {min(low):.4f}, its limit {meta.limits.min_sim:g}"
+        )
+
+
+def _drifted(root: Path, audit: Audit) -> Iterator[Fault]:
+    try:
+        found = survey(root, empty=True)
+    except (SourceError, UsageProblem) as problem:
+        yield Fault("captions-drifted", problem.message)
+        return
+    now = Present(
+        {path: read(root, path).sha256 for path in found.captions}, found.images, _ontology_now(audit)
+    )
+    seen = drift(audit, now)
+    for part, code in _DRIFTED.items():
+        of_part = [one for one in seen if one.code.startswith(part)]
+        if of_part:
+            yield Fault(code, _some(map(_told, of_part)))
+    unread = [path for path, sha in now.captions.items() if sha is None]
+    if unread:
+        yield Fault("captions-drifted", f"cannot be read: {_some(unread)}")
+
+
+def _told(one: Drift) -> str:
+    return f"{one.where} ({one.code.partition('-')[2]})"
+
+
+def _ontology_now(audit: Audit) -> str | None:
+    """The hash of the audit's ontology as it is today; None where it cannot be known any more."""
+    source, overlay = (audit.meta.options.get(name) for name in ("ontology", "overlay"))
+    try:
+        return Ontology.load(str(source), Path(str(overlay)) if overlay else None).hash if source else None
+    except (OntologyError, UsageProblem, OSError):
+        return None
+
+
+def _stale(setup: Setup) -> Iterator[Fault]:
+    """Caches of text that are older than their captions, whether or not this run would read them: the next
+    one may."""
+    found = zip(setup.subsets or (), setup.images or (), strict=True)
+    names = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
+    if names:
+        yield Fault("caches-stale", _some(names))
+
+
+def _edits(run: Path, plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Values in train.toml that the plan did not put there. What cannot be read is the rules' finding."""
+    try:
+        data = read_toml((run / TRAIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    there: dict[str, Any] = {}
+    for name, value in data.items():
+        there |= value if isinstance(value, dict) else {name: value}
+    planned = {one["name"]: one["value"] for one in plan.get("values", ()) if one.get("file") == TRAIN}
+    for name in sorted(planned.keys() | there.keys()):
+        if planned.get(name) != there.get(name):
+            yield {"name": name, "planned": planned.get(name), "now": there.get(name)}
+
+
+def _some(texts: Iterable[object]) -> str:
+    found = [str(one) for one in texts]
+    return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")

@@ -1,0 +1,111 @@
+"""What became of an attempt: from its exit code, its log and the files it left. The exit code alone lies.
+
+sd-scripts exits 0 where it found no data, and where it trained to a loss of NaN. What its last words mean is
+data, in data/outcome.toml.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tagflow.training.setup.setup import Setup
+
+_ENDS = 1 << 20  # bytes of a log that are looked at; the reason stands near the end
+_STEERING = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Warning)\b.*", re.MULTILINE)
+_LAUNCHER = "CalledProcessError"  # says only that the script has failed
+_LOSS = re.compile(r"avr_loss=([\w.+-]+)")
+_LONGEST = 300  # characters of the trainer's own words in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: a state of record.py, why, what to do, and its LoRA."""
+
+    state: str
+    reason: str | None = None
+    cure: str | None = None
+    lora: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a run's files go, and the LoRA that it ends with."""
+
+    folder: Path
+    name: str
+    last: Path
+
+    @classmethod
+    def of(cls, setup: Setup) -> Output:
+        """As the options say; sd-scripts' own names where they say nothing."""
+        folder, name = setup.path("output_dir") or setup.folder, setup.text("output_name") or "last"
+        return cls(folder, name, folder / f"{name}.{setup.text('save_model_as') or 'safetensors'}")
+
+    def loras(self) -> dict[Path, tuple[int, int]]:
+        """The LoRA files there, each with its time of change and size."""
+        found = self.folder.glob(f"*{self.last.suffix}") if self.folder.is_dir() else ()
+        return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in found}
+
+
+def outcome(code: int, log: str, output: Output, before: dict[Path, tuple[int, int]]) -> Outcome:
+    """What a trainer came to that ended by itself. `before`: the LoRA files when it began."""
+    made = [file for file, seen in output.loras().items() if before.get(file) != seen]
+    last = output.last if output.last in made else None
+    newest = last or max(made, key=lambda file: file.stat().st_mtime_ns, default=None)
+    if code < 0:
+        reason, cure = explained(log, f"the trainer was ended by signal {-code}")
+        return Outcome("killed", reason, cure, newest)
+    if code:
+        reason, cure = explained(log, f"the trainer ended with exit code {code}")
+        return Outcome("failed", reason, cure, newest)
+    if last is None:
+        reason, cure = explained(log, f"the trainer ended without an error, and without {output.last}")
+        return Outcome("failed", reason, cure, newest)
+    if _final_loss(log) in ("nan", "inf", "-inf"):
+        return Outcome(
+            "failed", f"the loss was {_final_loss(log)} at the end: {last} holds nothing of use",
+            "lower the learning rate, train in bf16, set no_half_vae; `tagflow monitor` shows where it broke",
+            last,
+        )  # fmt: skip
+    return Outcome("finished", lora=last)
+
+
+def explained(log: str, otherwise: str) -> tuple[str, str]:
+    """Why a trainer ended, and what to do: by its known words, else by its own last error."""
+    text = " ".join(_STEERING.sub("", log).split())
+    last = _last_error(log)
+    said = f" ({last})" if last else ""
+    for row in _words():
+        if row["seen"] in text:
+            return row["reason"] + said, row["cure"]
+    return otherwise + (f": {last}" if last else ""), "look at the end of trainer.log"
+
+
+def _last_error(log: str) -> str:
+    lines = [line.strip() for line in _ERROR.findall(_STEERING.sub("", log).replace("\r", "\n"))]
+    said = [line for line in lines if _LAUNCHER not in line and not line.startswith("KeyboardInterrupt")]
+    line = said[-1] if said else ""
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"
+
+
+def _final_loss(log: str) -> str:
+    found = _LOSS.findall(log)
+    return found[-1].lower() if found else ""
+
+
+@cache
+def _words() -> tuple[dict[str, str], ...]:
+    rows = tomllib.loads(Path(__file__).with_name("outcome.toml").read_text(encoding="utf-8"))["words"]
+    return tuple(rows)
+
+
+def end_of(log: Path, start: int) -> str:
+    """The end of what one attempt wrote; bytes that are no UTF-8 are replaced."""
+    with log.open("rb") as file:
+        file.seek(max(start, file.seek(0, 2) - _ENDS))
+        return file.read().decode("utf-8", errors="replace")

@@ -1,0 +1,212 @@
+"""A rendered caption, proved: the trainer's own reading of it, many times over, gives the certified tags.
+
+A line that cannot be proved in the structure is rendered whole, all of it fixed; where not even that holds
+the rendering is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from tagflow.captions.grammar import parse
+from tagflow.captions.split import split_line
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.errors import TrainerError
+from tagflow.training.sd_scripts.captions import Handling, expand, process_caption, take_apart
+from tagflow.training.structure.arrange import (
+    Arranged,
+    arrange,
+    notes,
+    parted,
+    pieces,
+    released,
+    whole,
+    why_whole,
+)
+from tagflow.training.structure.structure import KEEP, Layout, handling
+
+DRAWS = 16
+"""So many orders of every line are looked at; that its parts are the right ones is seen without drawing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A caption for the trainer and what is to be said of it, as codes of `arrange.REASONS`."""
+
+    text: str
+    reasons: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The tokens that are read of a caption, without BOS and EOS, and what counts them."""
+
+    tokenizer: Tokenizer
+    tokens: int
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text."""
+        return self.tokenizer.count_many(texts)
+
+
+class _Draws(Random):
+    """Shuffles as the trainer's generator does, and draws of all alternatives the same one."""
+
+    def __init__(self, alternative: int) -> None:
+        super().__init__(alternative)
+        self.alternative = alternative
+
+    def choice(self, seq: Any) -> Any:
+        return seq[self.alternative % len(seq)]
+
+
+def show(text: str, layout: Layout, limit: Limit | None = None) -> Shown:
+    """A certified caption as it is rendered, every line by itself; an empty line stays one.
+
+    Without `limit` tokens are not looked at. Raises TrainerError where a line cannot be proved in any form.
+    """
+    lines, reasons = [], set[str]()
+    for line in text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n"):
+        line = line.strip()
+        shown, why = _line(line, layout, limit) if line else ("", ())
+        lines.append(shown)
+        reasons.update(why)
+    if not any(lines):
+        reasons.add("blank")
+    return Shown("\n".join(lines) + "\n", frozenset(reasons))
+
+
+def _line(line: str, layout: Layout, limit: Limit | None) -> tuple[str, Sequence[str]]:
+    caption = parse(line)
+    how = handling(layout.structure, enable_wildcard=layout.wildcards)
+    why = why_whole(caption)
+    if why is None and not caption.tags:
+        return "", ()  # commas alone
+    if why is None:
+        arranged = arrange(caption, layout)
+        found = prove(line, arranged, how, limit)
+        if found in (None, "cut-at-random"):
+            return arranged.text, (*notes(caption, arranged, layout), *([found] if found else []))
+        why = found
+    return _whole(line, how), [why] if why else []
+
+
+def prove(line: str, arranged: Arranged, how: Handling, limit: Limit | None) -> str | None:
+    """Hold a line that was arranged against the certified one.
+
+    None: every order that is drawn holds the certified tags, the fixed ones in front and in order, and no
+    mark of ours. Else the code of what is wrong with it, or `cut-at-random`, which is no fault of the order.
+    """
+    text = arranged.text
+    drawn: list[str] = []
+    for alternative in range(_alternatives(line, how)):
+        draws = _Draws(alternative)
+        tags, read = _expected(arranged, how, draws), take_apart(_chosen(text, how, draws), how)
+        if [list(map(released, part)) for part in read] != tags:
+            return "ambiguous"
+        right = _Right.of(tags, _chosen(line, how, draws))
+        orders = [process_caption(text, how, draws) for _ in range(DRAWS)]
+        if not all(map(right, orders)):
+            return "ambiguous"
+        drawn += orders
+    return _within(line, drawn, limit)
+
+
+def _expected(arranged: Arranged, how: Handling, draws: Random) -> list[list[str]]:
+    """The certified tags as the trainer should see them: in front, moving, at the end."""
+    return [
+        [", ".join(released(_chosen(tag, how, draws)) for tag in item) for item in part]
+        for part in (arranged.fixed, arranged.flex, arranged.tail)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Right:
+    """What a prompt must be: the certified tags in an order that may be, and read as just these tags.
+
+    `words`: the prompt's stretches between `, `; `tags`: those that tagflow's grammar finds.
+    """
+
+    front: str
+    back: str
+    words: list[str]
+    tags: list[str]
+
+    @classmethod
+    def of(cls, tags: list[list[str]], line: str) -> _Right:
+        """tags: in front, moving, at the end; line: as it was certified."""
+        front, middle, back = (", ".join(part) for part in tags)
+        words = ", ".join(filter(None, (front, middle, back))).split(", ")
+        return cls(front, back, sorted(words), _tags(line))
+
+    def __call__(self, prompt: str) -> bool:
+        return (
+            prompt.startswith(self.front)
+            and prompt.endswith(self.back)
+            and KEEP not in prompt
+            and sorted(prompt.split(", ")) == self.words
+            and _read(prompt) == self.tags
+        )
+
+
+def _read(line: str) -> list[str]:
+    """A line's tags as tagflow's grammar parts them, sorted, however they are spaced."""
+    return sorted(" ".join(line[start:end].split()) for start, end in split_line(line).parts)
+
+
+def _tags(line: str) -> list[str]:
+    """The same, of a line as it was certified, where marks of its own part like commas."""
+    return _read(released(parted(line)))
+
+
+def _tags_and_pieces(line: str) -> tuple[list[str], list[str]]:
+    """Both readings of a line: a mark that swallowed a neighbour shows in one of them."""
+    return _tags(line), pieces(line)
+
+
+def _alternatives(line: str, how: Handling) -> int:
+    """How many draws it takes to see every alternative of every wildcard in a line; at most 64."""
+    return min(64, 1 + line.count("|")) if how.enable_wildcard and "{" in line else 1
+
+
+def _chosen(text: str, how: Handling, draws: Random) -> str:
+    return expand(text, draws) if how.enable_wildcard else text
+
+
+def _within(line: str, orders: Sequence[str], limit: Limit | None) -> str | None:
+    """Whether the trainer reads the whole of every order."""
+    if limit is None:
+        return None
+    certified = limit.counts([line])[0]
+    if certified > limit.tokens:
+        return "cut-at-random"
+    if certified + 2 * line.count(",") + 2 <= limit.tokens and "{" not in line:
+        return None  # each comma's neighbours can cost a token or two more in another order
+    return "over-limit" if max(limit.counts(orders)) > limit.tokens else None
+
+
+def _whole(line: str, how: Handling) -> str:
+    """A line of which all stays in its place, written in the first way that is proved."""
+    for wanted in (released, _tags_and_pieces, pieces):
+        for text in whole(line):
+            if _stays(line, text, how, wanted):
+                return text
+    raise TrainerError(
+        f"the caption line {line[:80]!r} cannot be written so that the trainer leaves it as it is",
+        f"take {KEEP} and braces out of it, or train without a shuffle (structure `none`)",
+    )
+
+
+def _stays(line: str, text: str, how: Handling, wanted: Callable[[str], object]) -> bool:
+    """Whether nothing of a text moves, no mark is left, and the prompt is what is wanted of the line."""
+    for alternative in range(_alternatives(line, how)):
+        draws = _Draws(alternative)
+        if take_apart(_chosen(text, how, draws), how).flex:
+            return False
+        prompt = process_caption(text, how, draws)
+        if KEEP in prompt or wanted(prompt) != wanted(_chosen(line, how, draws)):
+            return False
+    return True

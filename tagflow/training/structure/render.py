@@ -1,0 +1,272 @@
+"""The data of a run: images and captions rendered for a structure, in the run's own folder.
+
+The dataset is only read. Images are hard links, which cost no disk, or copies where the file system refuses;
+captions are new files. A folder appears whole or not at all.
+
+The making of a run's data folder: images linked or copied, captions rendered, all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from tagflow.audit.file import Audit
+from tagflow.clip.tokenizer import Tokenizer
+from tagflow.dataset.survey import Survey, read, survey
+from tagflow.engines.local import Progress, silent
+from tagflow.errors import TrainerError, UsageProblem
+from tagflow.files.read import sha256
+from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, changed, manifest
+from tagflow.training.structure.prove import Limit, show
+from tagflow.training.structure.structure import JOIN, KEEP, Layout, Structure, layout
+
+Groups = Mapping[str, tuple[list[str], list[str]]]
+"""By folder, `.` for the dataset's own: the paths of its images that have a caption, and of its captions."""
+
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_LONGEST_NAME = 40  # characters; what is cut off is still told apart by the number in front
+
+
+class Making:
+    """One rendering: the counts grow while the files are made."""
+
+    def __init__(
+        self, root: Path, plan: Layout, limit: Limit | None, texts: Mapping[str, str], progress: Progress
+    ) -> None:
+        self.root, self.plan, self.limit, self.texts, self.tell = root, plan, limit, texts, progress
+        self.reasons, self.digests = Counter[str](), dict[str, str]()
+        self.linked = self.copied = self.bytes = self.made = self.all = 0
+
+    def done(self, out: Path, groups: Groups, uncaptioned: tuple[str, ...]) -> Rendered:
+        """Make everything beside `out`, then move it there."""
+        self.all = sum(len(images) + len(captions) for images, captions in groups.values())
+        part = out.with_name(f"{out.name}.part")
+        try:
+            shutil.rmtree(part, ignore_errors=True)  # left by a rendering that was killed
+            part.mkdir(parents=True)
+            subsets = tuple(self._subsets(part, out, groups))
+            (part / MANIFEST).write_bytes(manifest(self.plan.structure, subsets, self.digests))
+            if out.exists():
+                out.rmdir()
+            part.rename(out)
+        except (OSError, RuntimeError) as problem:  # RuntimeError: a link to itself, until Python 3.12
+            name, why = getattr(problem, "filename", None) or out, getattr(problem, "strerror", None)
+            raise TrainerError(
+                f"{name}: {why or problem}", "mend its permissions or make room on the disk"
+            ) from problem
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return Rendered(
+            self.plan.structure, self.root, out, subsets, counted(self.reasons), uncaptioned,
+            self.plan.leading, self.digests, self.linked, self.copied, self.bytes,
+            self.limit is not None,
+        )  # fmt: skip
+
+    def _subsets(self, part: Path, out: Path, groups: Groups) -> Iterator[RenderedSubset]:
+        for number, (name, (images, captions)) in enumerate(groups.items(), 1):
+            source = self.root / name
+            folder = f"{number:0{max(2, len(str(len(groups))))}}_{safe_name(name, self.root)}"
+            (part / folder).mkdir()
+            for path in captions:
+                self._caption(path, folder, part)
+            for path in images:
+                self._image(self.root / path, part / folder / PurePosixPath(path).name)
+            yield RenderedSubset(out / folder, source, names(images), names(captions))
+
+    def _caption(self, path: str, folder: str, part: Path) -> None:
+        try:
+            shown = show(self.texts[path], self.plan, self.limit)
+        except TrainerError as problem:
+            raise TrainerError(f"{path}: {problem.message}", problem.cure) from problem
+        target = f"{folder}/{PurePosixPath(path).name}"
+        _refuse_to_overwrite(part / target)
+        data = shown.text.encode()
+        (part / target).write_bytes(data)
+        self.digests[target] = sha256(data)
+        self.reasons.update(shown.reasons)
+        self._tell()
+
+    def _image(self, source: Path, target: Path) -> None:
+        """A hard link to the file itself, never to a link; a copy where none can be made."""
+        _refuse_to_overwrite(target)
+        source = source.resolve(strict=True)
+        try:
+            target.hardlink_to(source)
+            self.linked += 1
+        except OSError:  # another disk, a file system without links, a file of somebody else's
+            shutil.copy2(source, target)
+            self.copied += 1
+            self.bytes += source.stat().st_size
+        self._tell()
+
+    def _tell(self) -> None:
+        self.made += 1
+        self.tell(self.made, self.all)
+
+
+def _refuse_to_overwrite(target: Path) -> None:
+    if target.exists():
+        raise TrainerError(
+            f"{target.name}: two files of its folder differ only in upper and lower case, which the disk of "
+            "the run does not tell apart",
+            "rename one of them, then `tagflow run` again",
+        )
+
+
+def names(paths: Iterable[str]) -> tuple[str, ...]:
+    """The file names of paths, sorted."""
+    return tuple(sorted(PurePosixPath(path).name for path in paths))
+
+
+def counted(reasons: Counter[str]) -> dict[str, int]:
+    """Counts without those that are nought, the largest first."""
+    return {code: count for code, count in reasons.most_common() if count}
+
+
+def safe_name(name: str, root: Path) -> str:
+    """A subfolder's path as the name of one folder that every file system takes."""
+    text = _UNSAFE.sub("-", root.resolve().name if name == "." else name)
+    return text[:_LONGEST_NAME].rstrip(". ") or "data"
+
+
+__all__ = ["Rendered", "RenderedSubset", "changed", "render_data", "write_rendered"]
+
+_NAMED = 5  # so many captions are named in a message
+
+
+def render_data(
+    root: Path,
+    audit: Audit,
+    structure: Structure,
+    out: Path,
+    *,
+    leading: tuple[str, ...] | None = None,
+    wildcards: bool = False,
+    tokenizer: Tokenizer | None = None,
+    max_tokens: int | None = None,
+    progress: Progress = silent,
+) -> Rendered:
+    """Build `out` (RUN/data; new or empty) from an audited dataset; for `none` nothing is written.
+
+    leading: categories in front, see :func:`structure.layout`. wildcards: the run sets `enable_wildcard`.
+    max_tokens: 75, 150 or 225; None: what the audit was made with. `progress` is told files done, and all.
+    Raises TrainerError where a caption is not the audited one, cannot be proved, or the disk refuses,
+    UsageProblem for a wrong folder or category.
+    """
+    root, out = root.absolute(), out.absolute()
+    found = survey(root)
+    texts = _texts(found, audit)
+    groups = _by_folder(found)
+    if structure == "none":
+        return _as_they_are(found, groups, texts)
+    check_target(out, root)
+    plan = layout(structure, audit, leading, wildcards=wildcards)
+    limit = None if tokenizer is None else Limit(tokenizer, max_tokens or audit.meta.limits.max_tokens)
+    return Making(root, plan, limit, texts, progress).done(out, groups, found.uncaptioned)
+
+
+def check_target(folder: Path, root: Path) -> None:
+    """Refuse a folder that is not empty, or that would mix with the dataset.
+
+    Raises UsageProblem, or TrainerError where it cannot be looked into.
+    """
+    here, there = folder.resolve(), root.resolve()
+    if here.is_relative_to(there) or there.is_relative_to(here):
+        raise UsageProblem(
+            f"{folder}: lies inside the dataset's folder or holds it", "give a folder outside of it"
+        )
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as problem:
+        raise TrainerError(f"{folder}: {problem.strerror}", "mend its permissions") from problem
+    if taken:
+        raise UsageProblem(f"{folder} is not an empty folder", "give a new folder; nothing is overwritten")
+
+
+def _texts(found: Survey, audit: Audit) -> dict[str, str]:
+    """Every certified caption's text. Raises TrainerError where one is not what the audit vouches for."""
+    known = audit.by_path()
+    if not found.images:
+        raise TrainerError(
+            f"{found.root}: holds no images", "put each caption beside its image, then run again"
+        )
+    texts, wrong = {}, []
+    for path in found.captions:
+        reading = read(found.root, path)
+        if reading.text is None or path not in known or reading.sha256 != known[path]["sha256_file"]:
+            wrong.append(path)
+        else:
+            texts[path] = reading.text
+    wrong += sorted(known.keys() - set(found.captions))
+    if wrong:
+        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        raise TrainerError(
+            f"{found.root}: not as the audit says: {', '.join(wrong[:_NAMED])}{more}",
+            f"`tagflow validate {found.root}` says what changed; then `tagflow run` again",
+        )
+    return texts
+
+
+def _by_folder(found: Survey) -> Groups:
+    groups: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    bare = set(found.uncaptioned)
+    for path in found.captions:
+        groups[_parent(path)][1].append(path)
+    for path in found.images:
+        if path not in bare:
+            groups[_parent(path)][0].append(path)
+    return dict(sorted(groups.items()))
+
+
+def _parent(path: str) -> str:
+    return str(PurePosixPath(path).parent)
+
+
+def _as_they_are(found: Survey, groups: Groups, texts: Mapping[str, str]) -> Rendered:
+    """Structure `none`: the trainer reads the dataset itself, with every image that lies there."""
+    reasons = Counter[str]()
+    for text in texts.values():
+        reasons["separator-in-prompt"] += KEEP in text
+        reasons["group-in-prompt"] += JOIN in text
+        reasons["blank"] += not text.strip("\ufeff \t\r\n")
+    images = defaultdict(list)
+    for path in found.images:
+        images[_parent(path)].append(path)
+    subsets = tuple(
+        RenderedSubset(found.root / name, found.root / name, names(images[name]), names(captions))
+        for name, (_, captions) in groups.items()
+    )
+    return Rendered("none", found.root, None, subsets, counted(reasons), found.uncaptioned)
+
+
+def write_rendered(rendered: Rendered, folder: Path) -> tuple[Path, ...]:
+    """Write the rendered captions, without images, to a new or empty folder, in the dataset's subfolders.
+
+    Returns the files. Raises UsageProblem where nothing was rendered or the folder will not do, TrainerError
+    where the disk refuses.
+    """
+    if rendered.folder is None:
+        raise UsageProblem(
+            f"structure `{rendered.structure}` renders nothing: the captions are the dataset's own",
+            "choose another structure, or copy the captions themselves",
+        )
+    check_target(folder, rendered.root)
+    check_target(folder, rendered.folder)
+    written = []
+    try:
+        for subset in rendered.subsets:
+            target = folder / subset.source.relative_to(rendered.root)
+            target.mkdir(parents=True, exist_ok=True)
+            for name in subset.captions:
+                (target / name).write_bytes((subset.folder / name).read_bytes())
+                written.append(target / name)
+    except OSError as problem:
+        raise TrainerError(
+            f"{problem.filename or folder}: {problem.strerror}",
+            "mend its permissions or make room on the disk",
+        ) from problem
+    return tuple(written)
