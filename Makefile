@@ -46,8 +46,8 @@ hooks: setup
 # models of it, and trains two steps on the CPU (about 22 GB of memory, else that is skipped). TRAINER_PYTHON names
 # its Python; without it one is made in build/trainer.
 TRAINER_PYTHON ?= $(firstword $(wildcard $(SD_SCRIPTS_DIR)/venv/bin/python $(SD_SCRIPTS_DIR)/.venv/bin/python))
-REAL := $(addprefix tests/training/test_,real_trainer.py trainer_agrees.py rules_real.py check_training.py \
-  structure_trainer.py doctor_real.py)
+REAL := $(addprefix tests/training/,test_real_trainer.py sd_scripts/test_trainer_agrees.py check/test_rules_real.py \
+  check/test_check_training.py structure/test_structure_trainer.py doctor/test_doctor_real.py)
 trainer: setup $(if $(TRAINER_PYTHON),,build/trainer/.ready)
 	TRAINER_PYTHON=$(or $(TRAINER_PYTHON),$(CURDIR)/build/trainer/bin/python) \
 	  $(BIN)/python -m pytest -m "trainer or not trainer" $(REAL)
@@ -65,7 +65,7 @@ fuzz: setup
 # Every kill, fault and other cruelty, with its figures; exit 1 if anything was lost.
 torture: setup
 	$(BIN)/python tests/torture
-	$(BIN)/python -m pytest -m torture tests/test_tidied.py
+	$(BIN)/python -m pytest -m torture tests/captions/test_tidied.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from tagflow.audit.file import Audit, Limits, Meta, certifies
-from tagflow.captions.grammar import same_tag
+from tagflow.captions.grammar import tag_key
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.config import OnLow
 from tagflow.dataset.survey import Survey
-from tagflow.engines.local import Progress, silent, through
-from tagflow.history.originals import Earlier
+from tagflow.engines.local import Progress, run_stages, silent
+from tagflow.history.originals import OriginalsIndex
 from tagflow.judge.judge import Judgement, counted, judge
 from tagflow.judge.relax import Relax
-from tagflow.judge.settle import Settle
+from tagflow.judge.settle import Fp32Recheck
 from tagflow.ontology import Ontology
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
@@ -97,12 +97,12 @@ class Pipeline:
         self, found: Survey, previous: Audit | None, selected: Collection[str] | None = None
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
-        earlier = Earlier(found, previous, self.certifies, self.remembers)
+        earlier = OriginalsIndex(found, previous, self.certifies, self.remembers)
         read = extract(found, previous, selected, self.listener.progress("reading"), earlier)
-        table = through(read, [Parse(self.options.clean)], self.listener.progress("parsing"))
+        table = run_stages(read, [Parse(self.options.clean)], self.listener.progress("parsing"))
         trigger = self._trigger(table)
         stages = [*self._order(trigger), self.options.count(self.tokenizer)]
-        table = through(table, stages, self.listener.progress("reordering"))
+        table = run_stages(table, stages, self.listener.progress("reordering"))
         tidied = self.options.clean or earlier.tidied
         settle = self._settle(tidied=tidied)
         table = settle(self._measured(table, "encoding", tidied=tidied))
@@ -136,7 +136,7 @@ class Pipeline:
         return self.options.on_low == "write"
 
     def _relaxed(
-        self, read: pa.Table, table: pa.Table, trigger: str | None, settle: Settle, *, tidied: bool
+        self, read: pa.Table, table: pa.Table, trigger: str | None, settle: Fp32Recheck, *, tidied: bool
     ) -> pa.Table:
         """The batch with coarser orders where the full one misses a limit."""
         order = [Parse(self.options.clean), *self._order(trigger)]
@@ -145,8 +145,8 @@ class Pipeline:
             read,
             table,
             ladder(len(self.ontology.categories)),
-            reorder=lambda part: through(part, order, silent),
-            measure=lambda part: self._measured(through(part, count, silent), "relaxing", tidied=tidied),
+            reorder=lambda part: run_stages(part, order, silent),
+            measure=lambda part: self._measured(run_stages(part, count, silent), "relaxing", tidied=tidied),
             settle=settle,
             wholly=settle.wholly,
             judge=self._judged,
@@ -181,7 +181,7 @@ class Pipeline:
 
     def _order(self, trigger: str | None) -> list[Classify | Reorder]:
         pins = Pins(
-            self.options.keep_first, self.options.triggers, None if trigger is None else same_tag(trigger)
+            self.options.keep_first, self.options.triggers, None if trigger is None else tag_key(trigger)
         )
         triggers = (*self.options.triggers, *([] if trigger is None else [trigger]))
         classify = Classify(self.ontology, triggers)
@@ -198,10 +198,10 @@ class Pipeline:
         tell, longest = self.listener.progress(what), self.options.limits.max_tokens
         return Encode(pair, self.tokenizer, longest, tidied, tell)(table)
 
-    def _settle(self, *, tidied: bool) -> Settle:
+    def _settle(self, *, tidied: bool) -> Fp32Recheck:
         """What the encoders leave open in their dtype, and how it is settled in fp32."""
         exact = None if self.pair is None else self.pair.exact
-        return Settle(
+        return Fp32Recheck(
             self.options.limits,
             measure=None if exact is None else partial(self._encoded, exact, "in fp32", tidied=tidied),
             dtype="" if self.pair is None else self.pair.dtype,
@@ -211,4 +211,4 @@ class Pipeline:
 
 def parsed(found: Survey) -> pa.Table:
     """The batch of captions as they stand, with their tags; nothing is classified."""
-    return through(extract(found, None, None, silent), [Parse()], silent)
+    return run_stages(extract(found, None, None, silent), [Parse()], silent)

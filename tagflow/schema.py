@@ -124,7 +124,7 @@ def add_findings(table: pa.Table, found: Sequence[Sequence[tuple[str, str]]]) ->
     return add(table, findings=codes, details=details)
 
 
-def put(table: pa.Table, places: Sequence[int], new: pa.Table) -> pa.Table:
+def replace_rows(table: pa.Table, places: Sequence[int], new: pa.Table) -> pa.Table:
     """The table with the rows at `places` replaced by those of `new`, which may have more columns."""
     order = list(range(table.num_rows))
     for number, place in enumerate(places):

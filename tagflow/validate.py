@@ -13,8 +13,8 @@ import pyarrow as pa
 from tagflow.audit.drift import Present
 from tagflow.audit.file import Audit, Meta
 from tagflow.dataset.survey import Survey
-from tagflow.engines.local import through
-from tagflow.history.originals import Earlier
+from tagflow.engines.local import run_stages
+from tagflow.history.originals import OriginalsIndex
 from tagflow.judge.judge import Judgement
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import add, add_findings, rows
@@ -26,12 +26,12 @@ from tagflow.stages.parse import Parse
 def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     """Hold a folder against its audit."""
     listener = pipeline.listener
-    earlier = Earlier(found, audit, pipeline.certifies, _keeps_its_rung)
+    earlier = OriginalsIndex(found, audit, pipeline.certifies, _keeps_its_rung)
     table = extract(found, audit, None, listener.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     classify = Classify(pipeline.ontology, (*pipeline.options.triggers, *_triggers(audit.meta.options)))
     stages = (Parse(), classify, pipeline.options.count(pipeline.tokenizer))
-    table = through(table, stages, listener.progress("checking"))
+    table = run_stages(table, stages, listener.progress("checking"))
     tidied = earlier.tidied or bool(audit.meta.options.get("tidied"))
     table, judged = pipeline.judged(table, tidied=tidied)
     table, judged = _standing(table, audit, judged)

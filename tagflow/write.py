@@ -19,7 +19,7 @@ import pyarrow as pa
 from tagflow import __version__
 from tagflow.audit.file import Meta, dataset_digest, to_bytes
 from tagflow.dataset.caches import stale
-from tagflow.dataset.survey import AUDIT_NAME, STATE_FOLDER, Survey, bytes_now, left_alone
+from tagflow.dataset.survey import AUDIT_NAME, STATE_FOLDER, Survey, bytes_now, why_not_replace
 from tagflow.engines.local import Progress
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import sha256
@@ -142,8 +142,8 @@ def make_meta(
 def preview(pipeline: Pipeline, outcome: Outcome, root: Path, command: str, started: str) -> Written:
     """What a run would leave behind, and which captions alone; nothing is written (`--dry-run`)."""
     store, new = Store(root), targets(outcome)
-    read = dict(zip(*paths_and(outcome.table, "sha256_read"), strict=True))
-    found = {path: left_alone(place := store.place(path), bytes_now(place), read[path]) for path in new}
+    read = dict(zip(*column_by_path(outcome.table, "sha256_read"), strict=True))
+    found = {path: why_not_replace(place := store.place(path), bytes_now(place), read[path]) for path in new}
     alone = {path: code for path, code in found.items() if code is not None}
     new = {path: text for path, text in new.items() if path not in alone}
     digests = {path: sha256(text.encode()) for path, text in new.items()}
@@ -223,14 +223,14 @@ def _recorded(store: Store, table: pa.Table, new: dict[str, str], left: _Left) -
 
     In the order of their times, so that those who sort by time find the order they know.
     """
-    read = dict(zip(*paths_and(table, "sha256_read"), strict=True))
+    read = dict(zip(*column_by_path(table, "sha256_read"), strict=True))
     changes: dict[Path, tuple[int, Change]] = {}
     for path, text in new.items():
         target = store.place(path)
         if target in changes:  # a second name (a link) for a file that is written already
             continue
         data = bytes_now(target)
-        code = left_alone(target, data, read[path])
+        code = why_not_replace(target, data, read[path])
         if code is not None:
             left.alone[path] = code
         else:
@@ -242,7 +242,7 @@ def _recorded(store: Store, table: pa.Table, new: dict[str, str], left: _Left) -
 def _by_name(store: Store, table: pa.Table, written: dict[Path, str]) -> dict[str, str]:
     """What was written, under every name it has in the folder: a link's file may have been written, too."""
     named = {}
-    for path, sha in zip(*paths_and(table, "sha256_read"), strict=True):
+    for path, sha in zip(*column_by_path(table, "sha256_read"), strict=True):
         file = store.real / path
         place = file.resolve() if sha is not None and file.is_symlink() else file
         if place in written:
@@ -255,7 +255,7 @@ def _judged_again(table: pa.Table, outcome: Outcome, alone: dict[str, str]) -> t
     if not alone:
         return table, outcome
     status = [
-        "failed" if path in alone else old for path, old in zip(*paths_and(table, "status"), strict=True)
+        "failed" if path in alone else old for path, old in zip(*column_by_path(table, "status"), strict=True)
     ]
     table = with_notes(add(table, status=status), {path: [(code, "")] for path, code in alone.items()})
     codes = ", ".join(error_codes(rows(table, "findings")))
@@ -264,7 +264,7 @@ def _judged_again(table: pa.Table, outcome: Outcome, alone: dict[str, str]) -> t
     return table, replace(outcome, table=table, judgement=judged)
 
 
-def paths_and(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
+def column_by_path(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
     """Every caption's path, and its value in another column."""
     return rows(table, "path"), rows(table, name)
 
@@ -272,7 +272,9 @@ def paths_and(table: pa.Table, name: str) -> tuple[list[Any], list[Any]]:
 def as_left(table: pa.Table, written: dict[str, str]) -> pa.Table:
     """The batch with `sha256_file`, and the audit's columns that this run did not fill."""
     if "sha256_file" not in table.column_names:
-        files = [written.get(path, sha) for path, sha in zip(*paths_and(table, "sha256_read"), strict=True)]
+        files = [
+            written.get(path, sha) for path, sha in zip(*column_by_path(table, "sha256_read"), strict=True)
+        ]
         table = add(table, sha256_file=files)
     filled = ("sim_te1", "sim_te2", "sim_unet", "sim_dtype")
     missing = [name for name in filled if name not in table.column_names]
@@ -301,8 +303,8 @@ def write_out(
 
 def _copy(root: Path, out: Path, store: Store, record: Record, table: pa.Table, new: dict[str, str]) -> None:
     """Write every caption that could be read to `out`, which the record names first: all of them or none."""
-    read = dict(zip(*paths_and(table, "sha256_read"), strict=True))
-    left = dict(zip(*paths_and(table, "sha256_file"), strict=True))
+    read = dict(zip(*column_by_path(table, "sha256_read"), strict=True))
+    left = dict(zip(*column_by_path(table, "sha256_file"), strict=True))
     # What could not be read cannot be copied; the audit names it.
     begin(store, record, [Change(path, "", left[path]) for path, sha in read.items() if sha is not None])
     for change in record.changes:

@@ -1,4 +1,4 @@
-"""The plan of the house: rooms import only from rooms below, no circle anywhere, each surprise has one door."""
+"""The plan of the house: rooms import only from rooms below, no circles, and each surprise has one door."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LAYERS = (
     "cli",
     "__main__",
 )
-"""The rooms from the ground up: those of one line do not know each other. In training/ a room is two levels deep."""
+"""The rooms from the ground up; those of one line do not know each other. In training/ they are two deep."""
 
 DOORS = {
     "click": {"cli"},

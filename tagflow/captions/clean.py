@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
-from tagflow.captions.grammar import FIXED, Caption, join, parse, same_tag
+from tagflow.captions.grammar import FIXED, Caption, join, parse, tag_key
 
 _LINE_ENDS = re.compile(r"\r\n?")
 _COMMAS = re.compile(r"(?<![\s,，])\s*(?:[,，]\s*)+")  # looking back keeps long runs cheap
@@ -49,7 +49,7 @@ def tidied(caption: Caption) -> Caption:
     made, held = _tidied(caption.text)
     caption = caption if made == caption.text else parse(made)
     if "，" in made:
-        wide = _spans(parse(made, wide_commas=True))
+        wide = _spans(parse(made, fullwidth_commas=True))
         held |= {line for line, spans in _spans(caption).items() if spans != wide.get(line)}
     if not held:
         return caption
@@ -80,7 +80,7 @@ def _tidied(text: str) -> tuple[str, set[int]]:
 
 def _read(text: str) -> Iterator[tuple[int, _Line]]:
     """The lines of a text that hold tags, by number."""
-    caption = parse(text, wide_commas=True)
+    caption = parse(text, fullwidth_commas=True)
     for number, group in groupby(caption.tags, key=lambda tag: tag.line):
         tags = list(group)
         begin = text.rfind("\n", 0, tags[0].start) + 1
@@ -94,7 +94,7 @@ def _read(text: str) -> Iterator[tuple[int, _Line]]:
 def _untidy(line: _Line) -> bool:
     if line.prose:
         return False
-    repeated = len(set(map(same_tag, line.words))) < len(line.words)
+    repeated = len(set(map(tag_key, line.words))) < len(line.words)
     edges = _LEADING.search(line.gaps[0]) or _TRAILING.search(line.gaps[-1])
     return repeated or bool(edges) or any(_UNTIDY.search(gap) for gap in line.gaps)
 
@@ -122,7 +122,7 @@ def _firsts(words: Sequence[str]) -> list[str]:
     """Every tag once, as it is spelled first."""
     first: dict[str, str] = {}
     for word in words:
-        first.setdefault(same_tag(word), word)
+        first.setdefault(tag_key(word), word)
     return list(first.values())
 
 
@@ -132,11 +132,11 @@ def _rebuild(line: _Line, *, copies: bool) -> str:
     seen: set[str] = set()
     for word, gap in zip(line.words, line.gaps[1:], strict=True):
         tidy = _COMMAS.sub(_COMMA, gap)
-        if not copies and same_tag(word) in seen:
+        if not copies and tag_key(word) in seen:
             pending = _across(pending, tidy)
         else:
             made, pending = made + pending + word, tidy
-            seen.add(same_tag(word))
+            seen.add(tag_key(word))
     return made + _TRAILING.sub("", pending)
 
 

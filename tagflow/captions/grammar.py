@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from tagflow.captions.sentences import UnitKind, find_sentences, tells
+from tagflow.captions.sentences import UnitKind, find_sentences, may_contain_sentences
 from tagflow.captions.split import split_line
 from tagflow.findings.finding import Finding
 
@@ -83,10 +83,10 @@ def line_spans(text: str) -> list[tuple[int, int]]:
     return spans if spans and start == len(text) else [*spans, (start, len(text))]
 
 
-def parse(text: str, *, wide_commas: bool = False) -> Caption:
+def parse(text: str, *, fullwidth_commas: bool = False) -> Caption:
     """Parse one caption. Any text parses; what looks wrong becomes a finding.
 
-    `wide_commas` lets the full-width comma part tags too, as `--clean` does; the trainer does not.
+    `fullwidth_commas` lets the full-width comma part tags too, as `--clean` does; the trainer does not.
     """
     tags: list[Tag] = []
     findings: list[Finding] = []
@@ -97,7 +97,7 @@ def parse(text: str, *, wide_commas: bool = False) -> Caption:
     if "\r" in text:
         findings.append(Finding("crlf"))
     for number, (begin, end) in enumerate(line_spans(text)):
-        line = _Line(text, max(begin, start), end, number, segment, wide_commas)
+        line = _Line(text, max(begin, start), end, number, segment, fullwidth_commas)
         tags.extend(line.tags())
         findings.extend(line.findings)
         segment = line.segment + 1
@@ -122,13 +122,13 @@ class _Line:
 
     def __init__(self, text: str, start: int, end: int, number: int, segment: int, wide: bool) -> None:
         self.text, self.start, self.number, self.segment = text, start, number, segment
-        split = split_line(text[start:end], wide_commas=wide)
+        split = split_line(text[start:end], fullwidth_commas=wide)
         self.split = split
         self.findings: list[Finding] = list(split.findings)
         self.frozen = any(found.code == "separator-in-group" for found in split.findings)
 
     def tags(self) -> Iterator[Tag]:
-        if not tells(self.split):
+        if not may_contain_sentences(self.split):
             self.findings += _duplicates(self.split.text, self.split.parts)
             parts = zip(self.split.parts, self.split.stretches, strict=True)
             tags: Iterable[_Part] = ((start, end, stretch, "tag") for (start, end), stretch in parts)
@@ -164,13 +164,13 @@ def _beginning(text: str, width: int = 60) -> str:
 
 
 @lru_cache(1 << 16)  # a folder says few tags many times
-def same_tag(tag: str) -> str:
+def tag_key(tag: str) -> str:
     """What two spellings of one tag have in common: case, underscores and spacing do not count."""
     return " ".join(tag.casefold().replace("_", " ").split()) or tag
 
 
 def _duplicates(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Finding]:
-    keys = [same_tag(text[start:end]) for start, end in spans]
+    keys = [tag_key(text[start:end]) for start, end in spans]
     if len(set(keys)) == len(keys):
         return
     seen: dict[str, bool] = {}  # whether it was told, for ten thousand copies need no ten thousand findings
@@ -180,7 +180,7 @@ def _duplicates(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Finding
         seen[key] = key in seen
 
 
-def bare(tag: str) -> str:
+def strip_weight(tag: str) -> str:
     """A tag without the brackets and the weight around it: `((abstract art:1.2))` -> `abstract art`."""
     inner = tag.strip()
     for _ in range(16):  # deeper nesting is noise, and a bound keeps hostile input cheap
@@ -204,18 +204,18 @@ def _wraps(text: str) -> bool:
     return False
 
 
-def members(tag: str) -> list[str]:
+def split_group(tag: str) -> list[str]:
     """The plain tags inside a weighted group, a wildcard or a `;;;` group; a plain tag is its own.
 
     A wildcard inside a phrase stands for its first alternative: `{red|blue} sofa` -> `red sofa`.
     """
-    inner = bare(tag)
+    inner = strip_weight(tag)
     if inner == tag and ";;;" not in tag and "{" not in tag:
         return [tag]
     if inner != tag and not inner.startswith("{"):
-        found = [bare(part) for part in split_line(inner).pieces(_PARTING)]
+        found = [strip_weight(part) for part in split_line(inner).pieces(_PARTING)]
     else:
-        found = [bare(part) for part in _PARTING.split(_ALTERNATIVES.sub(_first_alternative, inner))]
+        found = [strip_weight(part) for part in _PARTING.split(_ALTERNATIVES.sub(_first_alternative, inner))]
     return [part for part in found if part] or [tag]
 
 

@@ -62,7 +62,7 @@ _LONG, _LINKED, PHRASE = 14, 9, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartFeatures:
     """The marks of one comma-separated part."""
 
     size: int
@@ -87,7 +87,7 @@ class Part:
         return not (self.clause or self.joins or self.stops)
 
 
-def marks(text: str, stretch: int) -> Part:
+def part_features(text: str, stretch: int) -> PartFeatures:
     """The marks of one part, without the white space around it."""
     found = _WORD.findall(text)
     low = [word.lower().replace("’", "'") for word in found]
@@ -97,7 +97,7 @@ def marks(text: str, stretch: int) -> Part:
     capital = text.lstrip("\"'“‘(*")[:1].isupper() and any(word[0].islower() for word in found)
     inner, stops = bool(_INNER_STOP.search(text)), bool(_FINAL_STOP.search(text))
     enough = len(low) >= PHRASE
-    return Part(
+    return PartFeatures(
         size=len(text),
         stretch=stretch,
         function=function,
@@ -170,7 +170,7 @@ class Unit(NamedTuple):
 Run = tuple[int, int]
 
 
-def tells(split: Split) -> bool:
+def may_contain_sentences(split: Split) -> bool:
     """Whether to look for sentences at all: a line of short parts that ends in no full stop holds none."""
     text = split.text
     if not split.parts:
@@ -185,7 +185,7 @@ def find_sentences(split: Split) -> list[Unit]:
     units = [Unit(*span, stretch) for span, stretch in zip(split.parts, split.stretches, strict=True)]
     if _WIDE_STOP.search(text):  # no list of tags has a Chinese full stop
         return _all_prose(units)
-    parts = [marks(text[unit.start : unit.end], unit.stretch) for unit in units]
+    parts = [part_features(text[unit.start : unit.end], unit.stretch) for unit in units]
     runs = _bridged(parts, list(_runs(parts)))
     if _mostly_told(parts, runs):
         return _all_prose(units)
@@ -196,7 +196,7 @@ def _all_prose(units: Sequence[Unit]) -> list[Unit]:
     return [Unit(unit.start, unit.end, unit.stretch, "prose") for unit in units]
 
 
-def _mostly_told(parts: Sequence[Part], runs: Sequence[Run]) -> bool:
+def _mostly_told(parts: Sequence[PartFeatures], runs: Sequence[Run]) -> bool:
     """Whether sentences make up the line. Two or more ordinary tags beside them make it a list again."""
     inside = {index for first, last in runs for index in range(first, last + 1)}
     outside = [part for index, part in enumerate(parts) if index not in inside and not part.long]
@@ -212,7 +212,7 @@ def _mostly_told(parts: Sequence[Part], runs: Sequence[Run]) -> bool:
     return told >= _PROSE_SHARE * sum(part.size for part in parts)
 
 
-def _runs(parts: Sequence[Part]) -> Iterator[Run]:
+def _runs(parts: Sequence[PartFeatures]) -> Iterator[Run]:
     """First and last part of every sentence, in order. None crosses `|||` or `BREAK`."""
     floor = at = 0
     while at < len(parts):
@@ -225,7 +225,7 @@ def _runs(parts: Sequence[Part]) -> Iterator[Run]:
         floor = at = last + 1
 
 
-def _start(parts: Sequence[Part], at: int, floor: int) -> int | None:
+def _start(parts: Sequence[PartFeatures], at: int, floor: int) -> int | None:
     """Where the sentence begins that the part `at` shows to be one; None where it shows none."""
     part = parts[at]
     behind = range(at - 1, max(floor, at - _LIST) - 1, -1)
@@ -244,19 +244,19 @@ def _start(parts: Sequence[Part], at: int, floor: int) -> int | None:
     return first
 
 
-def _leaned(parts: Sequence[Part], first: int, near: Sequence[int]) -> int:
+def _leaned(parts: Sequence[PartFeatures], first: int, near: Sequence[int]) -> int:
     """Further back from `of a table` to the part that it needs."""
     while parts[first].leans and first - 1 in near and not parts[first - 1].stops:
         first -= 1
     return first
 
 
-def _leads_in(part: Part) -> bool:
+def _leads_in(part: PartFeatures) -> bool:
     """`In the middle of the room, a man is reading` begins before its clause."""
     return part.capital and part.phrase and not part.stops
 
 
-def _opens(parts: Sequence[Part], first: int, last: int) -> bool:
+def _opens(parts: Sequence[PartFeatures], first: int, last: int) -> bool:
     """Whether a sentence that ends, or ends a list, at `last` may begin at `first`."""
     opener, end = parts[first], parts[last]
     if any(part.stops for part in parts[first:last]):
@@ -277,7 +277,7 @@ def _opens(parts: Sequence[Part], first: int, last: int) -> bool:
     return first == 0 and len(told) >= max(2, last - first)
 
 
-def _reach(parts: Sequence[Part], first: int, at: int) -> int:
+def _reach(parts: Sequence[PartFeatures], first: int, at: int) -> int:
     """The last part of the sentence that begins at `first` and has been followed up to `at`."""
     last = at
     told = any(part.clause for part in parts[first : at + 1])
@@ -287,7 +287,7 @@ def _reach(parts: Sequence[Part], first: int, at: int) -> int:
     return last
 
 
-def _next(parts: Sequence[Part], first: int, last: int, clause: bool) -> int | None:
+def _next(parts: Sequence[PartFeatures], first: int, last: int, clause: bool) -> int | None:
     """The next part that surely belongs to the sentence; what stands between belongs to it too.
 
     `clause`: the sentence has one already.
@@ -307,7 +307,7 @@ def _next(parts: Sequence[Part], first: int, last: int, clause: bool) -> int | N
     return None
 
 
-def _bridged(parts: Sequence[Part], runs: Sequence[Run]) -> list[Run]:
+def _bridged(parts: Sequence[PartFeatures], runs: Sequence[Run]) -> list[Run]:
     """Runs with few parts between them are one where the second reads on from the first."""
     joined: list[Run] = []
     for first, last in runs:
@@ -319,7 +319,7 @@ def _bridged(parts: Sequence[Part], runs: Sequence[Run]) -> list[Run]:
     return joined
 
 
-def _reads_on(parts: Sequence[Part], one: Run, two: Run) -> bool:
+def _reads_on(parts: Sequence[PartFeatures], one: Run, two: Run) -> bool:
     told = all(any(part.clause for part in parts[first : last + 1]) for first, last in (one, two))
     near = two[0] - one[1] <= _REACH + 1 and parts[one[0]].stretch == parts[two[0]].stretch
     return told and near and not parts[one[1]].stops and not parts[two[0]].capital

@@ -71,12 +71,12 @@ class Split:
         return [piece for start, end in self.parts for piece in parting.split(self.text[start:end])]
 
 
-def split_line(line: str, *, wide_commas: bool = False) -> Split:
+def split_line(line: str, *, fullwidth_commas: bool = False) -> Split:
     """Part one line (no line end in it) into tags. Never fails; oddities become findings."""
     if not (_MAY_BE_ODD.search(line) and _ODD.search(line)) and not _NUMBER_LIKE.search(line):
         return _plain(line)
     atoms, unbalanced = _atoms(line)
-    pattern = _WIDE_SEPARATOR if wide_commas else _SEPARATOR
+    pattern = _WIDE_SEPARATOR if fullwidth_commas else _SEPARATOR
     cuts, inside = [], False
     for found in pattern.finditer(line):
         if atoms.cover(found.start()):
@@ -84,7 +84,7 @@ def split_line(line: str, *, wide_commas: bool = False) -> Split:
         else:
             cuts.append(found.span())
     findings = [Finding("separator-in-group")] if inside else []
-    if not wide_commas and any(not atoms.cover(found.start()) for found in re.finditer("，", line)):
+    if not fullwidth_commas and any(not atoms.cover(found.start()) for found in re.finditer("，", line)):
         findings.append(Finding("comma-fullwidth"))
     if unbalanced:
         findings.append(Finding("bracket-unbalanced"))

@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from tagflow.captions.grammar import same_tag
+from tagflow.captions.grammar import tag_key
 from tagflow.checks.tags import Facts
 from tagflow.findings.finding import Place, Seen
 
@@ -20,7 +20,7 @@ def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> It
     tagged = [{known.key for known in group} for group in facts if group]
     if len(tagged) < LEAST_CAPTIONS:
         return
-    exempt = {"", *map(same_tag, triggers)}
+    exempt = {"", *map(tag_key, triggers)}
     for key, count in Counter(key for keys in tagged for key in keys).most_common():
         if 100 * count < COMMON_PERCENT * len(tagged):
             return
@@ -33,7 +33,7 @@ def missing_triggers(
     texts: Sequence[str | None], facts: Sequence[Sequence[Facts]], triggers: Sequence[str]
 ) -> list[list[Seen]]:
     """For every caption with tags the triggers that are neither a tag of it nor words in it."""
-    wanted = [(word, same_tag(word)) for word in triggers]
+    wanted = [(word, tag_key(word)) for word in triggers]
     return [
         [
             Seen("trigger-missing", word)
@@ -45,7 +45,7 @@ def missing_triggers(
 
 
 def _says(text: str, key: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", same_tag(text)) is not None
+    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", tag_key(text)) is not None
 
 
 def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Seen]]:
@@ -65,7 +65,7 @@ def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[l
 
 class _Keys(dict[str, str]):
     def __missing__(self, tag: str) -> str:
-        self[tag] = key = same_tag(tag)
+        self[tag] = key = tag_key(tag)
         return key
 
 

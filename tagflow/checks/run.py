@@ -9,13 +9,13 @@ from itertools import chain
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import same_tag
+from tagflow.captions.grammar import tag_key
 from tagflow.checks.caption import Words, word_findings
 from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_spellings
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.tags import Facts, Lists, facts, read_lists
 from tagflow.dataset.survey import Survey, Tree
-from tagflow.engines.local import silent, through
+from tagflow.engines.local import run_stages, silent
 from tagflow.findings.finding import Place, Seen
 from tagflow.schema import add, add_findings, column_of, rows
 from tagflow.stages.extract import extract
@@ -49,7 +49,7 @@ def check(
 
     `detect` gives the triggers of the parsed batch, `count` counts the tokens of what is reported on.
     """
-    table = through(extract(found, None, None, silent), [Parse()], silent)
+    table = run_stages(extract(found, None, None, silent), [Parse()], silent)
     lists = read_lists()
     known, by_caption = _facts(table, lists)
     triggers = detect(table)
@@ -77,7 +77,7 @@ def _in_captions(
     table: pa.Table, by_caption: Sequence[Sequence[Facts]], triggers: Sequence[str], lists: Lists
 ) -> list[list[Seen]]:
     columns = [rows(table, name) for name in ("text", "tags", "starts", "lines")]
-    names = set(map(same_tag, triggers))  # a trigger is a name: `zkv house` does not say `house`
+    names = set(map(tag_key, triggers))  # a trigger is a name: `zkv house` does not say `house`
     tags_known = (
         [one._replace(heads=()) if one.key in names else one for one in group] for group in by_caption
     )

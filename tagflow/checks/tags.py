@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from tagflow.captions.grammar import members, same_tag
+from tagflow.captions.grammar import split_group, tag_key
 
 
 class Exclusion(NamedTuple):
@@ -62,7 +62,7 @@ def exclusions() -> list[Exclusion]:
 
 def key(tag: str) -> str:
     """What spellings of a tag have in common here: case, underscores, spacing and hyphens do not count."""
-    return same_tag(tag).replace("-", " ")
+    return tag_key(tag).replace("-", " ")
 
 
 def _tags(cell: str) -> tuple[str, ...]:
@@ -123,10 +123,10 @@ class Facts(NamedTuple):
 def facts(tag: str, lists: Lists) -> Facts:
     """All that follows from the tag alone."""
     plain = _plain(tag)
-    shortened = same_tag(plain[0]) if len(plain) == 1 else ""
+    shortened = tag_key(plain[0]) if len(plain) == 1 else ""
     return Facts(
         shortened,
-        tuple(head for one in plain for head in _heads(same_tag(one), lists)),
+        tuple(head for one in plain for head in _heads(tag_key(one), lists)),
         tuple(key(one) for one in plain),
         _leftovers(tag) if _MAY_BE_LEFT.search(tag) else (),
         "_" in tag and _is_underscored(tag),
@@ -137,7 +137,7 @@ def _plain(tag: str) -> list[str]:
     """The plain tags that a tag holds; none where the trainer draws one of several, or it is a sentence."""
     if "{" in tag and "|" in tag:
         return []
-    return members(tag) if any(mark in tag for mark in "([{;") else [tag]
+    return split_group(tag) if any(mark in tag for mark in "([{;") else [tag]
 
 
 def _heads(text: str, lists: Lists) -> list[str]:

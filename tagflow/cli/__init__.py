@@ -16,7 +16,7 @@ from tagflow import __version__
 
 
 class LazyCommands(click.Group):
-    """Commands by name: the module in `tagflow.cli` (none: this one), the command in it, what the list says."""
+    """Commands by name: the module in `tagflow.cli` (none: this one), the command, what the list says."""
 
     modules: ClassVar[dict[str, tuple[str, str, str]]] = {}
 

@@ -156,9 +156,9 @@ def _triggers(config: Config, given: dict[str, Any]) -> Callable[[pa.Table], Seq
 def _glance(config: Config, word: str) -> bool | None:
     """What is plain to see; with tags of the user's own the ontology itself must be asked."""
     from tagflow.ontology import find
-    from tagflow.ontology.classifier import is_strange_at_a_glance
+    from tagflow.ontology.classifier import quick_unknown_check
 
     if overlay_file(config, {}) is not None:
         return None
     root, _ = find(ontology_name(config, {}))
-    return is_strange_at_a_glance(root, word)
+    return quick_unknown_check(root, word)

@@ -14,7 +14,7 @@ from tagflow.cli import output
 from tagflow.cli.options import FOLDER
 
 if TYPE_CHECKING:
-    from tagflow.training.doctor.examine import Asked, Diagnosis, State
+    from tagflow.training.doctor.examine import Diagnosis, DoctorRequest, State
 
 _SCHEMA = "tagflow.doctor/1"
 
@@ -46,9 +46,9 @@ def doctor(run: Path | None, *, as_json: bool, strict: bool, **given: Any) -> in
     Each line is one thing that was looked at, with what was seen and what cures it. Exit code 1: the plan
     cannot run as it stands.
     """
-    from tagflow.training.doctor.examine import Asked
+    from tagflow.training.doctor.examine import DoctorRequest
 
-    found = _examined(Asked(run=run, **given))
+    found = _examined(DoctorRequest(run=run, **given))
     counts = Counter(line.state for line in found.lines)
     if as_json:
         output.as_json(_object(run, found))
@@ -58,7 +58,7 @@ def doctor(run: Path | None, *, as_json: bool, strict: bool, **given: Any) -> in
     return int(bool(counts["error"] or (strict and counts["warning"])))
 
 
-def _examined(asked: Asked) -> Diagnosis:
+def _examined(asked: DoctorRequest) -> Diagnosis:
     from tagflow.cli.output import Progress
     from tagflow.training.doctor.examine import examine
 

@@ -22,13 +22,13 @@ from tagflow.dataset.caches import stale_among
 from tagflow.dataset.survey import STATE_FOLDER
 from tagflow.errors import AuditError, UsageProblem
 from tagflow.files.lock import holder
-from tagflow.history.prune import Plan, kept_size, plan, prune
+from tagflow.history.prune import PrunePlan, kept_size, plan, prune
 from tagflow.history.record import CUT_OFF, Record, standing_runs
 from tagflow.history.store import Store
 from tagflow.history.undo import recover, undo_runs
 
 
-def recovered(store: Store) -> None:
+def recover_interrupted(store: Store) -> None:
     """Put right what an earlier command that was cut off left behind, and say so."""
     for done in recover(store):
         run = done.record.run
@@ -40,7 +40,7 @@ def recovered(store: Store) -> None:
             note(f"{path} was edited since and is left alone")
 
 
-def cut_off(store: Store) -> None:
+def report_interrupted(store: Store) -> None:
     """Say that a run was cut off; a command that does not write leaves it at that."""
     at_work = holder(store.folder)
     for record in store.runs():
@@ -70,11 +70,11 @@ def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: 
     if not store.folder.is_dir():
         raise AuditError(f"{folder}: no tagflow run has written here", "check the path")
     if dry_run:
-        cut_off(store)
+        report_interrupted(store)
         _tell_plan(_chosen(store, run), as_json=as_json)
         return 0
     with store.locked():
-        recovered(store)
+        recover_interrupted(store)
         records = _chosen(store, run)
         restored, left = undo_runs(store, records, force=force)
     stale = stale_among(folder, restored)
@@ -201,7 +201,7 @@ def runs(
     if pruning and store.folder.is_dir():
         before = None if older_than is None else datetime.now(UTC) - older_than
         return _prune(store, keep, before, dry_run=dry_run, as_json=as_json)
-    cut_off(store)
+    report_interrupted(store)
     return _list(store, as_json=as_json)
 
 
@@ -263,18 +263,18 @@ def _size(count: int) -> str:
 
 def _prune(store: Store, keep: int | None, before: datetime | None, *, dry_run: bool, as_json: bool) -> int:
     if dry_run:
-        cut_off(store)
+        report_interrupted(store)
         chosen = plan(store, keep=keep, before=before)
     else:
         with store.locked():
-            recovered(store)
+            recover_interrupted(store)
             chosen = plan(store, keep=keep, before=before)
             prune(store, chosen)
     _tell(chosen, dry_run=dry_run, as_json=as_json)
     return 0
 
 
-def _tell(chosen: Plan, *, dry_run: bool, as_json: bool) -> None:
+def _tell(chosen: PrunePlan, *, dry_run: bool, as_json: bool) -> None:
     given_up = [record.run for record in chosen.runs if record.stands and record.changes]
     if as_json:
         found = {"dry_run": dry_run, "files": len(chosen.files), "bytes": chosen.size, "given_up": given_up}

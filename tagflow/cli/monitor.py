@@ -23,11 +23,11 @@ from tagflow.cli.options import FOLDER
 from tagflow.errors import DONE, FINDINGS, INTERRUPTED
 from tagflow.training.monitor.diagnose import Diagnosis, rates, spoken
 from tagflow.training.monitor.events import AVERAGE, CURRENT, Series
-from tagflow.training.monitor.watch import Planned, Seen
+from tagflow.training.monitor.watch import Planned, RunSnapshot
 
 if TYPE_CHECKING:
     from tagflow.training.monitor.diagnose import Diagnosis
-    from tagflow.training.monitor.watch import Seen, Watch
+    from tagflow.training.monitor.watch import RunSnapshot, Watch
 
 
 _TICKS = 4.0  # seconds between two looks at the files, as a rule
@@ -36,7 +36,7 @@ _TICKS = 4.0  # seconds between two looks at the files, as a rule
 class _Teller(Protocol):
     """Shows one look at a run."""
 
-    def __call__(self, seen: Seen, found: list[Diagnosis]) -> None: ...
+    def __call__(self, seen: RunSnapshot, found: list[Diagnosis]) -> None: ...
 
 
 @click.command()
@@ -72,7 +72,7 @@ def monitor(run: Path, *, once: bool, interval: float, as_json: bool) -> int:
     return FINDINGS if alarm else DONE
 
 
-def _looks(watch: Watch, interval: float, *, once: bool) -> Iterator[Seen]:
+def _looks(watch: Watch, interval: float, *, once: bool) -> Iterator[RunSnapshot]:
     """One look after the other, until the run has ended."""
     while True:
         seen = watch.look()
@@ -92,12 +92,12 @@ def _screen(*, live: bool, as_json: bool) -> AbstractContextManager[_Teller]:
     return nullcontext(_Lines())
 
 
-def _tell_json(seen: Seen, found: list[Diagnosis]) -> None:
+def _tell_json(seen: RunSnapshot, found: list[Diagnosis]) -> None:
 
     click.echo(json.dumps(as_object(seen, found), ensure_ascii=False))
 
 
-def _tell_page(seen: Seen, found: list[Diagnosis]) -> None:
+def _tell_page(seen: RunSnapshot, found: list[Diagnosis]) -> None:
 
     for text in page(seen, found):
         click.echo(output.visible(text))
@@ -110,7 +110,7 @@ class _Lines:
         self._last: object = None
         self._said: set[str] = set()
 
-    def __call__(self, seen: Seen, found: list[Diagnosis]) -> None:
+    def __call__(self, seen: RunSnapshot, found: list[Diagnosis]) -> None:
 
         if seen.over:
             _tell_page(seen, found)
@@ -138,7 +138,7 @@ class _Live:
     def __exit__(self, *problem: object) -> None:
         self._live.stop()
 
-    def __call__(self, seen: Seen, found: list[Diagnosis]) -> None:
+    def __call__(self, seen: RunSnapshot, found: list[Diagnosis]) -> None:
         from rich.text import Text
 
         lines = [Text(output.visible(text), style=_style(text)) for text in page(seen, found)]
@@ -154,7 +154,7 @@ _WIDTH = 48  # columns of the drawing
 _BARS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=*#"
 
 
-def page(seen: Seen, found: Sequence[Diagnosis]) -> Iterator[str]:
+def page(seen: RunSnapshot, found: Sequence[Diagnosis]) -> Iterator[str]:
     """Everything, a topic a line."""
     preset = f" ({seen.planned.preset})" if seen.planned.preset else ""
     yield f"run       {seen.run}{preset}"
@@ -173,7 +173,7 @@ def page(seen: Seen, found: Sequence[Diagnosis]) -> Iterator[str]:
         yield diagnosis_line(one)
 
 
-def line(seen: Seen) -> str:
+def line(seen: RunSnapshot) -> str:
     """One line for a log."""
     parts = [datetime.fromtimestamp(seen.at).strftime("%H:%M:%S"), _state(seen)]
     if loss := seen.series.get(CURRENT):
@@ -190,7 +190,7 @@ def diagnosis_line(one: Diagnosis) -> str:
     return f"{one.kind.severity}: {one.code}: {one.kind.title}{seen}{cure}"
 
 
-def as_object(seen: Seen, found: Sequence[Diagnosis]) -> dict[str, Any]:
+def as_object(seen: RunSnapshot, found: Sequence[Diagnosis]) -> dict[str, Any]:
     """The result as one object; a number that is none (NaN, infinite) is null."""
     loss, average = seen.series.get(CURRENT), seen.series.get(AVERAGE)
     told = {
@@ -264,7 +264,7 @@ def _ends(loss: Series) -> str:
     return f"{_number(float(values.min()))} to {_number(float(values.max()))}"
 
 
-def _state(seen: Seen) -> str:
+def _state(seen: RunSnapshot) -> str:
     parts = ["not started by tagflow" if seen.state == "unknown" else seen.state]
     if seen.step is not None:
         of = seen.planned.steps
@@ -277,7 +277,7 @@ def _state(seen: Seen) -> str:
     return ", ".join(parts)
 
 
-def _speed(seen: Seen) -> str:
+def _speed(seen: RunSnapshot) -> str:
     if seen.speed is None:
         return ""
     rate = seen.speed.rate
@@ -291,13 +291,13 @@ def _speed(seen: Seen) -> str:
     return f"{text}, {spoken(seen.left)} left, until about {when.strftime(clock)}"
 
 
-def _last(seen: Seen) -> str:
+def _last(seen: RunSnapshot) -> str:
     loss, average = seen.series[CURRENT], seen.series.get(AVERAGE)
     text = f"last {_number(float(loss.value[-1]))}"
     return text + (f"; its own average {_number(float(average.value[-1]))}" if average else "")
 
 
-def _written(seen: Seen) -> Iterator[str]:
+def _written(seen: RunSnapshot) -> Iterator[str]:
     kinds = (("sample", seen.samples), ("checkpoint", seen.checkpoints), ("state", seen.states))
     if seen.record is None and seen.planned == Planned() and not any(paths for _, paths in kinds):
         return  # a logging folder alone does not tell where they are written

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import click
 
-from tagflow.captions.grammar import members
+from tagflow.captions.grammar import split_group
 from tagflow.cli import LazyCommands, output
 from tagflow.cli.options import OVERLAY, load_ontology, ontology_name, ontology_options, overlay_file
 from tagflow.config import load_config
@@ -202,7 +202,7 @@ def explain(tags: tuple[str, ...], *, as_json: bool, config_file: Path | None, *
 def _explanation(ontology: Ontology, tag: str) -> Explanation:
     """Explain a tag, or the member of a group that decides for it."""
     deciding = verdict_of(ontology, tag)
-    return next(found for found in map(ontology.explain, members(tag)) if found.verdict == deciding)
+    return next(found for found in map(ontology.explain, split_group(tag)) if found.verdict == deciding)
 
 
 def _explained(ontology: Ontology, tag: str, found: Explanation) -> dict[str, Any]:

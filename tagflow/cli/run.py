@@ -17,7 +17,7 @@ from tagflow.audit.file import Audit, current_audit
 from tagflow.cli import output
 from tagflow.cli.build import pipeline as build
 from tagflow.cli.build import vector_cache
-from tagflow.cli.history import cut_off, recovered
+from tagflow.cli.history import recover_interrupted, report_interrupted
 from tagflow.cli.options import (
     FOLDER,
     EncoderChoice,
@@ -122,7 +122,7 @@ class _Job:
             keep = not self.given["dry_run"]
             pipeline = build(self.config, self.given, choice, progress, cache, keep=keep)
             with store.locked() if writes else nullcontext():
-                (recovered if writes else cut_off)(store)
+                (recover_interrupted if writes else report_interrupted)(store)
                 outcome = pipeline(found, current_audit(found.root), selected)
                 written = self._leave(pipeline, outcome, found, store, started, progress)
         self._not_captions(found, selected)
@@ -264,7 +264,7 @@ def validate(folder: Path | None, **given: Any) -> int:
     with progress.shown(), vector_cache(config, given, choice) as cache:
         pipeline = build(config, given, choice, progress, cache, keep=True)
         with store.locked():
-            recovered(store)
+            recover_interrupted(store)
             audit = _audit(folder)  # again: a recovery may have put an older one back
             outcome = hold(pipeline, found, audit)
             written = write_audit(pipeline, outcome, store, "validate", started)

@@ -106,7 +106,7 @@ def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) 
     from tagflow.cli.train_start import begin
     from tagflow.encoders.load import release
     from tagflow.training.plan.plan import run_folder
-    from tagflow.training.start.prepare import Wish
+    from tagflow.training.start.prepare import StartRequest
 
     release()  # the plan asks for the memory that is free, and the trainer wants it
     run = run_folder(folder.resolve(), given["run_folder"], given["preset"])
@@ -117,5 +117,5 @@ def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) 
     )
     if code:
         return code
-    wish = Wish(given["sd_scripts"], given["trainer_python"])
+    wish = StartRequest(given["sd_scripts"], given["trainer_python"])
     return begin(run, wish, detached=given["detached"], as_json=given["as_json"])

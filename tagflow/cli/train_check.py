@@ -130,11 +130,11 @@ def _looked_at(setup: Setup, *, sd_scripts: Path | None, trainer_python: Path | 
     from tagflow.training.machine.probe import probe
     from tagflow.training.sd_scripts.environment import find_sd_scripts
     from tagflow.training.sd_scripts.environment import trainer_python as find_python
-    from tagflow.training.setup.look import looked
+    from tagflow.training.setup.look import with_files
 
     progress = Progress()
     with progress.shown():
-        setup = looked(setup, progress.progress("folders"))
+        setup = with_files(setup, progress.progress("folders"))
     named = (trainer_python, sd_scripts)
     planned = _planned(setup) if named == (None, None) else named
     try:

@@ -19,7 +19,7 @@ from tagflow.errors import FINDINGS, UsageProblem
 from tagflow.training.plan.choices import parse_settings
 from tagflow.training.plan.fitting import Surroundings, surroundings, warmup_steps
 from tagflow.training.plan.memory import SOURCE
-from tagflow.training.plan.plan import DEFAULT_PRESET, Asked, Plan, make_plan
+from tagflow.training.plan.plan import DEFAULT_PRESET, Plan, PlanRequest, make_plan
 from tagflow.training.plan.write import as_object, files, write_plan
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.read import read_plan
@@ -119,7 +119,7 @@ def plan(folder: Path, *, preset: str, **given: Any) -> int:
     return FINDINGS if made.refused else 0
 
 
-def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surroundings) -> Asked:
+def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surroundings) -> PlanRequest:
     leading = [name.strip() for name in (given["leading"] or "").split(",") if name.strip()]
     names = (
         "vae",
@@ -133,7 +133,7 @@ def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surround
         "vram",
         "sets",
     )
-    return Asked(
+    return PlanRequest(
         base=base_named(config, given["base"]),
         around=around,
         ontology=None if (folder / AUDIT_NAME).exists() else load_ontology(config, {}),

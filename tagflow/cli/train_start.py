@@ -18,7 +18,7 @@ from tagflow.training.run_folder import LOG, RECORD_SCHEMA
 from tagflow.training.start.attempt import Busy, carry_out, locked
 from tagflow.training.start.detach import detach
 from tagflow.training.start.detach import stop as end
-from tagflow.training.start.prepare import NEWEST, Start, Wish, prepare
+from tagflow.training.start.prepare import NEWEST, Start, StartRequest, prepare
 from tagflow.training.start.record import Record, as_dict
 
 CODES = {"finished": DONE, "running": DONE, "interrupted": INTERRUPTED}
@@ -66,7 +66,7 @@ def start(run: Path, **given: Any) -> int:
         raise UsageProblem("--force was given no reason", "say why: --force 'captions only respelled'")
     if given["dry_run"] and given["detached"]:
         raise UsageProblem("--dry-run starts nothing, --detach something", "use one of them")
-    wish = Wish(given["sd_scripts"], given["trainer_python"], given["resume"], forced)
+    wish = StartRequest(given["sd_scripts"], given["trainer_python"], given["resume"], forced)
     if given["dry_run"]:
         return _would(prepare(run, wish), as_json=given["as_json"])
     return begin(run, wish, detached=given["detached"], as_json=given["as_json"])
@@ -87,7 +87,7 @@ def stop(run: Path, *, as_json: bool) -> int:
     return DONE
 
 
-def begin(run: Path, wish: Wish, *, detached: bool = False, as_json: bool = False) -> int:
+def begin(run: Path, wish: StartRequest, *, detached: bool = False, as_json: bool = False) -> int:
     """Start a run unless it is refused, and stay with it to its end (or, detached, until it runs)."""
     run = _folder(run)
     try:

@@ -48,7 +48,7 @@ class Vocabulary:
         """The merges by rank."""
         return [(left, right) for left, _, right in (line.partition(" ") for line in self.lines)]
 
-    def part(self, pieces: Collection[str]) -> Vocabulary | Part:
+    def part(self, pieces: Collection[str]) -> Vocabulary | PartialVocabulary:
         """Return what is enough to encode these pieces; all of it where they are very long or many.
 
         A merge joins neighbours within a piece, so what it makes is a stretch of that piece; a piece has
@@ -65,10 +65,10 @@ class Vocabulary:
         vocab = dict(zip(letters, range(len(letters)), strict=True)) | {
             joined[rank]: len(letters) + rank for rank in found
         }
-        return Part(vocab, [(left, right) for left, right in merges])
+        return PartialVocabulary(vocab, [(left, right) for left, right in merges])
 
 
-class Part(NamedTuple):
+class PartialVocabulary(NamedTuple):
     """Some of a vocabulary, under the ids of the whole."""
 
     vocab: dict[str, int]

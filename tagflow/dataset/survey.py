@@ -188,7 +188,7 @@ def bytes_now(file: Path) -> bytes:
         return b""
 
 
-def left_alone(file: Path, data: bytes, read: str) -> str | None:
+def why_not_replace(file: Path, data: bytes, read: str) -> str | None:
     """The code of the finding where a caption must not be replaced.
 
     `data`: its bytes now; `read`: the digest of what was read of it. A read-only file could be replaced by a

@@ -19,11 +19,11 @@ from tagflow.encoders.tower import Tick, batches, silent
 from tagflow.errors import EncoderError
 
 if TYPE_CHECKING:
-    from tagflow.encoders.packing import Asked
+    from tagflow.encoders.packing import EncodeRequest
     from tagflow.encoders.tower import Tower
 
 Floats = npt.NDArray[np.float32]
-Item = TypeVar("Item", bound="Asked")
+Item = TypeVar("Item", bound="EncodeRequest")
 Made = tuple[list[Item], Floats, Floats]
 Note = Callable[[str], None]
 

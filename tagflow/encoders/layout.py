@@ -78,7 +78,7 @@ OPEN_CLIP = Layout(
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TowerPlan:
     """One tower to be read: its sizes, and per slot the tensors to stack by rows.
 
     `linear_projection`: the projection is stored as a Linear's weight (out, in) and must be transposed.
@@ -91,7 +91,7 @@ class Plan:
     linear_projection: bool
 
 
-def plan_tower(name: str, entries: Mapping[str, Entry], layout: Layout, where: str) -> Plan:
+def plan_tower(name: str, entries: Mapping[str, Entry], layout: Layout, where: str) -> TowerPlan:
     """Return how to read tower `name` (te1 or te2; only te2 has a projection) from `entries`.
 
     `entries` are keyed as in `layout`, without a prefix; position_ids, logit_scale and whatever else
@@ -109,7 +109,7 @@ def plan_tower(name: str, entries: Mapping[str, Entry], layout: Layout, where: s
     slots = {slot: tuple(entries[key] for key in wanted) for slot, wanted in keys.items()}
     linear = keys.get("projection") == ("text_projection.weight",)
     _check_sizes(name, slots, width, linear, where)
-    return Plan(name, width, layers, slots, linear)
+    return TowerPlan(name, width, layers, slots, linear)
 
 
 def _layers(entries: Mapping[str, Entry], layout: Layout) -> int:

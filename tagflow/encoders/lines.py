@@ -71,7 +71,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class EncodedLine:
     """What an encoder makes of a line: the pooled vector of window 1, and each tag's mean hidden state.
 
     float32, (width,) each; see `Vectors` for what they are. A tag of which no token is read has None.
@@ -82,7 +82,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class EncoderCache:
     """One encoder's place in the cache. `label`: what its numbers depend on beside the line."""
 
     cache: VectorCache
@@ -104,13 +104,13 @@ class Shelf:
 
 
 def label(*facts: str) -> str:
-    """Return what numbers depend on beside the line, for a `Shelf`: `facts` in order, and the recipe."""
+    """What numbers depend on beside the line, for an `EncoderCache`: `facts` in order, and the recipe."""
     return json.dumps([RECIPE, *facts])
 
 
-def view(line: Line, kept: Floats, width: int) -> View:
+def view(line: Line, kept: Floats, width: int) -> EncodedLine:
     """Return the view that `kept` is the flat form of; `width` is the encoder's."""
     read = line.read
     end = len(kept) - width * sum(read)
     means = iter(kept[end:].reshape(-1, width))
-    return View(kept[:end], tuple(next(means) if one else None for one in read))
+    return EncodedLine(kept[:end], tuple(next(means) if one else None for one in read))

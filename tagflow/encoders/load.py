@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tagflow.config import DTYPE_WORDS
-from tagflow.encoders.layout import Plan
-from tagflow.encoders.lines import Shelf, is_memory, label
+from tagflow.encoders.layout import TowerPlan
+from tagflow.encoders.lines import EncoderCache, is_memory, label
 from tagflow.encoders.locate import Located, locate
 from tagflow.encoders.pair import EncoderPair, TextEncoder
 from tagflow.errors import EncoderError, UsageProblem, install_extra
@@ -103,7 +103,7 @@ def find_devices(word: str) -> list[torch.device]:
 
 
 def read_towers(
-    spec: str, plans: Sequence[Plan], dtype: torch.dtype, device: torch.device
+    spec: str, plans: Sequence[TowerPlan], dtype: torch.dtype, device: torch.device
 ) -> tuple[list[Tower], str]:
     """Return the towers of `plans`, and the fingerprint of their tensors and no others.
 
@@ -179,7 +179,7 @@ def _kept(pair: EncoderPair, cache: VectorCache | None, kind: str) -> EncoderPai
     for part in pair.both():
         for one in (part.te1, part.te2):
             facts = (part.fingerprint, one.name, part.dtype, kind, torch.__version__)
-            one.keep_on(Shelf(cache, label(*facts)))
+            one.keep_on(EncoderCache(cache, label(*facts)))
     return pair
 
 

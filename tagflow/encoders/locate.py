@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagflow.encoders.layout import CURE, OPEN_CLIP, TRANSFORMERS, Plan, plan_tower
+from tagflow.encoders.layout import CURE, OPEN_CLIP, TRANSFORMERS, TowerPlan, plan_tower
 from tagflow.errors import EncoderError
 from tagflow.files.safetensors import CURE_FORMAT, PICKLED, Entry, read_header
 
@@ -102,8 +102,8 @@ OTHERS = (
 class Located:
     """How to read both towers, and a diffusers folder's own tokenizer if there is one."""
 
-    te1: Plan
-    te2: Plan
+    te1: TowerPlan
+    te2: TowerPlan
     tokenizer_folder: Path | None = None
 
 
@@ -180,7 +180,7 @@ def _no_pipeline(path: Path) -> EncoderError:
     return EncoderError(f"{path} is not a diffusers folder: it has no text_encoder and text_encoder_2", cure)
 
 
-def _folder_plan(name: str, folder: Path) -> Plan:
+def _folder_plan(name: str, folder: Path) -> TowerPlan:
     plan = plan_tower(name, _transformers(_folder_entries(folder)), TRANSFORMERS, str(folder))
     config = folder / "config.json"
     if config.is_file():

@@ -26,7 +26,7 @@ Window = tuple[int, ...]
 Ints = npt.NDArray[np.int64]
 
 
-class Asked(Protocol):
+class EncodeRequest(Protocol):
     """What is asked of a tower: windows that belong together, and of which places in them the mean state."""
 
     @property
@@ -75,7 +75,7 @@ class Packed:
             window, place = window + count, place + count * length
 
 
-def pack(asked: Sequence[Asked], device: torch.device) -> Packed:
+def pack(asked: Sequence[EncodeRequest], device: torch.device) -> Packed:
     """Lay out the windows of all of `asked` on `device`."""
     windows = [window for one in asked for window in one.windows]
     grid = _grid(windows)

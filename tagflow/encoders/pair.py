@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tagflow.encoders.layout import POSITIONS, VOCABULARY
-from tagflow.encoders.lines import Line, Shelf, View, view
+from tagflow.encoders.lines import EncodedLine, EncoderCache, Line, view
 
 if TYPE_CHECKING:
     from tagflow.encoders.compute import Compute
-    from tagflow.encoders.packing import Asked
+    from tagflow.encoders.packing import EncodeRequest
     from tagflow.encoders.tower import Tick
 
-Item = TypeVar("Item", bound="Asked")
+Item = TypeVar("Item", bound="EncodeRequest")
 Floats = npt.NDArray[np.float32]
 Window = tuple[int, ...]
 ABOUT = 8  # token ids
@@ -42,7 +42,7 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """One window of which every state is wanted: an `Asked`."""
+    """One window of which every state is wanted: an `EncodeRequest`."""
 
     windows: tuple[Window]
 
@@ -67,13 +67,13 @@ class TextEncoder:
         self.layers = compute.depth
         self.encoded = self.cached = 0
         self._compute = compute
-        self._shelf: Shelf | None = None
+        self._shelf: EncoderCache | None = None
 
-    def keep_on(self, shelf: Shelf) -> None:
+    def keep_on(self, shelf: EncoderCache) -> None:
         """Take from a shelf what lies there, from now on, and put there what is made."""
         self._shelf = shelf
 
-    def view(self, lines: Sequence[Line], tick: Tick = lambda part: None) -> list[View]:
+    def view(self, lines: Sequence[Line], tick: Tick = lambda part: None) -> list[EncodedLine]:
         """Return what the encoder makes of each line, in the order given; equal lines are computed once.
 
         tick: told which part is done. Raises what `encode` raises.
@@ -143,7 +143,7 @@ class EncoderPair:
         return sum(one.encoded for one in every), sum(one.cached for one in every)
 
 
-def _likeness(asked: Asked) -> tuple[list[int], tuple[Window, ...]]:
+def _likeness(asked: EncodeRequest) -> tuple[list[int], tuple[Window, ...]]:
     """Sort by this: neighbours are about as long, and begin alike, which is computed once."""
     return [len(window) // ABOUT for window in asked.windows], asked.windows
 
@@ -156,7 +156,7 @@ def _apart(lines: Sequence[Line], pooled: Floats, means: Floats) -> Iterator[Flo
         yield np.concatenate([vector, means[start:end].ravel()])
 
 
-def _check(asked: Asked) -> None:
+def _check(asked: EncodeRequest) -> None:
     for window in asked.windows:
         if not 1 <= len(window) <= POSITIONS:
             raise ValueError(f"a window of {len(window)} token ids; 1 to {POSITIONS} are possible")

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  its usual name
 from torch import Tensor
 
-from tagflow.encoders.packing import Asked, Packed, pack
+from tagflow.encoders.packing import EncodeRequest, Packed, pack
 
 HEAD_WIDTH = 64
 # Tokens that go through a layer together: on a CPU their activations stay in its caches (see
@@ -90,7 +90,7 @@ class Tower:
         )
 
     @torch.inference_mode()
-    def __call__(self, asked: Sequence[Asked], tick: Tick = silent) -> tuple[Tensor, Tensor]:
+    def __call__(self, asked: Sequence[EncodeRequest], tick: Tick = silent) -> tuple[Tensor, Tensor]:
         """Return (pooled, means), float32, on the tower's device; a GPU is not waited for.
 
         pooled (asked, projection width or width): final norm at the first EOS of its first window, projected.
@@ -113,7 +113,7 @@ class Tower:
             del layer  # where layers are read one after another, the next one takes its memory
         return torch.cat(pooled), torch.cat([_means(part) for part in parts])
 
-    def _embedded(self, asked: Sequence[Asked]) -> _Part:
+    def _embedded(self, asked: Sequence[EncodeRequest]) -> _Part:
         packed = pack(asked, self.device)
         x = F.embedding(packed.ids, self.token_embedding).float()
         return _Part(packed, x.add_(F.embedding(packed.positions, self.position_embedding)))

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from tagflow.encoders.layout import Plan
+from tagflow.encoders.layout import TowerPlan
 from tagflow.encoders.tower import ACTIVATIONS, Layer, Linear, Norm, Tower
 from tagflow.errors import EncoderError
 from tagflow.files.safetensors import CURE_AGAIN, Entry
@@ -44,7 +44,7 @@ class Reader:
         """Return the sha256 (hex) of all tensors read: tower, key, type, shape, bytes; in any order."""
         return hashlib.sha256("".join(sorted(self._digests)).encode()).hexdigest()
 
-    def tower(self, plan: Plan) -> Tower:
+    def tower(self, plan: TowerPlan) -> Tower:
         """Return the tower of `plan`. Raises EncoderError if a weight is not finite or cannot be read."""
         outside = self._read(plan, "")
         projection = outside.get("projection")
@@ -62,11 +62,11 @@ class Reader:
             device=self._device,
         )
 
-    def layer(self, plan: Plan, number: int) -> Layer:
+    def layer(self, plan: TowerPlan, number: int) -> Layer:
         """Return one layer of `plan`. Raises what `tower` raises."""
         return _layer(self._read(plan, f"layers.{number}."))
 
-    def _read(self, plan: Plan, prefix: str) -> dict[str, Tensor]:
+    def _read(self, plan: TowerPlan, prefix: str) -> dict[str, Tensor]:
         """Return the tensors of one layer, or with no prefix those outside the layers, by short name."""
         slots = {
             slot.removeprefix(prefix): entries
@@ -113,7 +113,7 @@ class LayersOnDemand:
     So that what a faster dtype leaves open can be settled without the weights in memory twice.
     """
 
-    def __init__(self, plan: Plan, device: torch.device) -> None:
+    def __init__(self, plan: TowerPlan, device: torch.device) -> None:
         self._plan = plan
         self._device = device
         self._stats = self._stat()

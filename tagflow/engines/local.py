@@ -13,7 +13,7 @@ BATCH = 2048
 """Captions in a batch: large enough that Arrow's cost is spread, small enough that progress is seen."""
 
 
-def through(table: pa.Table, stages: Sequence[Stage], progress: Progress) -> pa.Table:
+def run_stages(table: pa.Table, stages: Sequence[Stage], progress: Progress) -> pa.Table:
     """The table after all stages, batch by batch. `progress` is told captions done and captions in all."""
     done = []
     for start in range(0, max(1, table.num_rows), BATCH):  # an empty batch gains the columns, too

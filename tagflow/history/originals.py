@@ -67,7 +67,7 @@ class _Run:
 
 
 @dataclass
-class Earlier:
+class OriginalsIndex:
     """The earlier runs in a folder, in those above it and in those below it, newest first.
 
     `previous` is the folder's audit as it lies there; `certifies` says whether a run's pass counts here,

@@ -20,7 +20,7 @@ _NAME = re.compile("[0-9a-f]{62}")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PrunePlan:
     """What a prune does: the runs that it gives up (they stand and cannot be undone then) and the files.
 
     `size`: bytes of the files.
@@ -31,7 +31,7 @@ class Plan:
     size: int
 
 
-def plan(store: Store, *, keep: int | None = None, before: datetime | None = None) -> Plan:
+def plan(store: Store, *, keep: int | None = None, before: datetime | None = None) -> PrunePlan:
     """What could go. Without limits: what no run that stands needs, edits put aside by force not among it.
 
     keep: all but the newest `keep` runs that can be undone are given up; before: those from before then.
@@ -48,7 +48,7 @@ def plan(store: Store, *, keep: int | None = None, before: datetime | None = Non
             needed |= record.digests()
     files = tuple(file for file in _objects(store.folder / "objects") if _digest(file) not in needed)
     given_up = tuple(record for record in old if not record.pruned and record.state not in CUT_OFF)
-    return Plan(given_up, files, sum(file.stat().st_size for file in files))
+    return PrunePlan(given_up, files, sum(file.stat().st_size for file in files))
 
 
 def _old(records: Sequence[Record], keep: int | None, before: datetime | None) -> Sequence[Record]:
@@ -82,7 +82,7 @@ def _digest(file: Path) -> str:
     return file.parent.name + file.name
 
 
-def prune(store: Store, chosen: Plan) -> None:
+def prune(store: Store, chosen: PrunePlan) -> None:
     """Give up what was planned: first the records say so, then the files go. Call it under the store's lock.
 
     Raises SourceError where a record cannot be written; no file is gone then. OSError where a file stays.

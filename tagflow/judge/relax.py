@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import changed_lines
 from tagflow.judge.judge import Judgement
-from tagflow.schema import add, add_findings, put, rows
+from tagflow.schema import add, add_findings, replace_rows, rows
 from tagflow.stages.reorder import relaxed_note
 
 Stage = Callable[[pa.Table], pa.Table]
@@ -108,4 +108,4 @@ class Relax:
         return add_findings(table, [[relaxed_note(1, self.ladder[0])]] * len(low))
 
     def _put(self, places: Sequence[int], new: pa.Table) -> None:
-        self.table = put(self.table, places, new)
+        self.table = replace_rows(self.table, places, new)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from tagflow.audit.file import Limits
 from tagflow.files.read import sha256
 from tagflow.judge.judge import judged_sims
-from tagflow.schema import put, rows
+from tagflow.schema import replace_rows, rows
 
 SAMPLE = 16  # captions that are encoded twice to measure the difference
 SAFETY = 4.0  # no caption is taken to be further off than so many times the largest difference seen
@@ -29,7 +29,7 @@ SIMS = ("sim_te1", "sim_te2", "sim_unet")
 
 
 @dataclass
-class Settle:
+class Fp32Recheck:
     """The work on one folder.
 
     measure: the batch with its similarities in fp32; None where they are already, or where there are none.
@@ -73,7 +73,7 @@ class Settle:
         pairs = (pair for name in SIMS for pair in zip(rows(before, name), rows(after, name), strict=True))
         apart = [abs(one - two) for one, two in pairs if one is not None and two is not None]
         self.error = max([self.error or 0.0, *apart])
-        return put(table, places, after)
+        return replace_rows(table, places, after)
 
     def _near_each(self, table: pa.Table) -> list[int]:
         limit = self.limits.min_sim_each

@@ -3,18 +3,26 @@
 Only the standard library: the command line starts with this package.
 """
 
-from tagflow.ontology.classifier import BUILT_IN, LONGEST_TAG, Explanation, Ontology, Verdict, built_in, find
+from tagflow.ontology.classifier import (
+    BUILT_IN,
+    LONGEST_TAG,
+    Classification,
+    Explanation,
+    Ontology,
+    built_in,
+    find,
+)
 from tagflow.ontology.folder import Fault, Folder
 from tagflow.ontology.read import merged, read_folder
 
 __all__ = [
     "BUILT_IN",
     "LONGEST_TAG",
+    "Classification",
     "Explanation",
     "Fault",
     "Folder",
     "Ontology",
-    "Verdict",
     "built_in",
     "find",
     "merged",

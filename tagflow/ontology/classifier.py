@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagflow.captions.grammar import members
+from tagflow.captions.grammar import split_group
 from tagflow.errors import OntologyError, UsageProblem
 from tagflow.ontology.folder import Folder
 from tagflow.ontology.grammar import Chunk
@@ -31,7 +31,7 @@ _ROWS = frozenset(f"{kind}{form}" for kind in ("overlay", "seed", "lexicon") for
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Classification:
     """Why a tag is where it is: `path` names the rows and rules that led there, in their order.
 
     `known` is false when nothing knew the tag.
@@ -60,7 +60,7 @@ class Explanation:
     path: how its spelling was mended, then the rules, in their order.
     """
 
-    verdict: Verdict
+    verdict: Classification
     words: tuple[Chunk, ...]
     path: tuple[str, ...]
 
@@ -87,8 +87,8 @@ class Ontology:
         self.profiles: tuple[Profile, ...] = definition.profiles
         self._definition = definition
         self._ranks = {category: rank for rank, category in enumerate(self.categories)}
-        self._known: dict[str, Verdict] = {}
-        self._unknown = Verdict(definition.fallback, ("unknown",), False)
+        self._known: dict[str, Classification] = {}
+        self._unknown = Classification(definition.fallback, ("unknown",), False)
 
     @classmethod
     def load(cls, source: str | Path = "architecture", overlay: Path | None = None) -> Ontology:
@@ -109,7 +109,7 @@ class Ontology:
             raise UsageProblem(f"{source}: there is no profile {profile!r}", f"name another profile; {has}")
         return cls(definition, root, profile, overlay)
 
-    def classify(self, tag: str) -> Verdict:
+    def classify(self, tag: str) -> Classification:
         """Return the category of a raw `tag` (any case, underscores, weights), and the rules that say so."""
         if (verdict := self._known.get(tag)) is None:
             verdict = self._known[tag] = self._judge(tag) if len(tag) <= LONGEST_TAG else self._unknown
@@ -144,15 +144,15 @@ class Ontology:
         """Return the place of `category` in a caption, from 0. Raises KeyError for a category not here."""
         return self._ranks[category]
 
-    def _judge(self, tag: str) -> Verdict:
+    def _judge(self, tag: str) -> Classification:
         text = normalise(tag)
         for name, rows in (("overlay", self._definition.own), ("seed", self._definition.seeds)):
             if row := self._row(text, rows):
-                return Verdict(row[0], (name + row[1],), True)
+                return Classification(row[0], (name + row[1],), True)
         if sign := self._definition.grammar.lexicon.sign(tag):
-            return Verdict(sign.category, ("lexicon",), True)
+            return Classification(sign.category, ("lexicon",), True)
         if answer := self._definition.grammar.read(text):
-            return Verdict(*answer, True)
+            return Classification(*answer, True)
         return self._unknown
 
     def _row(self, text: str, rows: Mapping[str, str]) -> tuple[str, str] | None:
@@ -194,16 +194,16 @@ def find(source: str | Path) -> tuple[Path, str]:
     )
 
 
-def verdict_of(ontology: Ontology, tag: str) -> Verdict:
+def verdict_of(ontology: Ontology, tag: str) -> Classification:
     """What the ontology says of a tag, or of the first tag in a group that it knows."""
-    verdicts = [ontology.classify(member) for member in members(tag)]
+    verdicts = [ontology.classify(member) for member in split_group(tag)]
     return next((one for one in verdicts if one.known), verdicts[0])
 
 
 _PIECE = 3  # letters; fewer are found in any text
 
 
-def is_strange_at_a_glance(root: Path, tag: str) -> bool | None:
+def quick_unknown_check(root: Path, tag: str) -> bool | None:
     """Whether a tag has a word that the ontology in folder `root` does not know; None where it must be asked.
 
     False: the whole tag is a row of a lexicon. True: no three letters of a word stand anywhere in the files,

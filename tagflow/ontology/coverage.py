@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, same_tag
+from tagflow.captions.grammar import FIXED, tag_key
 from tagflow.ontology import Ontology
 from tagflow.ontology.classifier import verdict_of
 from tagflow.schema import rows
@@ -45,10 +45,10 @@ def coverage(table: pa.Table, ontology: Ontology, triggers: Collection[str] = ()
         movable = [tag for tag, segment in zip(tags, segments, strict=True) if segment != FIXED]
         found.untagged += not movable
         for tag in movable:
-            key = same_tag(tag)
+            key = tag_key(tag)
             spellings.setdefault(key, tag)
             times[key] += 1
-    for trigger in sorted(set(map(same_tag, triggers)) & times.keys()):
+    for trigger in sorted(set(map(tag_key, triggers)) & times.keys()):
         found.triggers[spellings[trigger]] = times.pop(trigger)
     for key, count in times.items():
         verdict = verdict_of(ontology, spellings[key])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tagflow.captions.grammar import members
+from tagflow.captions.grammar import split_group
 from tagflow.encoders.embed import Floats, unit
 from tagflow.ontology import LONGEST_TAG, Ontology
 from tagflow.ontology.words import normalise
@@ -61,7 +61,7 @@ def plain_tags(unknown: Mapping[str, int]) -> Counter[str]:
     found: Counter[str] = Counter()
     for tag, count in unknown.items():
         # A set, for a group that names a member twice is one occurrence of it.
-        plain = {normalise(member) for member in members(tag) if len(member) <= LONGEST_TAG}
+        plain = {normalise(member) for member in split_group(tag) if len(member) <= LONGEST_TAG}
         found.update({one: count for one in plain if one and normalise(one) == one})
     return found
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, same_tag
-from tagflow.ontology import Ontology, Verdict
+from tagflow.captions.grammar import FIXED, tag_key
+from tagflow.ontology import Classification, Ontology
 from tagflow.ontology.classifier import verdict_of
 from tagflow.schema import add, add_findings, rows
 
@@ -23,10 +23,10 @@ class Classify:
 
     ontology: Ontology
     triggers: Collection[str] = ()
-    _seen: dict[str, Verdict] = field(default_factory=dict)
+    _seen: dict[str, Classification] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.triggers = frozenset(map(same_tag, self.triggers))
+        self.triggers = frozenset(map(tag_key, self.triggers))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Add the `categories` column."""
@@ -37,7 +37,7 @@ class Classify:
         )
         return add_findings(table, list(map(self._unknown, tags, rows(table, "segments"))))
 
-    def verdict(self, tag: str) -> Verdict:
+    def verdict(self, tag: str) -> Classification:
         """What the ontology says of one tag as it stands in a caption."""
         found = self._seen.get(tag)
         if found is None:
@@ -48,6 +48,6 @@ class Classify:
         unknown = [
             tag
             for tag, segment in zip(tags or (), segments or (), strict=True)
-            if segment != FIXED and not self.verdict(tag).known and same_tag(tag) not in self.triggers
+            if segment != FIXED and not self.verdict(tag).known and tag_key(tag) not in self.triggers
         ]
         return [("tag-unknown", ", ".join(dict.fromkeys(unknown)))] if unknown else []

@@ -14,7 +14,7 @@ from operator import attrgetter, itemgetter
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import line_spans, parse, same_tag, stripped_lines
+from tagflow.captions.grammar import line_spans, parse, stripped_lines, tag_key
 from tagflow.clip.tokenizer import WINDOW, Tokenizer
 from tagflow.schema import add, add_findings, rows
 
@@ -156,7 +156,7 @@ def _whole(places: Sequence[_Place]) -> dict[tuple[str, int], tuple[str, bool]]:
     counts: Counter[str] = Counter()
     found = {}
     for tag, _, last in places:
-        key = same_tag(tag)
+        key = tag_key(tag)
         counts[key] += 1
         found[key, counts[key]] = tag, last < WINDOW
     return found

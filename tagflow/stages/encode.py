@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tagflow.captions.grammar import changed_lines, parse, same_tag
+from tagflow.captions.grammar import changed_lines, parse, tag_key
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
 from tagflow.encoders.lines import Line
 from tagflow.errors import EncoderError
@@ -37,7 +37,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class TokenizedLine:
     """One order of one line as both encoders see it: each one's windows, and each tag's token indices."""
 
     te1: tuple[tuple[int, ...], ...]
@@ -46,7 +46,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class LineVectors:
     """What one encoder makes of one side: its pooled vector, and each tag's mean state, (width,) each."""
 
     pooled: Array
@@ -60,7 +60,7 @@ class Encode:
     pair: EncoderPair
     tokenizer: Tokenizer
     max_tokens: int
-    wide_commas: bool = False
+    fullwidth_commas: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -92,7 +92,7 @@ class Encode:
             self.progress(len(sims), len(ordered))
         return sims
 
-    def _tokenised(self, chunks: Sequence[Pairs]) -> Iterator[tuple[Pairs, dict[str, Side]]]:
+    def _tokenised(self, chunks: Sequence[Pairs]) -> Iterator[tuple[Pairs, dict[str, TokenizedLine]]]:
         """Yield each chunk and its lines' sides; the next one's are made while the encoders are at work."""
         with ThreadPoolExecutor(1) as beside:
             waiting = beside.submit(self._sides, chunks[0] if chunks else ())
@@ -101,10 +101,12 @@ class Encode:
                 waiting = beside.submit(self._sides, chunks[number] if number < len(chunks) else ())
                 yield chunk, sides
 
-    def _sides(self, chunk: Pairs) -> dict[str, Side]:
+    def _sides(self, chunk: Pairs) -> dict[str, TokenizedLine]:
         return {line: self.side(line) for line in dict.fromkeys(line for pair in chunk for line in pair)}
 
-    def _chunk(self, chunk: Pairs, sides: dict[str, Side], tell: Callable[[float], None]) -> Iterator[Sims]:
+    def _chunk(
+        self, chunk: Pairs, sides: dict[str, TokenizedLine], tell: Callable[[float], None]
+    ) -> Iterator[Sims]:
         """Yield each pair's similarities. An encoder's share of the work is that of its weights."""
         one, two = self.pair.te1, self.pair.te2
         weights = [encoder.width**2 * encoder.layers for encoder in (one, two)]
@@ -117,12 +119,12 @@ class Encode:
         for before, after in chunk:
             yield _compare((te1[before], te2[before]), (te1[after], te2[after]))
 
-    def side(self, line: str) -> Side:
+    def side(self, line: str) -> TokenizedLine:
         """Tokenise one line and find each tag's tokens; a comma behind a tag is not its own."""
         encoded = self.tokenizer.encode(line)
         tags: dict[TagKey, tuple[int, ...]] = {}
         counts: dict[str, int] = {}
-        caption = parse(line, wide_commas=self.wide_commas)
+        caption = parse(line, fullwidth_commas=self.fullwidth_commas)
         first = 0
         for tag, text in zip(caption.tags, caption.texts(), strict=True):
             while first < len(encoded.spans) and encoded.spans[first][1] <= tag.start:
@@ -130,10 +132,10 @@ class Encode:
             last = first
             while last < len(encoded.spans) and encoded.spans[last][0] < tag.end:
                 last += 1
-            key = same_tag(text)
+            key = tag_key(text)
             counts[key] = counts.get(key, 0) + 1
             tags[key, counts[key]] = tuple(range(first, last))
-        return Side(
+        return TokenizedLine(
             tuple(windows(encoded.ids, self.max_tokens)),
             tuple(te2_windows(encoded.ids, self.max_tokens)),
             tags,
@@ -156,20 +158,20 @@ def _views(
     encoder: TextEncoder,
     sides: Sequence[tuple[Any, dict[TagKey, tuple[int, ...]]]],
     tell: Callable[[float], None],
-) -> list[View]:
+) -> list[LineVectors]:
     seen = encoder.view([Line(windows, tuple(tags.values())) for windows, tags in sides], tell)
     return [
-        View(one.pooled, dict(zip(tags, one.tags, strict=True)))
+        LineVectors(one.pooled, dict(zip(tags, one.tags, strict=True)))
         for one, (_, tags) in zip(seen, sides, strict=True)
     ]
 
 
-def _compare(before: tuple[View, View], after: tuple[View, View]) -> Sims:
+def _compare(before: tuple[LineVectors, LineVectors], after: tuple[LineVectors, LineVectors]) -> Sims:
     te1, te2 = (cosine(one.pooled, two.pooled) for one, two in zip(before, after, strict=True))
     return te1, te2, _unet(before, after)
 
 
-def _unet(before: tuple[View, View], after: tuple[View, View]) -> float | None:
+def _unet(before: tuple[LineVectors, LineVectors], after: tuple[LineVectors, LineVectors]) -> float | None:
     """Mean over the tags that both sides have; a tag that only one of them still sees counts 0."""
     scores: dict[TagKey, float] = {}  # in the caption's order: a sum over a set would differ from run to run
     for one, two in zip(before, after, strict=True):

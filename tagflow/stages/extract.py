@@ -20,7 +20,7 @@ from tagflow.schema import batch
 
 if TYPE_CHECKING:  # both know parquet, which a check has no need to load
     from tagflow.audit.file import Audit
-    from tagflow.history.originals import Earlier
+    from tagflow.history.originals import OriginalsIndex
 
 
 def extract(
@@ -28,7 +28,7 @@ def extract(
     previous: Audit | None,
     selected: Collection[str] | None,
     progress: Progress,
-    earlier: Earlier | None = None,
+    earlier: OriginalsIndex | None = None,
     *,
     against_audit: bool = False,
 ) -> pa.Table:
@@ -71,7 +71,9 @@ def _missing(path: str, found: Survey, gone: Collection[str]) -> Reading | None:
     return Reading(path, findings=(Finding("caption-name-not-utf8"),)) if path in found.misnamed else None
 
 
-def _first_seen(reading: Reading, known: Known, earlier: Earlier | None) -> tuple[str | None, str | None]:
+def _first_seen(
+    reading: Reading, known: Known, earlier: OriginalsIndex | None
+) -> tuple[str | None, str | None]:
     """A finding's code, if any, and the original: see the top of this module."""
     if reading.text is None or earlier is None:
         return None, reading.text
@@ -80,12 +82,12 @@ def _first_seen(reading: Reading, known: Known, earlier: Earlier | None) -> tupl
     return "caption-edited" if edited and original == reading.text else None, original
 
 
-def _rung(reading: Reading, earlier: Earlier | None) -> int | None:
+def _rung(reading: Reading, earlier: OriginalsIndex | None) -> int | None:
     """A text that was certified in a relaxed order stays on its rung, or runs would undo each other."""
     return None if reading.text is None or earlier is None else earlier.rung(reading.path, reading.text)
 
 
-def _held(reading: Reading, known: Known, earlier: Earlier | None) -> tuple[str | None, str | None]:
+def _held(reading: Reading, known: Known, earlier: OriginalsIndex | None) -> tuple[str | None, str | None]:
     """The same where the audit's word on the file holds, and its own pass does not count."""
     from tagflow.audit.drift import caption_drift
 

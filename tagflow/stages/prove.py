@@ -6,7 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import parse, same_tag
+from tagflow.captions.grammar import parse, tag_key
 from tagflow.schema import add_findings, rows
 
 
@@ -32,5 +32,5 @@ def _difference(original: str, rewritten: str, *, tidied: bool) -> list[tuple[st
 
 
 def _tags(text: str, *, tidied: bool) -> Counter[str]:
-    texts = parse(text, wide_commas=tidied).texts()
-    return Counter({same_tag(tag) for tag in texts}) if tidied else Counter(texts)
+    texts = parse(text, fullwidth_commas=tidied).texts()
+    return Counter({tag_key(tag) for tag in texts}) if tidied else Counter(texts)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, bare, gaps_between, join, parse, same_tag
+from tagflow.captions.grammar import FIXED, gaps_between, join, parse, strip_weight, tag_key
 from tagflow.files.read import sha256
 from tagflow.ontology import Ontology
 from tagflow.schema import add, add_findings, rows
@@ -45,7 +45,7 @@ class _Row:
 @dataclass(frozen=True, slots=True)
 class Pins:
     """What stays in front: the first `keep_first` tags of each line where they are, then `triggers` in
-    the order given, and `detected` (as `same_tag` writes it), the folder's own trigger, where it already
+    the order given, and `detected` (as `tag_key` writes it), the folder's own trigger, where it already
     stands first."""
 
     keep_first: int = 0
@@ -76,7 +76,7 @@ class Reorder:
     _pinned: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._pinned = {same_tag(word): at for at, word in enumerate((*self.pins.triggers, PLACEHOLDER))}
+        self._pinned = {tag_key(word): at for at, word in enumerate((*self.pins.triggers, PLACEHOLDER))}
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows without text keep nulls; rows not selected keep their text as it is."""
@@ -158,13 +158,13 @@ class Reorder:
 
     def trigger(self, tag: str) -> int | None:
         """The place of a named trigger in the order given; None for any other tag."""
-        found = self._pinned.get(same_tag(tag))
+        found = self._pinned.get(tag_key(tag))
         if found is None and tag[:1] in "([{":
-            found = self._pinned.get(same_tag(bare(tag)))
+            found = self._pinned.get(tag_key(strip_weight(tag)))
         return found
 
     def _is_detected(self, tag: str) -> bool:
-        return self.pins.detected is not None and same_tag(tag) == self.pins.detected
+        return self.pins.detected is not None and tag_key(tag) == self.pins.detected
 
     def _pin_findings(self, tags: Sequence[str], lines: Sequence[int]) -> list[tuple[str, str]]:
         """A detected trigger that stands elsewhere, and named triggers that are not there."""
@@ -206,5 +206,5 @@ def _same_when_wide(before: str, after: str) -> bool:
     """Whether both hold the same tags, too, where full-width commas part them, as they do for `--clean`."""
     if "，" not in before:
         return True
-    one, two = (Counter(parse(text, wide_commas=True).texts()) for text in (before, after))
+    one, two = (Counter(parse(text, fullwidth_commas=True).texts()) for text in (before, after))
     return one == two

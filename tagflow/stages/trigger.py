@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, same_tag
+from tagflow.captions.grammar import FIXED, tag_key
 from tagflow.ontology.classifier import verdict_of
 from tagflow.schema import rows
 
@@ -36,8 +36,8 @@ def candidate(table: pa.Table) -> str | None:
     firsts = [tag for tag in map(_first, rows(table, "tags"), rows(table, "segments")) if tag is not None]
     if len(firsts) < LEAST_CAPTIONS:
         return None
-    key, count = Counter(map(same_tag, firsts)).most_common(1)[0]
-    spelling = next(tag for tag in firsts if same_tag(tag) == key)
+    key, count = Counter(map(tag_key, firsts)).most_common(1)[0]
+    spelling = next(tag for tag in firsts if tag_key(tag) == key)
     return None if 100 * count < LEAST_PERCENT * len(firsts) else spelling
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tagflow.encoders import load_encoders
 from tagflow.encoders.cache import VectorCache
-from tagflow.encoders.lines import Line, Shelf, label
+from tagflow.encoders.lines import EncoderCache, Line, label
 from tagflow.encoders.pair import TextEncoder
 
 IDS = st.lists(st.lists(st.integers(0, 49407), max_size=4).map(tuple), max_size=3).map(tuple)
@@ -110,5 +110,5 @@ def test_the_stand_in_is_not_kept(loaded, lines):
 
 @given(LINES, LINES, st.lists(st.text(), max_size=3), st.lists(st.text(), max_size=3))
 def test_keys_differ_where_anything_differs(one, two, facts, others):
-    first, second = Shelf(None, label(*facts)), Shelf(None, label(*others))
+    first, second = EncoderCache(None, label(*facts)), EncoderCache(None, label(*others))
     assert (first.key(one) == second.key(two)) == ((one, facts) == (two, others))

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tagflow.ontology import Ontology
-from tagflow.ontology.classifier import is_strange_at_a_glance, verdict_of
+from tagflow.ontology.classifier import quick_unknown_check, verdict_of
 
 ONTOLOGIES = [Ontology.load(name) for name in ("architecture", "danbooru")]
 STRANGE = (
@@ -23,13 +23,13 @@ def test_it_agrees_with_the_ontology(ontology: Ontology) -> None:
     rows = sorted({tag for other in ONTOLOGIES for name in other.categories for tag in other.terms(name)})
     tags = [*STRANGE, *random.Random(3).sample(rows, 300)]  # noqa: S311
     for tag in tags:
-        seen = is_strange_at_a_glance(ontology.root, tag)
+        seen = quick_unknown_check(ontology.root, tag)
         real = not verdict_of(ontology, tag).known or ontology.has_strange_word(tag)
         assert seen in (None, real), tag
 
 
 def test_it_knows_common_triggers_and_common_tags() -> None:
     root = ONTOLOGIES[0].root
-    assert [is_strange_at_a_glance(root, tag) for tag in ("zkv house", "ohwx", "sofa", "1girl")] == [
+    assert [quick_unknown_check(root, tag) for tag in ("zkv house", "ohwx", "sofa", "1girl")] == [
         True, True, False, False
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.facts import Gpu, Machine
-from tagflow.training.setup.look import looked
+from tagflow.training.setup.look import with_files
 from tagflow.training.setup.read import setup_of_run
 
 SIZES = ((1024, 1024), (832, 1216), (1216, 832), (1920, 1080), (500, 700))
@@ -70,5 +70,5 @@ def checkpoint(file: Path, prediction: str | None = "epsilon", **more: tuple[str
 
 def faults(run: Path, machine: Machine = MACHINE) -> list[tuple[str, str, str]]:
     """What the rules say of a run folder: severity, code, detail."""
-    found = faults_of(replace(looked(setup_of_run(run)), machine=machine))
+    found = faults_of(replace(with_files(setup_of_run(run)), machine=machine))
     return [(one.severity, one.code, one.detail) for one in found]

@@ -13,7 +13,7 @@ from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup import read
-from tagflow.training.setup.look import looked
+from tagflow.training.setup.look import with_files
 from tagflow.training.setup.setup import Images, Setup
 
 MACHINE = Machine(
@@ -137,7 +137,7 @@ def _of_options(
     for name, value in {**own, **given}.items():
         many = value if isinstance(value, list) else [value]
         words += [f"--{name}", *([] if value is True else map(str, many))]
-    return replace(looked(read.setup_of_command(words, root)), machine=machine, base=base)
+    return replace(with_files(read.setup_of_command(words, root)), machine=machine, base=base)
 
 
 def _read(root: Path, command: str | None, toml: str | None, dataset: str | None) -> Setup:

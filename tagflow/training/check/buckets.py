@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from tagflow.training.check.derived import STEP, Part, caches_latents, names, over
+from tagflow.training.check.derived import STEP, SubsetView, caches_latents, names, over
 from tagflow.training.faults import Fault
 from tagflow.training.sd_scripts.steps import Buckets, Size
 from tagflow.training.setup.setup import Images, Setup
@@ -21,7 +21,7 @@ def faults(setup: Setup) -> Iterator[Fault]:
     yield from over(setup, _of_part)
 
 
-def _of_part(setup: Setup, part: Part) -> Iterator[Fault]:
+def _of_part(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     yield from _resolution(part)
     if part.on("enable_bucket"):
         yield from _limits(part)
@@ -32,7 +32,7 @@ def _of_part(setup: Setup, part: Part) -> Iterator[Fault]:
         yield from _images(part, part.files)
 
 
-def _resolution(part: Part) -> Iterator[Fault]:
+def _resolution(part: SubsetView) -> Iterator[Fault]:
     value, size = part.subset.values.get("resolution"), part.resolution
     if value is None:
         if part.subset.kind != "fine tuning":
@@ -45,7 +45,7 @@ def _resolution(part: Part) -> Iterator[Fault]:
         yield Fault("resolution-small", f"{size[0]}x{size[1]}", "resolution")
 
 
-def _limits(part: Part) -> Iterator[Fault]:
+def _limits(part: SubsetView) -> Iterator[Fault]:
     size, steps = part.resolution, int(part.number("bucket_reso_steps"))
     if steps < 1 or steps % STEP:
         yield Fault("bucket-steps", f"bucket_reso_steps {steps}", "bucket_reso_steps")
@@ -65,7 +65,7 @@ def _limits(part: Part) -> Iterator[Fault]:
         yield Fault("bucket-rounded", f"{least} to {most}", "bucket_reso_steps")
 
 
-def _tight(part: Part) -> Iterator[Fault]:
+def _tight(part: SubsetView) -> Iterator[Fault]:
     """Whether the largest side costs images area that a larger one would leave them."""
     made = part.buckets
     if made is None:
@@ -95,7 +95,7 @@ def _left(size: Size, image: Size) -> float:
     return min(wanted / there, there / wanted)
 
 
-def _switches(part: Part) -> Iterator[Fault]:
+def _switches(part: SubsetView) -> Iterator[Fault]:
     if part.on("bucket_no_upscale"):
         ignored = [name for name in ("min_bucket_reso", "max_bucket_reso") if name in part.subset.given]
         if ignored:
@@ -104,7 +104,7 @@ def _switches(part: Part) -> Iterator[Fault]:
         yield Fault("face-crop-ignored", "", "face_crop_aug_range")
 
 
-def _off(setup: Setup, part: Part) -> Iterator[Fault]:
+def _off(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """No buckets: every image becomes one size, or the trainer stops."""
     idle = [name for name in _OPTIONS if name in part.subset.given]
     if idle:
@@ -125,20 +125,20 @@ def _off(setup: Setup, part: Part) -> Iterator[Fault]:
         yield Fault("bucket-off", f"{len(odd)} images: {names(odd)}", "enable_bucket")
 
 
-def _odd(part: Part, sizes: Mapping[str, Size], wanted: Size | None) -> list[str]:
+def _odd(part: SubsetView, sizes: Mapping[str, Size], wanted: Size | None) -> list[str]:
     """Images that are not of the one size; without a resolution, not of the first one's."""
     one = wanted or next(iter(sizes.values()), (0, 0))
     return [name for name, size in sizes.items() if not _fits(part, one, size)]
 
 
-def _fits(part: Part, wanted: Size, size: Size) -> bool:
+def _fits(part: SubsetView, wanted: Size, size: Size) -> bool:
     """Whether an image is of the one size, or can be cut to it at random."""
     if part.on("random_crop") or part.on("face_crop_aug_range"):
         return size[0] >= wanted[0] and size[1] >= wanted[1]
     return size == wanted
 
 
-def _images(part: Part, files: Images) -> Iterator[Fault]:
+def _images(part: SubsetView, files: Images) -> Iterator[Fault]:
     if files.unreadable:
         yield Fault("images-unreadable", names(files.unreadable), "")
     made = part.buckets

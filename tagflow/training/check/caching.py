@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath, PureWindowsPath
 
 from tagflow.dataset.caches import FOLDER_CACHE, TEXT_SUFFIX
-from tagflow.training.check.derived import Part, caches_latents, caches_text, names, over, trains_text
+from tagflow.training.check.derived import SubsetView, caches_latents, caches_text, names, over, trains_text
 from tagflow.training.faults import Fault
 from tagflow.training.sd_scripts.steps import Size, predefined
 from tagflow.training.setup.setup import Images, Setup
@@ -26,7 +26,7 @@ def disk_faults(setup: Setup) -> Iterator[Fault]:
     yield from over(setup, _of_part)
 
 
-def _of_part(setup: Setup, part: Part) -> Iterator[Fault]:
+def _of_part(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     if part.on("cache_info"):
         yield Fault("cache-info", "", "cache_info")
     if part.files is None:
@@ -40,7 +40,7 @@ def _of_part(setup: Setup, part: Part) -> Iterator[Fault]:
         yield from _latent_bytes(part, part.files)
 
 
-def _info(part: Part, files: Images) -> Iterator[Fault]:
+def _info(part: SubsetView, files: Images) -> Iterator[Fault]:
     if FOLDER_CACHE in files.stale:
         yield Fault("cache-info-stale", "older than a caption", "cache_info")
     elif FOLDER_CACHE in files.caches and part.subset.folder is not None:
@@ -59,7 +59,7 @@ def _listed(file: Path) -> set[str] | None:
     return {PureWindowsPath(path).name for path in data} if isinstance(data, dict) else None
 
 
-def _text(setup: Setup, part: Part, files: Images) -> Iterator[Fault]:
+def _text(setup: Setup, part: SubsetView, files: Images) -> Iterator[Fault]:
     caches = [name for name in files.caches if name.endswith(TEXT_SUFFIX)]
     option = "cache_text_encoder_outputs_to_disk"
     stale = [name for name in caches if name in files.stale]
@@ -71,7 +71,7 @@ def _text(setup: Setup, part: Part, files: Images) -> Iterator[Fault]:
         yield Fault("cache-text-length", names(wrong), option)
 
 
-def _sizes(part: Part, files: Images) -> Iterator[Fault]:
+def _sizes(part: SubsetView, files: Images) -> Iterator[Fault]:
     """The trainer takes an image's size from the name of a latents cache; even where it uses no cache."""
     wrong = {
         f"{image}: {size[0]}x{size[1]}, by the cache {named[0]}x{named[1]}"
@@ -102,7 +102,7 @@ def _size_in(name: str) -> Size | None:
     return (int(width), int(height)) if width.isdigit() and height.isdigit() else None
 
 
-def _latent_bytes(part: Part, files: Images) -> Iterator[Fault]:
+def _latent_bytes(part: SubsetView, files: Images) -> Iterator[Fault]:
     option = "cache_latents_to_disk"
     stems = {PurePath(image).stem for image in files.sizes}
     old = [name for name in files.caches if name.removesuffix(".npz") in stems]
@@ -119,7 +119,7 @@ def _latent_bytes(part: Part, files: Images) -> Iterator[Fault]:
         yield Fault("cache-latents-stale", names(other), option)
 
 
-def _possible(part: Part, size: Size) -> bool:
+def _possible(part: SubsetView, size: Size) -> bool:
     """Whether any image could be trained at this size with the part's options."""
     made = part.buckets
     if made is None:
@@ -132,7 +132,7 @@ def _possible(part: Part, size: Size) -> bool:
     return size in predefined(made.size, made.low, made.high, made.steps)
 
 
-def _shape(part: Part, name: str, array: str) -> tuple[int, ...] | None:
+def _shape(part: SubsetView, name: str, array: str) -> tuple[int, ...] | None:
     """The shape of an array in an `.npz` file, without its numbers; None where there is none."""
     from numpy.lib import format as npy
 
@@ -174,13 +174,13 @@ def faults(setup: Setup) -> Iterator[Fault]:
     yield from disk_faults(setup)
 
 
-def _ignored(setup: Setup, part: Part) -> Iterator[Fault]:
+def _ignored(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     for name, code in (_CHANGING | _IGNORED).items():
         if part.on(name):
             yield Fault(code, name, name)
 
 
-def _separators(setup: Setup, part: Part) -> Iterator[Fault]:
+def _separators(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """Separators are encoded, too, if the captions hold them."""
     texts = part.files.texts if part.files else None
     for name in ("keep_tokens_separator", "secondary_separator"):
@@ -209,7 +209,7 @@ def _latents(setup: Setup) -> Iterator[Fault]:
         yield from over(setup, _shared_stems)
 
 
-def _augmented(setup: Setup, part: Part) -> Iterator[Fault]:
+def _augmented(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     for name in ("color_aug", "random_crop"):
         if part.on(name):
             yield Fault("cache-latents-augmented", name, name)
@@ -220,7 +220,7 @@ def _mended(vae: str) -> bool:
     return "fp16" in vae.lower() and "fix" in vae.lower()
 
 
-def _shared_stems(setup: Setup, part: Part) -> Iterator[Fault]:
+def _shared_stems(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """Images that differ in their extension only would write to and read from one file."""
     pictures = part.files.sizes if part.files else {}
     stems = Counter((Path(name).stem, size) for name, size in pictures.items())

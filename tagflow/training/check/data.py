@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tagflow.training.check.derived import Part, caches_text, names, over, parts
+from tagflow.training.check.derived import SubsetView, caches_text, names, over, parts
 from tagflow.training.faults import Fault
 from tagflow.training.setup.look import is_image
 from tagflow.training.setup.setup import Images, Setup
@@ -78,12 +78,12 @@ def _subsets(setup: Setup) -> Iterator[Fault]:
     yield from _twice(parts(setup))
 
 
-def _repeated(setup: Setup, part: Part) -> Iterator[Fault]:
+def _repeated(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     if part.number("num_repeats") < 1:
         yield Fault("repeats-zero", "", "num_repeats")
 
 
-def _folder(setup: Setup, part: Part) -> Iterator[Fault]:
+def _folder(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     folder = part.subset.folder
     if folder is None or part.subset.kind == "fine tuning":
         return
@@ -108,7 +108,7 @@ def _has_images(folder: Path) -> bool:
         return False
 
 
-def _twice(found: list[Part]) -> Iterator[Fault]:
+def _twice(found: list[SubsetView]) -> Iterator[Fault]:
     """A folder twice in one dataset: the second one is passed over."""
     keys = [(part.subset.where.partition(".subsets")[0], part.subset.folder) for part in found]
     again = [str(folder) for (_, folder), n in Counter(keys).items() if n > 1 and folder is not None]
@@ -130,7 +130,7 @@ def caption_faults(setup: Setup) -> Iterator[Fault]:
     yield from over(setup, _found, _texts)
 
 
-def _found(setup: Setup, part: Part) -> Iterator[Fault]:
+def _found(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """Whether the trainer finds the captions at all."""
     files = part.files
     if part.subset.kind == "fine tuning":
@@ -157,7 +157,7 @@ def _found(setup: Setup, part: Part) -> Iterator[Fault]:
     yield from _unusable(part, files)
 
 
-def _unusable(part: Part, files: Images) -> Iterator[Fault]:
+def _unusable(part: SubsetView, files: Images) -> Iterator[Fault]:
     empty = [name for name, why in files.unusable.items() if why == "empty"]
     if empty:
         yield Fault("captions-empty", names(empty), "")
@@ -166,7 +166,7 @@ def _unusable(part: Part, files: Images) -> Iterator[Fault]:
         yield Fault("captions-unreadable", names(others), "")
 
 
-def _texts(setup: Setup, part: Part) -> Iterator[Fault]:
+def _texts(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """What stands in the captions, as far as the trainer reads them."""
     texts = dict(part.files.texts) if part.files else {}
     wild = part.on("enable_wildcard")
@@ -183,7 +183,7 @@ def _texts(setup: Setup, part: Part) -> Iterator[Fault]:
             yield Fault(code, names(found), option)
 
 
-def _tests(setup: Setup, part: Part) -> Iterator[tuple[str, str, Test]]:
+def _tests(setup: Setup, part: SubsetView) -> Iterator[tuple[str, str, Test]]:
     """Which tests the captions of a part must pass with its options."""
     if setup.on("weighted_captions"):
         yield "captions-bare-brackets", "weighted_captions", _bare_brackets

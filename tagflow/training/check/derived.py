@@ -22,7 +22,7 @@ STEP = 32  # pixels: SDXL's U-Net halves latents twice, a latent is eight pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SubsetView:
     """A subset with what lies in its folder. `files`: None where nobody looked, or no image lies there."""
 
     subset: Subset
@@ -77,7 +77,7 @@ class Part:
         return made if made.low <= min(size) and max(size) <= made.high and made.low > 0 else None
 
 
-def parts(setup: Setup) -> list[Part]:
+def parts(setup: Setup) -> list[SubsetView]:
     """Every subset; where the options name no data, one that stands for it. None where nobody knows."""
     if setup.subsets is None:
         return []
@@ -85,22 +85,22 @@ def parts(setup: Setup) -> list[Part]:
     if setup.subsets or setup.values.get("dataset_config"):
         known = [files if files.count else None for files in images]
         known += [None] * (len(setup.subsets) - len(known))
-        return [Part(subset, files) for subset, files in zip(setup.subsets, known, strict=True)]
+        return [SubsetView(subset, files) for subset, files in zip(setup.subsets, known, strict=True)]
     doc: Mapping[str, Any] = {"datasets": [{"subsets": [{}]}]}
     made = dataset_config.subsets(doc, setup.values, setup.given, setup.folder, "")
-    return [Part(Subset("", None, one.values, one.given), None) for one in made]
+    return [SubsetView(Subset("", None, one.values, one.given), None) for one in made]
 
 
-def places(found: Sequence[Part]) -> str:
+def places(found: Sequence[SubsetView]) -> str:
     """Where the parts are, in words; empty for the one that stands for the options."""
     named = [part.subset.where for part in found if part.subset.where]
     more = f" and {len(named) - 1} more" if len(named) > 1 else ""
     return named[0] + more if named else ""
 
 
-def over(setup: Setup, *rules: Callable[[Setup, Part], Iterator[Fault]]) -> Iterator[Fault]:
+def over(setup: Setup, *rules: Callable[[Setup, SubsetView], Iterator[Fault]]) -> Iterator[Fault]:
     """What rules say of each part; the same said of several is one fault, with their places behind it."""
-    found: dict[Fault, list[Part]] = {}
+    found: dict[Fault, list[SubsetView]] = {}
     for part in parts(setup):
         for rule in rules:
             for fault in rule(setup, part):
@@ -186,7 +186,7 @@ def batches(setup: Setup) -> int | None:
     return sum(math.ceil(n / size) for (_, size), found in shared.items() for n in found.values()) or None
 
 
-def _countable(part: Part) -> bool:
+def _countable(part: SubsetView) -> bool:
     known = part.subset.kind == "dreambooth" and part.number("batch_size") >= 1
     return known and not part.on("is_reg") and not part.number("validation_split")
 

@@ -17,7 +17,7 @@ from tagflow.errors import EncoderError
 from tagflow.files.safetensors import read_whole_header
 from tagflow.models.catalogue import CATALOGUE
 from tagflow.models.structure import structure
-from tagflow.training.check.derived import Part, over, parts
+from tagflow.training.check.derived import SubsetView, over, parts
 from tagflow.training.faults import Fault
 from tagflow.training.setup.setup import Setup
 
@@ -174,7 +174,7 @@ def _validation(setup: Setup) -> Iterator[Fault]:
         yield Fault("validation-idle", ", ".join(idle), idle[0])
 
 
-def _split(setup: Setup, part: Part) -> Iterator[Fault]:
+def _split(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     if not 0 <= part.number("validation_split") <= 1:
         yield Fault("validation-split-range", "", "validation_split")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tagflow.training.check.derived import Part, caches_text, names, over, share
+from tagflow.training.check.derived import SubsetView, caches_text, names, over, share
 from tagflow.training.faults import Fault
 from tagflow.training.setup.setup import Setup
 
@@ -24,7 +24,7 @@ def faults(setup: Setup) -> Iterator[Fault]:
         yield Fault("token-warmup-long", f"{long:.0%} of the steps", "token_warmup_step")
 
 
-def _order(setup: Setup, part: Part) -> Iterator[Fault]:
+def _order(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     kept = part.text("keep_tokens_separator")
     if part.on("shuffle_caption") and not kept and not part.on("keep_tokens"):
         yield Fault("shuffle-undoes-order", "", "shuffle_caption")
@@ -38,7 +38,7 @@ def _order(setup: Setup, part: Part) -> Iterator[Fault]:
         yield Fault("token-warmup-idle", "", "token_warmup_min")
 
 
-def _separators(setup: Setup, part: Part) -> Iterator[Fault]:
+def _separators(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """A separator that is set, and what the captions have of it."""
     mark, texts = part.text("keep_tokens_separator"), _texts(part)
     if not mark or caches_text(setup):
@@ -56,7 +56,7 @@ def _separators(setup: Setup, part: Part) -> Iterator[Fault]:
         yield Fault("separator-thrice", names(thrice), "keep_tokens_separator")
 
 
-def _left_over(setup: Setup, part: Part) -> Iterator[Fault]:
+def _left_over(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """The usual separators in captions, with an option that does not know them."""
     texts = _texts(part)
     for usual, option in ((USUAL_FIXED, "keep_tokens_separator"), (USUAL_GROUP, "secondary_separator")):
@@ -68,7 +68,7 @@ def _left_over(setup: Setup, part: Part) -> Iterator[Fault]:
             yield Fault("separator-unknown", f"{usual!r} in {names(found)}", option)
 
 
-def _dropout(setup: Setup, part: Part) -> Iterator[Fault]:
+def _dropout(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     every = part.number("caption_dropout_every_n_epochs")
     if every == 1 or part.number("caption_dropout_rate") >= 1:
         option = "caption_dropout_every_n_epochs" if every == 1 else "caption_dropout_rate"
@@ -81,7 +81,7 @@ def _dropout(setup: Setup, part: Part) -> Iterator[Fault]:
             yield Fault("prefix-joined", f"{name} {part.text(name)!r}", name)
 
 
-def _too_long(setup: Setup, part: Part) -> Iterator[Fault]:
+def _too_long(setup: Setup, part: SubsetView) -> Iterator[Fault]:
     """Captions that are cut. Counted in pieces, which are never more than the tokens: no false alarm."""
     limit = int(setup.number("max_token_length") or 75)
     found = {name: n for name, text in _texts(part).items() if (n := _pieces(text)) > limit}
@@ -104,7 +104,7 @@ def _pieces_of(word: str) -> int:
     return int(any(one.isascii() and one.isalnum() for one in word))
 
 
-def _texts(part: Part) -> dict[str, str]:
+def _texts(part: SubsetView) -> dict[str, str]:
     """What the trainer reads of each caption: the first line, unless wildcards are on."""
     texts = part.files.texts if part.files else {}
     if part.on("enable_wildcard"):

@@ -20,11 +20,11 @@ from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_pyt
 from tagflow.training.setup.read import read_plan, setup_of_run
 from tagflow.training.setup.setup import Setup
 
-__all__ = ["KINDS", "Asked", "Diagnosis", "Line", "State", "examine"]
+__all__ = ["KINDS", "Diagnosis", "DoctorRequest", "Line", "State", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DoctorRequest:
     """What a user names; None: as the run has it, or as it is found. `deep`: look longer, into everything."""
 
     run: Path | None = None
@@ -46,7 +46,7 @@ class Diagnosis:
 
 
 def examine(
-    asked: Asked,
+    asked: DoctorRequest,
     *,
     note: Callable[[str], None] = lambda text: None,
     progress: Progress = lambda done, total: None,
@@ -73,7 +73,7 @@ def examine(
     return Diagnosis(tuple(lines), folder, python, machine)
 
 
-def _sd_scripts(asked: Asked, needs: Needs, lines: list[Line]) -> Path | None:
+def _sd_scripts(asked: DoctorRequest, needs: Needs, lines: list[Line]) -> Path | None:
     try:
         folder = find_sd_scripts(asked.sd_scripts or _planned(needs, "sd_scripts"))
     except TrainerError as problem:
@@ -84,7 +84,7 @@ def _sd_scripts(asked: Asked, needs: Needs, lines: list[Line]) -> Path | None:
     return folder
 
 
-def _python(asked: Asked, needs: Needs, folder: Path | None, lines: list[Line]) -> Path | None:
+def _python(asked: DoctorRequest, needs: Needs, folder: Path | None, lines: list[Line]) -> Path | None:
     try:
         return trainer_python(asked.trainer_python or _planned(needs, "trainer_python"), folder)
     except TrainerError as problem:
@@ -119,7 +119,7 @@ def _of_machine(machine: Machine | None, needs: Needs) -> Iterator[Line]:
     yield from of_packages(machine, needs)
 
 
-def _of_files(asked: Asked, setup: Setup | None, needs: Needs, progress: Progress) -> Iterator[Line]:
+def _of_files(asked: DoctorRequest, setup: Setup | None, needs: Needs, progress: Progress) -> Iterator[Line]:
     base = asked.base or (setup.path("pretrained_model_name_or_path") if setup else None)
     vae = asked.vae or (setup.path("vae") if setup else None)
     yield from of_base(base, needs, deep=asked.deep, progress=progress)

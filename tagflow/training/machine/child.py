@@ -24,7 +24,7 @@ class Ended:
     err: str
 
 
-def run_child(words: Sequence[str], seconds: float, folder: Path | None = None) -> Ended:
+def run_command(words: Sequence[str], seconds: float, folder: Path | None = None) -> Ended:
     """Run a program to its end, or until the seconds are over; then it and its children are killed.
 
     `folder`: where it runs; the current one by default.

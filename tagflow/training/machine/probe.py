@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.errors import TrainerError
-from tagflow.training.machine.child import Ended, run_child
+from tagflow.training.machine.child import Ended, run_command
 from tagflow.training.machine.facts import Gpu, Machine
 from tagflow.training.sd_scripts.options import Options, parse_options
 
@@ -40,7 +40,7 @@ def probe(python: Path, *, seconds: float = SECONDS) -> Machine:
     crashed: dict[str, str] = {}
     while True:
         words = [str(python), str(Path(__file__).with_name("ask_python.py")), *crashed]
-        ended = run_child(words, max(1.0, end - time.monotonic()))
+        ended = run_command(words, max(1.0, end - time.monotonic()))
         said = list(_said(ended.out))
         at = next((one["importing"] for one in reversed(said) if "importing" in one), None)
         if ended.code is None:
@@ -128,7 +128,7 @@ def _asked(program: str, columns: Sequence[str]) -> list[list[str]]:
     """The rows that have every column. A driver that does not know a column answers with an error."""
     words = [program, f"--query-gpu={','.join(columns)}", "--format=csv,noheader,nounits"]
     try:
-        ended = run_child(words, _SMI_SECONDS)
+        ended = run_command(words, _SMI_SECONDS)
     except TrainerError:
         return []
     if ended.code != 0:
@@ -175,7 +175,7 @@ def options_of(python: Path, sd_scripts: Path, script: str = "sdxl_train_network
     if not (sd_scripts / script).is_file():
         raise TrainerError(f"{sd_scripts}: has no {script}", "name the folder of kohya-ss/sd-scripts")
     command = [str(python), str(Path(__file__).with_name("ask_options.py")), Path(script).stem]
-    done = run_child(command, OPTIONS_SECONDS, sd_scripts)
+    done = run_command(command, OPTIONS_SECONDS, sd_scripts)
     if done.code is None:
         raise TrainerError(f"{python}: did not answer within {OPTIONS_SECONDS} s", _OPTIONS_CURE)
     return _understood(done, python, sd_scripts / script)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tagflow import __version__
 from tagflow.errors import TrainerError
 from tagflow.files.read import read_toml
-from tagflow.training.migrate.rules import BATCH, NUMBERS, TABLES, Facts, Verdict, additions, decide
+from tagflow.training.migrate.rules import BATCH, NUMBERS, TABLES, Facts, OptionChange, additions, decide
 from tagflow.training.sd_scripts.dataset_config import misshapen
 
 if TYPE_CHECKING:
@@ -140,12 +140,12 @@ _SHOWN = 80  # characters of a value in a comment
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of the migration: in which file, which option, and its :class:`Verdict`."""
+    """One line of the migration: in which file, which option, and its :class:`OptionChange`."""
 
     file: str
     option: str
     before: Any
-    verdict: Verdict
+    verdict: OptionChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def _change_dataset(doc: TOMLDocument, file: str, facts: Facts) -> Iterator[Chan
             yield _change(section, option, file, verdict)
 
 
-def _change(section: Any, option: str, file: str, verdict: Verdict) -> Change:
+def _change(section: Any, option: str, file: str, verdict: OptionChange) -> Change:
     """Carry out a verdict in its place, with its reason behind it."""
     before = _plain(section[option])
     if verdict.action in ("dropped", "unknown"):
@@ -231,10 +231,10 @@ def _point(doc: Any, file: str, before: Any, named: Path | None, out: Path | Non
     """Point to the migrated dataset file, or say that it is not."""
     reasons = TABLES["reason"]
     if named is not None and out is not None:
-        verdict = Verdict("changed", str(out.absolute()), reasons["dataset_config"])
+        verdict = OptionChange("changed", str(out.absolute()), reasons["dataset_config"])
     else:
         why = "dataset_missing" if named is None else "dataset_stdout"
-        verdict = Verdict("look", before, reasons[why])
+        verdict = OptionChange("look", before, reasons[why])
     holding = [one for one in (doc, *doc.values()) if isinstance(one, dict) and "dataset_config" in one]
     return [_change(section, "dataset_config", file, verdict) for section in holding][-1]
 

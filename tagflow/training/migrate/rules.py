@@ -24,7 +24,7 @@ BATCH = "train_batch_size"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class OptionChange:
     """What becomes of one value. `action`: kept, changed, added, dropped, unknown, or look (kept, but
     somebody has to see to it). `after`: None where nothing is left."""
 
@@ -68,26 +68,26 @@ def halved(batch: int) -> int:
     return max(1, batch // 2)
 
 
-def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> Verdict:
+def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> OptionChange:
     """What becomes of a value that is set; `dataset`: in the dataset's file, where other names are known."""
     if option == "resolution":
         return _resolution(value, dataset=dataset)
     if option in _COMPUTED:
         return _COMPUTED[option](value, facts)
     if option in TABLES["drop"]:
-        return Verdict("dropped", None, TABLES["drop"][option])
+        return OptionChange("dropped", None, TABLES["drop"][option])
     if option in TABLES["look"]:
-        return Verdict("look", value, TABLES["look"][option])
+        return OptionChange("look", value, TABLES["look"][option])
     if not dataset and option not in known_options().by_name:
         near = known_options().nearest(option)
         text = f"; did you mean {', '.join(near)}?" if near else ""
-        return Verdict("unknown", None, _REASONS["unknown"].format(near=text))
+        return OptionChange("unknown", None, _REASONS["unknown"].format(near=text))
     if dataset and option not in schema()["types"]:
-        return Verdict("unknown", None, _REASONS["unknown_dataset"])
-    return Verdict("kept", value, TABLES["keep"].get(option, _REASONS["same"]))
+        return OptionChange("unknown", None, _REASONS["unknown_dataset"])
+    return OptionChange("kept", value, TABLES["keep"].get(option, _REASONS["same"]))
 
 
-def additions(facts: Facts) -> dict[str, Verdict]:
+def additions(facts: Facts) -> dict[str, OptionChange]:
     """What has to be said that was not."""
     new = {
         "resolution": ("1024,1024", "resolution_added"),
@@ -99,7 +99,7 @@ def additions(facts: Facts) -> dict[str, Verdict]:
     if facts.values.get("mixed_precision") == "fp16" or facts.values.get("full_fp16"):
         new["no_half_vae"] = (True, "no_half_vae")
     found = {
-        name: Verdict("added", value, _REASONS[why])
+        name: OptionChange("added", value, _REASONS[why])
         for name, (value, why) in new.items()
         if name not in facts.present
     }
@@ -108,47 +108,47 @@ def additions(facts: Facts) -> dict[str, Verdict]:
     if "text_encoder_lr" not in facts.values and _rate(facts.values.get("learning_rate")):
         verdict = _text_encoder(None, facts)
         if verdict.action == "changed":
-            found["text_encoder_lr"] = Verdict("added", verdict.after, verdict.reason)
+            found["text_encoder_lr"] = OptionChange("added", verdict.after, verdict.reason)
     return found
 
 
-def _resolution(value: Any, *, dataset: bool) -> Verdict:
+def _resolution(value: Any, *, dataset: bool) -> OptionChange:
     """The dataset's file takes numbers only, the other one a text only."""
     side = NUMBERS["resolution"]
     after = f"{side},{side}" if not dataset else [side, side] if isinstance(value, list) else side
-    return Verdict("changed", after, _REASONS["resolution"].format(before=_spoken(value)))
+    return OptionChange("changed", after, _REASONS["resolution"].format(before=_spoken(value)))
 
 
-def _batch(value: Any, facts: Facts) -> Verdict:
+def _batch(value: Any, facts: Facts) -> OptionChange:
     if not isinstance(value, int) or value < 2:
-        return Verdict("kept", value, _REASONS["batch_one"])
+        return OptionChange("kept", value, _REASONS["batch_one"])
     after = halved(value)
     large = _REASONS["large"] if after > NUMBERS["large_batch"] else ""
-    return Verdict("changed", after, _REASONS["batch"].format(before=value, large=large))
+    return OptionChange("changed", after, _REASONS["batch"].format(before=value, large=large))
 
 
-def _accumulation(value: Any, facts: Facts, action: str = "changed") -> Verdict:
+def _accumulation(value: Any, facts: Facts, action: str = "changed") -> OptionChange:
     new, batch = facts.new_accumulation, max(facts.batches, default=1)
     if new == facts.accumulation:
-        return Verdict("kept", value, _REASONS["accumulation_same"])
+        return OptionChange("kept", value, _REASONS["accumulation_same"])
     sums = {"before": batch, "old": facts.accumulation, "batch": halved(batch), "new": new}
-    return Verdict(action, new, _REASONS["accumulation"].format(**sums))
+    return OptionChange(action, new, _REASONS["accumulation"].format(**sums))
 
 
-def _text_encoder(value: Any, facts: Facts) -> Verdict:
+def _text_encoder(value: Any, facts: Facts) -> OptionChange:
     """0.67 of the rate that the text encoder had: its own, else learning_rate, as sd-scripts has it."""
     if facts.values.get("network_train_unet_only"):
-        return Verdict("dropped", None, _REASONS["text_encoder_off"])
+        return OptionChange("dropped", None, _REASONS["text_encoder_off"])
     if facts.adaptive:
-        return Verdict("kept", value, _REASONS["adaptive"].format(optimizer=facts.adaptive))
+        return OptionChange("kept", value, _REASONS["adaptive"].format(optimizer=facts.adaptive))
     several = isinstance(value, list) and len(value) > 1
     own = _rate(value[0] if isinstance(value, list) and value else value)
     rate = _rate(facts.values.get("learning_rate")) if own is None else own
     if not rate:
-        return Verdict("kept", value, _REASONS["text_encoder_zero" if own == 0 else "same"])
+        return OptionChange("kept", value, _REASONS["text_encoder_zero" if own == 0 else "same"])
     whence = _REASONS["whence"] if own is None else _REASONS["first"] if several else ""
     after = float(f"{rate * NUMBERS['text_encoder']:.4g}")
-    return Verdict("changed", [after], _REASONS["text_encoder"].format(before=rate, whence=whence))
+    return OptionChange("changed", [after], _REASONS["text_encoder"].format(before=rate, whence=whence))
 
 
 def _rate(value: Any) -> float | None:
@@ -157,51 +157,51 @@ def _rate(value: Any) -> float | None:
     return None
 
 
-def _tokens(value: Any, facts: Facts) -> Verdict:
+def _tokens(value: Any, facts: Facts) -> OptionChange:
     return _at_least("max_token_length", value)
 
 
-def _largest_bucket(value: Any, facts: Facts) -> Verdict:
+def _largest_bucket(value: Any, facts: Facts) -> OptionChange:
     return _at_least("max_bucket_reso", value)
 
 
-def _at_least(option: str, value: Any) -> Verdict:
+def _at_least(option: str, value: Any) -> OptionChange:
     least = NUMBERS[option]
     enough = isinstance(value, int) and value >= least
-    return Verdict("kept" if enough else "changed", value if enough else least, _REASONS[option])
+    return OptionChange("kept" if enough else "changed", value if enough else least, _REASONS[option])
 
 
-def _bucket_steps(value: Any, facts: Facts) -> Verdict:
+def _bucket_steps(value: Any, facts: Facts) -> OptionChange:
     if isinstance(value, int) and value > 0 and value % 32 == 0:
-        return Verdict("kept", value, _REASONS["bucket_reso_steps"])
-    return Verdict("changed", NUMBERS["bucket_reso_steps"], _REASONS["bucket_reso_steps"])
+        return OptionChange("kept", value, _REASONS["bucket_reso_steps"])
+    return OptionChange("changed", NUMBERS["bucket_reso_steps"], _REASONS["bucket_reso_steps"])
 
 
-def _no_upscale(value: Any, facts: Facts) -> Verdict:
+def _no_upscale(value: Any, facts: Facts) -> OptionChange:
     if value and not facts.bucketed:
-        return Verdict("dropped", None, _REASONS["bucket_no_upscale"])
-    return Verdict(
+        return OptionChange("dropped", None, _REASONS["bucket_no_upscale"])
+    return OptionChange(
         "look" if value else "kept", value, _REASONS["bucket_no_upscale_kept" if value else "same"]
     )
 
 
-def _buckets(value: Any, facts: Facts) -> Verdict:
+def _buckets(value: Any, facts: Facts) -> OptionChange:
     if value:
-        return Verdict("kept", value, TABLES["keep"]["enable_bucket"])
-    return Verdict("changed", True, _REASONS["enable_bucket"])
+        return OptionChange("kept", value, TABLES["keep"]["enable_bucket"])
+    return OptionChange("changed", True, _REASONS["enable_bucket"])
 
 
-def _name(value: Any, facts: Facts) -> Verdict:
+def _name(value: Any, facts: Facts) -> OptionChange:
     if not isinstance(value, str) or "sdxl" in value.lower():
-        return Verdict("kept", value, _REASONS["same"])
-    return Verdict("changed", f"{value}_sdxl", _REASONS["output_name"])
+        return OptionChange("kept", value, _REASONS["same"])
+    return OptionChange("changed", f"{value}_sdxl", _REASONS["output_name"])
 
 
 def _spoken(value: Any) -> str:
     return " x ".join(map(str, value)) if isinstance(value, list) else str(value).replace(",", " x ")
 
 
-_COMPUTED: dict[str, Callable[[Any, Facts], Verdict]] = {
+_COMPUTED: dict[str, Callable[[Any, Facts], OptionChange]] = {
     BATCH: _batch,
     "batch_size": _batch,
     "gradient_accumulation_steps": _accumulation,

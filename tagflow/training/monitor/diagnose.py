@@ -16,7 +16,7 @@ import numpy as np
 from tagflow.findings.finding import Kind, Severity
 from tagflow.training.monitor.events import CURRENT, Series
 from tagflow.training.monitor.trend import Rise, Trend, logarithms, rise, swings, trend
-from tagflow.training.monitor.watch import Seen
+from tagflow.training.monitor.watch import RunSnapshot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,13 +59,13 @@ class Diagnosis:
         return self.kind.severity == "error"
 
 
-def diagnose(seen: Seen) -> list[Diagnosis]:
+def diagnose(seen: RunSnapshot) -> list[Diagnosis]:
     """Everything there is to say, alarms first."""
     found = [*_process(seen), *_not_finite(seen), *_rates(seen), *_loss(seen)]
     return sorted(found, key=lambda one: _ORDER.index(one.kind.severity))
 
 
-def _process(seen: Seen) -> Iterator[Diagnosis]:
+def _process(seen: RunSnapshot) -> Iterator[Diagnosis]:
     reason = (seen.record.reason if seen.record else None) or ""
     saved = str(seen.states[-1]) if seen.states else None
     newest = (seen.record.newest_state if seen.record else None) or saved
@@ -86,7 +86,7 @@ def _process(seen: Seen) -> Iterator[Diagnosis]:
         yield from _stalled(seen)
 
 
-def _stalled(seen: Seen) -> Iterator[Diagnosis]:
+def _stalled(seen: RunSnapshot) -> Iterator[Diagnosis]:
     idle, speed = seen.idle or 0.0, seen.speed
     limit = LIMITS["stalled_seconds"]
     if speed is not None:
@@ -101,7 +101,7 @@ def _stalled(seen: Seen) -> Iterator[Diagnosis]:
     yield Diagnosis("stalled" if known else "silent", detail, {"seconds": idle, "limit": limit})
 
 
-def _not_finite(seen: Seen) -> Iterator[Diagnosis]:
+def _not_finite(seen: RunSnapshot) -> Iterator[Diagnosis]:
     loss = seen.series.get(CURRENT)
     bad = None if loss is None else ~np.isfinite(loss.value)
     if loss is None or bad is None or not bad.any():
@@ -118,7 +118,7 @@ def _not_finite(seen: Seen) -> Iterator[Diagnosis]:
         )
 
 
-def rates(seen: Seen) -> dict[str, Series]:
+def rates(seen: RunSnapshot) -> dict[str, Series]:
     """Each part's learning rates, one a step; sd-scripts logs one of them twice (`lr/group...`)."""
     named = {tag.removeprefix("lr/"): one for tag, one in seen.series.items() if tag.startswith("lr/")}
     found = {name: one for name, one in named.items() if not name.startswith(("group", "d*lr"))} or named
@@ -131,7 +131,7 @@ def _by_step(one: Series) -> Series:
     return one.where(last & (one.step > 0)).finite()
 
 
-def _rates(seen: Seen) -> Iterator[Diagnosis]:
+def _rates(seen: RunSnapshot) -> Iterator[Diagnosis]:
     for name, one in rates(seen).items():
         if name == "textencoder" and len(rates(seen)) > 1:
             continue  # 0 is how text encoders are left as they are
@@ -148,7 +148,7 @@ def _rates(seen: Seen) -> Iterator[Diagnosis]:
                 yield Diagnosis("lr-peaks-late", detail, {"peak_step": peak, "steps": steps})
 
 
-def _loss(seen: Seen) -> Iterator[Diagnosis]:
+def _loss(seen: RunSnapshot) -> Iterator[Diagnosis]:
     loss = seen.series.get(CURRENT)
     if loss is None or not np.isfinite(loss.value[-1]):  # what came before no longer counts
         return
@@ -178,7 +178,7 @@ def _risen(values: NDArray[np.float64], limit: str) -> Rise | None:
     return found if found and found.errors >= LIMITS[f"{limit}_errors"] else None
 
 
-def warm_from(seen: Seen) -> int | None:
+def warm_from(seen: RunSnapshot) -> int | None:
     """The step from which the full learning rate holds; None before it is reached."""
     warmup = seen.planned.warmup
     if warmup is None:
@@ -190,7 +190,7 @@ def warm_from(seen: Seen) -> int | None:
     return warmup if (seen.step or 0) > warmup else None
 
 
-def _settled(seen: Seen, loss: Series) -> Iterator[Diagnosis]:
+def _settled(seen: RunSnapshot, loss: Series) -> Iterator[Diagnosis]:
     """Of the time at the full learning rate: swings, and else the trend."""
     values = logarithms(loss.value)
     if len(values) < LIMITS["enough"]:
@@ -207,7 +207,7 @@ def _settled(seen: Seen, loss: Series) -> Iterator[Diagnosis]:
     yield from _moving(seen, loss)
 
 
-def _moving(seen: Seen, loss: Series) -> Iterator[Diagnosis]:
+def _moving(seen: RunSnapshot, loss: Series) -> Iterator[Diagnosis]:
     latest = loss.where(np.arange(len(loss)) >= len(loss) // 3)  # the first third may have fallen fast
     late = trend(logarithms(latest.value))
     if late is not None and not seen.over and _flat(seen, late, _span(latest)):
@@ -219,7 +219,7 @@ def _moving(seen: Seen, loss: Series) -> Iterator[Diagnosis]:
         yield Diagnosis(code, *_told(whole, _span(loss), seen))
 
 
-def _flat(seen: Seen, late: Trend, span: int) -> bool:
+def _flat(seen: RunSnapshot, late: Trend, span: int) -> bool:
     """Whether all that is left would change next to nothing, at the fastest pace that is possible."""
     steps, step = seen.planned.steps, seen.step
     if not steps or not step or not span or step > LIMITS["flat_until"] * steps:
@@ -228,7 +228,7 @@ def _flat(seen: Seen, late: Trend, span: int) -> bool:
     return bool(fastest > -LIMITS["flat"])
 
 
-def _told(one: Trend, span: int, seen: Seen) -> tuple[str, dict[str, float]]:
+def _told(one: Trend, span: int, seen: RunSnapshot) -> tuple[str, dict[str, float]]:
     change, low, high = (f"{100 * part:+.1f}" for part in (one.change, one.low, one.high))
     text = f"{change} % (95 %: {low} to {high} %) over {span:,} steps"
     numbers = {"change": one.change, "low": one.low, "high": one.high, "steps": span}

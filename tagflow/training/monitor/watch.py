@@ -49,7 +49,7 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RunSnapshot:
     """A run at one moment, `at` (seconds since 1970).
 
     `record`: None for a run that tagflow did not start; `alive`: whether its process runs, None where that
@@ -115,7 +115,7 @@ class Watch:
         self._output = _folder(plan, "output_dir", self.run / OUTPUT) if self._ours else None
         self._events = Events(_folder(plan, "logging_dir", self.run / LOGS) if self._ours else self.run)
 
-    def look(self) -> Seen:
+    def look(self) -> RunSnapshot:
         """The run as it is now. Raises TrainerError: its record is damaged, or there is nothing to see."""
         self._events.refresh()
         record = read_record(self.run)
@@ -131,10 +131,10 @@ class Watch:
         )
         return self._seen(record, series)
 
-    def _seen(self, record: Record | None, series: Mapping[str, Series]) -> Seen:
+    def _seen(self, record: Record | None, series: Mapping[str, Series]) -> RunSnapshot:
         now, loss, attempts = time.time(), series.get(CURRENT), self._events.attempts
         started = attempts[-1].started if attempts else np.inf
-        return Seen(
+        return RunSnapshot(
             self.run, now, self._planned, record, _alive(record), len(attempts), series,
             step=None if loss is None else int(loss.step[-1]),
             epoch=_epoch(series, self._planned),
@@ -146,7 +146,7 @@ class Watch:
         )  # fmt: skip
 
 
-def state_of(run: Path) -> Seen:
+def state_of(run: Path) -> RunSnapshot:
     """A run as it is now. Raises TrainerError where there is none."""
     return Watch(run).look()
 

@@ -20,7 +20,7 @@ _MOST_REPEATS = 1000  # a larger number before `_` is a date, or a number of the
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ImageFolder:
     """One folder with images. `name`: below the dataset, `.` for itself; `path`: absolute."""
 
     name: str
@@ -37,21 +37,23 @@ class Repeated:
     source: str
 
 
-def parts(found: Survey, extension: str) -> tuple[Part, ...]:
+def parts(found: Survey, extension: str) -> tuple[ImageFolder, ...]:
     """Every folder of a dataset that holds images, sorted; their sizes and captions are read.
 
     extension: that of the captions, with its dot.
     """
     root = found.root.resolve()
     names = sorted({str(PurePosixPath(image).parent) for image in found.images})
-    return tuple(Part(name, path := root / name, look.images(_subset(path, extension))) for name in names)
+    return tuple(
+        ImageFolder(name, path := root / name, look.images(_subset(path, extension))) for name in names
+    )
 
 
 def _subset(folder: Path, extension: str) -> Subset:
     return Subset("", folder, {"caption_extension": extension}, frozenset())
 
 
-def faults(found: Survey, looked: Iterable[Part]) -> Iterator[Note]:
+def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Note]:
     """What would be trained wrongly, or stop the trainer at once."""
     bare, unreadable, unusable, taken = [], [], [], set()
     for part in looked:
@@ -85,7 +87,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def repeated(part: Part, images: int, given: int | None) -> Repeated:
+def repeated(part: ImageFolder, images: int, given: int | None) -> Repeated:
     """The repeats of one folder: its name's, else the given ones, else by the number of all images.
 
     sd-scripts reads them from names only without a dataset file, so they are written down.
@@ -100,7 +102,7 @@ def repeated(part: Part, images: int, given: int | None) -> Repeated:
     return Repeated(count, f"for {images} images: {rule.reason}", "the data")
 
 
-def sizes(looked: Iterable[Part], counts: Iterable[int]) -> list[tuple[Size, int]]:
+def sizes(looked: Iterable[ImageFolder], counts: Iterable[int]) -> list[tuple[Size, int]]:
     """Each image's size and repeats. `counts`: the repeats of each folder."""
     pairs = zip(looked, counts, strict=True)
     return [(size, count) for part, count in pairs for size in part.images.sizes.values()]

@@ -13,7 +13,7 @@ from typing import Any
 
 from tagflow.audit.file import Audit, current_audit
 from tagflow.dataset.survey import Survey, survey
-from tagflow.engines.local import silent, through
+from tagflow.engines.local import run_stages, silent
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
@@ -26,7 +26,7 @@ from tagflow.training.plan import decide, fitting
 from tagflow.training.plan.choices import Choices, parse_settings
 from tagflow.training.plan.decide import Base
 from tagflow.training.plan.fitting import Surroundings, Vram, vram
-from tagflow.training.plan.folders import Part, faults, parts, repeated, sizes
+from tagflow.training.plan.folders import ImageFolder, faults, parts, repeated, sizes
 from tagflow.training.plan.memory import Estimate
 from tagflow.training.plan.presets import Preset, preset
 from tagflow.training.plan.prompts import Drawing, Tagged, lines, prompts
@@ -42,7 +42,7 @@ _UNSAFE, _DASHES = re.compile(r"[^\w.-]"), re.compile("--+")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlanRequest:
     """What a user asks of a plan. `sets`: `name=value` texts. None: as the preset or the data has it.
 
     `leading`: categories in front, for a rendered structure; `captions_to`: where its captions go as well.
@@ -77,7 +77,7 @@ class Plan:
     captions: int
     structure: Structure
     choices: Choices
-    parts: tuple[Part, ...]
+    parts: tuple[ImageFolder, ...]
     buckets: dict[Size, int]
     length: Length
     sizes: dict[str, Any]
@@ -96,7 +96,7 @@ class Plan:
         return any(note.severity == "error" for note in self.notes)
 
 
-def make_plan(dataset: Path, name: str, asked: Asked) -> Plan:
+def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     """Think a run through, from the preset called `name`. Reads; writes nothing.
 
     Raises UsageProblem for what cannot be meant, SourceError for a folder without images, AuditError and
@@ -134,12 +134,12 @@ def make_plan(dataset: Path, name: str, asked: Asked) -> Plan:
     )  # fmt: skip
 
 
-def _extras(asked: Asked) -> list[str]:
+def _extras(asked: PlanRequest) -> list[str]:
     given = {"--leading": asked.leading, "--captions-to": asked.captions_to}
     return [name for name, value in given.items() if value]
 
 
-def _sets(asked: Asked) -> Iterator[str]:
+def _sets(asked: PlanRequest) -> Iterator[str]:
     """What --set says; --epochs and --resolution are short for it."""
     yield from asked.sets
     for option, value in (("max_train_epochs", asked.epochs), ("resolution", asked.resolution)):
@@ -170,7 +170,7 @@ def _file_name(text: str) -> str:
     return _DASHES.sub("-", _UNSAFE.sub("-", text)).strip("-.") or "lora"
 
 
-def _subsets(choices: Choices, looked: tuple[Part, ...], run: Path, asked: Asked) -> list[int]:
+def _subsets(choices: Choices, looked: tuple[ImageFolder, ...], run: Path, asked: PlanRequest) -> list[int]:
     """Choose every subset's folder and repeats; the repeats are returned."""
     images = sum(len(part.images.sizes) for part in looked)
     pinned = choices.get("dataset.toml", "num_repeats")
@@ -191,26 +191,26 @@ def _subsets(choices: Choices, looked: tuple[Part, ...], run: Path, asked: Asked
     return counts
 
 
-def data_name(looked: tuple[Part, ...], at: int) -> str:
+def data_name(looked: tuple[ImageFolder, ...], at: int) -> str:
     """The folder that `render_data` makes for a part."""
     part = looked[at]
     return f"{at + 1:0{max(2, len(str(len(looked))))}}_{safe_name(part.name, part.path)}"
 
 
-def _prompts(found: Survey, audit: Audit | None, asked: Asked, size: Size) -> str:
+def _prompts(found: Survey, audit: Audit | None, asked: PlanRequest, size: Size) -> str:
     captions, triggers = _tagged(found, audit, asked)
     width, height = (side - side % 64 for side in size)
     return lines(prompts(captions, triggers), Drawing(width, height))
 
 
-def _tagged(found: Survey, audit: Audit | None, asked: Asked) -> tuple[Iterable[Tagged], list[str]]:
+def _tagged(found: Survey, audit: Audit | None, asked: PlanRequest) -> tuple[Iterable[Tagged], list[str]]:
     """Every caption's tags with their categories, and the triggers: the audit's, else looked up now."""
     if audit is not None:
         options = audit.meta.options
         words = [*(options.get("triggers") or ()), options.get("detected_trigger")]
         return _of_table(audit.table), list(dict.fromkeys(str(word) for word in words if word))
     ontology = asked.ontology or Ontology.load("architecture")
-    table = through(extract(found, None, None, silent), [Parse(), Classify(ontology)], silent)
+    table = run_stages(extract(found, None, None, silent), [Parse(), Classify(ontology)], silent)
     word = detect_trigger(table, ontology)
     return _of_table(table), [] if word is None else [word]
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tagflow.captions.grammar import same_tag
+from tagflow.captions.grammar import tag_key
 
 NEGATIVE = "low quality, worst quality, blurry, watermark, text"
 PROMPTS, TAGS, TAGS_EACH = 4, 12, 2
@@ -46,8 +46,8 @@ class Drawing:
 def prompts(captions: Iterable[Tagged], triggers: Sequence[str]) -> list[str]:
     """Up to four prompts: tags of captions that differ, the triggers in front. Deterministic."""
     rows = sorted(captions, key=lambda row: row.path)
-    names = {same_tag(word) for word in triggers}
-    counts = Counter(same_tag(tag) for row in rows for tag in set(row.tags) if is_speakable(tag))
+    names = {tag_key(word) for word in triggers}
+    counts = Counter(tag_key(tag) for row in rows for tag in set(row.tags) if is_speakable(tag))
     shown: set[str] = set()
     found: list[str] = []
     while rows and len(found) < PROMPTS:
@@ -57,18 +57,18 @@ def prompts(captions: Iterable[Tagged], triggers: Sequence[str]) -> list[str]:
         line = as_prompt([*filter(is_speakable, triggers), *chosen])
         if not chosen or line in found:
             continue
-        shown |= {same_tag(tag) for tag in chosen}
+        shown |= {tag_key(tag) for tag in chosen}
         found.append(line)
     return found or [as_prompt([*filter(is_speakable, triggers)] or ["a photograph"])]
 
 
 def _news(row: Tagged, counts: Counter[str], shown: set[str], names: set[str]) -> float:
     """How much a caption shows that no prompt has yet; what many captions have weighs more."""
-    return sum(math.log1p(counts[same_tag(tag)]) for tag in set(_open(row, names)) - shown)
+    return sum(math.log1p(counts[tag_key(tag)]) for tag in set(_open(row, names)) - shown)
 
 
 def _open(row: Tagged, names: set[str]) -> Iterator[str]:
-    return (key for tag in row.tags if is_speakable(tag) and (key := same_tag(tag)) not in names)
+    return (key for tag in row.tags if is_speakable(tag) and (key := tag_key(tag)) not in names)
 
 
 def _chosen(row: Tagged, counts: Counter[str], shown: set[str], names: set[str]) -> list[str]:
@@ -76,12 +76,12 @@ def _chosen(row: Tagged, counts: Counter[str], shown: set[str], names: set[str])
     pairs = [
         (tag, category)
         for tag, category in zip(row.tags, row.categories, strict=True)
-        if is_speakable(tag) and same_tag(tag) not in names
+        if is_speakable(tag) and tag_key(tag) not in names
     ]
     kept: set[str] = set()
     for category in dict.fromkeys(category for _, category in pairs):
         own = [tag for tag, one in pairs if one == category]
-        own.sort(key=lambda tag: (same_tag(tag) in shown, -counts[same_tag(tag)], tag))
+        own.sort(key=lambda tag: (tag_key(tag) in shown, -counts[tag_key(tag)], tag))
         kept.update(own[:TAGS_EACH])
     ordered = dict.fromkeys(tag for tag, _ in pairs if tag in kept)
     return list(ordered)[:TAGS]

@@ -26,7 +26,7 @@ _TEXTS = (".txt", ".caption")
 _LARGEST = 256 * 1024  # bytes; tagflow certifies no larger caption
 
 
-def looked(setup: Setup, progress: Callable[[int, int], None] = lambda done, total: None) -> Setup:
+def with_files(setup: Setup, progress: Callable[[int, int], None] = lambda done, total: None) -> Setup:
     """The setup with what lies in its folders and what its checkpoint says of itself.
 
     `progress` is told the subsets looked at, and all of them.

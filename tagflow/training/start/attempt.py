@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from tagflow.errors import FINDINGS, TrainerError
 from tagflow.training.run_folder import LOG
-from tagflow.training.start.launch import ATTEMPTS, base_named_in, keep
+from tagflow.training.start.launch import ATTEMPTS, base_named_in, snapshot_inputs
 from tagflow.training.start.outcome import Outcome, Output, end_of, outcome
 from tagflow.training.start.process import GRACE, Child
 from tagflow.training.start.record import Record, host, now, process_of, read_record, settled, write_record
@@ -92,7 +92,7 @@ def locked(run: Path) -> Iterator[None]:
         lock.release()
 
 
-class Asked:
+class StopRequests:
     """How often the run was asked to end: by a signal, or by `tagflow train stop`."""
 
     def __init__(self, run: Path) -> None:
@@ -151,11 +151,11 @@ def carry_out(
     folder = run / ATTEMPTS / str(len(earlier) + 1)
     while folder.exists():  # of a start that came no further
         folder = folder.with_name(folder.name + "a")
-    keep(folder, run, audit, Path(record.command[0]))
+    snapshot_inputs(folder, run, audit, Path(record.command[0]))
     before = output.loras()
     with (run / LOG).open("ab") as log:
         record = _headed(log, replace(record, number=len(earlier) + 1, earlier=earlier, folder=str(folder)))
-        asked = Asked(run)
+        asked = StopRequests(run)
         with asked.listening():
             child = Child(record.command, Path(record.cwd), record.environment, log)
             try:
@@ -200,7 +200,7 @@ def _shown(log: Path, start: int, show: Show | None) -> Iterator[None]:
             yield
 
 
-def _watched(child: Child, asked: Asked) -> tuple[int, str | None, bool]:
+def _watched(child: Child, asked: StopRequests) -> tuple[int, str | None, bool]:
     """Wait for the end: the exit code, who asked for it, and whether force was needed."""
     while (code := child.wait()) is None:
         if by := asked.by():

@@ -30,7 +30,7 @@ from tagflow.training.machine.facts import Machine
 from tagflow.training.run_folder import DATA, DATASET, TRAIN
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.options import Options
-from tagflow.training.setup.look import caption_of, looked
+from tagflow.training.setup.look import caption_of, with_files
 from tagflow.training.setup.read import read_plan, setup_of_run
 from tagflow.training.setup.setup import Images, Setup
 from tagflow.training.start.record import host, read_record, settled
@@ -179,16 +179,16 @@ class Gate:
 
 def refusals(run: Path) -> list[Fault]:
     """Why a run may not be started; empty where it may. Raises TrainerError for what is no run folder."""
-    return look(run).refusals()
+    return evaluate_gate(run).refusals()
 
 
-def look(run: Path, *, machine: Machine | None = None, options: Options | None = None) -> Gate:
+def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options | None = None) -> Gate:
     """Everything the gate knows of a run. `machine`: the trainer's Python, where it was asked.
 
     Raises TrainerError for what is no run folder, or one whose plan is damaged.
     """
     plan = read_plan(run)
-    setup = replace(looked(setup_of_run(run, options=options)), machine=machine)
+    setup = replace(with_files(setup_of_run(run, options=options)), machine=machine)
     edits = tuple(_edits(run, plan))
     faults = [
         *_running(run),

@@ -28,7 +28,7 @@ from typing import Any
 from tagflow import __version__
 from tagflow.errors import EncoderError, TrainerError
 from tagflow.files.safetensors import read_whole_header
-from tagflow.training.machine.child import run_child
+from tagflow.training.machine.child import run_command
 from tagflow.training.machine.facts import Machine
 from tagflow.training.run_folder import DATASET, PLAN, PROMPTS, TRAIN
 from tagflow.training.sd_scripts.environment import sd_scripts_commit, sd_scripts_version
@@ -97,7 +97,7 @@ _LIST = (
 )
 
 
-def keep(folder: Path, run: Path, audit: Path, python: Path) -> None:
+def snapshot_inputs(folder: Path, run: Path, audit: Path, python: Path) -> None:
     """Copy what an attempt is started with into a new folder. Raises OSError.
 
     What is not there is left out: a forced start may have no audit, and a plan no prompts.
@@ -114,7 +114,7 @@ def keep(folder: Path, run: Path, audit: Path, python: Path) -> None:
 def _packages(python: Path) -> str:
     """`name==version` of all that is installed there, by line; a note where it does not say."""
     try:
-        ended = run_child([str(python), "-c", _LIST], _SECONDS)
+        ended = run_command([str(python), "-c", _LIST], _SECONDS)
     except TrainerError as problem:
         return f"# {problem.message}\n"
     return ended.out if ended.code == 0 else f"# {python} did not list its packages\n"

@@ -11,7 +11,7 @@ from tagflow.errors import TrainerError
 from tagflow.training.machine.probe import probe
 from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_python
 from tagflow.training.setup.read import read_plan
-from tagflow.training.start.gate import NEVER, Gate, look
+from tagflow.training.start.gate import NEVER, Gate, evaluate_gate
 from tagflow.training.start.launch import Launch, audit_of, base_of, launch, versions
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.record import Record, read_record
@@ -22,7 +22,7 @@ _NO_SD_SCRIPTS = "name its folder: --sd-scripts DIR, or the environment variable
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StartRequest:
     """What a user asks of a start. `resume`: a state's folder, NEWEST, or None for none."""
 
     sd_scripts: Path | None = None
@@ -48,7 +48,7 @@ class Start:
         return bool(codes & NEVER) or bool(codes and self.record.forced is None)
 
 
-def prepare(run: Path, wish: Wish) -> Start:
+def prepare(run: Path, wish: StartRequest) -> Start:
     """Look at a run and settle how it would be started. Asks the trainer's Python; writes nothing.
 
     Raises TrainerError where sd-scripts, its Python, the run folder or the state cannot be used.
@@ -60,7 +60,7 @@ def prepare(run: Path, wish: Wish) -> Start:
         raise TrainerError(f"{run}: nobody said where sd-scripts is", _NO_SD_SCRIPTS)
     python = trainer_python(wish.python or _path(plan.get("trainer_python")), sd_scripts)
     machine = probe(python)
-    gate = look(run, machine=machine)
+    gate = evaluate_gate(run, machine=machine)
     output = Output.of(gate.setup)
     resume = None if wish.resume is None else _resume(run, wish.resume, plan, output)
     words = resume.words if resume else ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tagflow.captions.grammar import FIXED, Caption, Tag, bare, same_tag
+from tagflow.captions.grammar import FIXED, Caption, Tag, strip_weight, tag_key
 from tagflow.stages.reorder import PLACEHOLDER
 from tagflow.training.structure.structure import JOIN, KEEP, Layout
 
@@ -52,17 +52,19 @@ class Arranged:
     @property
     def text(self) -> str:
         """The line as it is written into the rendered caption; no `|||` where nothing is fixed."""
-        front, middle, back = (", ".join(map(written, part)) for part in (self.fixed, self.flex, self.tail))
+        front, middle, back = (
+            ", ".join(map(join_group, part)) for part in (self.fixed, self.flex, self.tail)
+        )
         marks = (KEEP if front or back else "", KEEP if back else "")
         return " ".join(filter(None, (front, marks[0], middle, marks[1], back)))
 
 
-def written(item: Item) -> str:
+def join_group(item: Item) -> str:
     """An item as it stands in a rendered caption. A space behind each mark makes `a, b` of it in the end."""
     return f"{JOIN} ".join(tag.replace(",", JOIN) for tag in item)
 
 
-def released(text: str) -> str:
+def restore_commas(text: str) -> str:
     """What the trainer makes of `;;;` in the end."""
     return text.replace(JOIN, ",")
 
@@ -94,7 +96,7 @@ def arrange(caption: Caption, layout: Layout) -> Arranged:
 
 
 def _leads(tag: str, layout: Layout) -> bool:
-    named = {same_tag(tag), same_tag(bare(tag))} & layout.triggers
+    named = {tag_key(tag), tag_key(strip_weight(tag))} & layout.triggers
     return bool(named) or tag == PLACEHOLDER or layout.category.get(tag) in layout.leading
 
 
@@ -124,22 +126,22 @@ def notes(caption: Caption, arranged: Arranged, layout: Layout) -> Iterator[str]
         yield "nothing-moves"
 
 
-def whole(line: str) -> Iterator[str]:
+def fixed_forms(line: str) -> Iterator[str]:
     """Ways to write a line so that all of it stays, the likeliest first: its words, then its commas marked.
 
     The last two give up a `|||` of its own, as the trainer does, and the very last splits no number by it.
     """
     yield f"{line} {KEEP}"
     yield f"{line.replace(',', JOIN)} {KEEP}"
-    yield f"{', '.join(pieces(line))} {KEEP}"
-    yield f"{parted(line).replace(',', JOIN)} {KEEP}"
+    yield f"{', '.join(split_pieces(line))} {KEEP}"
+    yield f"{drop_separators(line).replace(',', JOIN)} {KEEP}"
 
 
-def parted(line: str) -> str:
+def drop_separators(line: str) -> str:
     """A line with a comma for every `|||` of its own."""
     return line.replace(f" {KEEP}", ",").replace(KEEP, ",")
 
 
-def pieces(line: str) -> list[str]:
+def split_pieces(line: str) -> list[str]:
     """What the trainer's commas and separators leave of a line, with nothing lost but empty parts."""
-    return [part.strip() for part in released(line.replace(KEEP, ",")).split(",") if part.strip()]
+    return [part.strip() for part in restore_commas(line.replace(KEEP, ",")).split(",") if part.strip()]

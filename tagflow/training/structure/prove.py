@@ -19,11 +19,11 @@ from tagflow.training.sd_scripts.captions import Handling, expand, process_capti
 from tagflow.training.structure.arrange import (
     Arranged,
     arrange,
+    drop_separators,
+    fixed_forms,
     notes,
-    parted,
-    pieces,
-    released,
-    whole,
+    restore_commas,
+    split_pieces,
     why_whole,
 )
 from tagflow.training.structure.structure import KEEP, Layout, handling
@@ -63,7 +63,7 @@ class _Draws(Random):
         return seq[self.alternative % len(seq)]
 
 
-def show(text: str, layout: Layout, limit: Limit | None = None) -> Shown:
+def render_caption(text: str, layout: Layout, limit: Limit | None = None) -> Shown:
     """A certified caption as it is rendered, every line by itself; an empty line stays one.
 
     Without `limit` tokens are not looked at. Raises TrainerError where a line cannot be proved in any form.
@@ -105,7 +105,7 @@ def prove(line: str, arranged: Arranged, how: Handling, limit: Limit | None) -> 
     for alternative in range(_alternatives(line, how)):
         draws = _Draws(alternative)
         tags, read = _expected(arranged, how, draws), take_apart(_chosen(text, how, draws), how)
-        if [list(map(released, part)) for part in read] != tags:
+        if [list(map(restore_commas, part)) for part in read] != tags:
             return "ambiguous"
         right = _Right.of(tags, _chosen(line, how, draws))
         orders = [process_caption(text, how, draws) for _ in range(DRAWS)]
@@ -118,7 +118,7 @@ def prove(line: str, arranged: Arranged, how: Handling, limit: Limit | None) -> 
 def _expected(arranged: Arranged, how: Handling, draws: Random) -> list[list[str]]:
     """The certified tags as the trainer should see them: in front, moving, at the end."""
     return [
-        [", ".join(released(_chosen(tag, how, draws)) for tag in item) for item in part]
+        [", ".join(restore_commas(_chosen(tag, how, draws)) for tag in item) for item in part]
         for part in (arranged.fixed, arranged.flex, arranged.tail)
     ]
 
@@ -159,12 +159,12 @@ def _read(line: str) -> list[str]:
 
 def _tags(line: str) -> list[str]:
     """The same, of a line as it was certified, where marks of its own part like commas."""
-    return _read(released(parted(line)))
+    return _read(restore_commas(drop_separators(line)))
 
 
 def _tags_and_pieces(line: str) -> tuple[list[str], list[str]]:
     """Both readings of a line: a mark that swallowed a neighbour shows in one of them."""
-    return _tags(line), pieces(line)
+    return _tags(line), split_pieces(line)
 
 
 def _alternatives(line: str, how: Handling) -> int:
@@ -190,8 +190,8 @@ def _within(line: str, orders: Sequence[str], limit: Limit | None) -> str | None
 
 def _whole(line: str, how: Handling) -> str:
     """A line of which all stays in its place, written in the first way that is proved."""
-    for wanted in (released, _tags_and_pieces, pieces):
-        for text in whole(line):
+    for wanted in (restore_commas, _tags_and_pieces, split_pieces):
+        for text in fixed_forms(line):
             if _stays(line, text, how, wanted):
                 return text
     raise TrainerError(

@@ -21,7 +21,7 @@ from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
 from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, changed, manifest
-from tagflow.training.structure.prove import Limit, show
+from tagflow.training.structure.prove import Limit, render_caption
 from tagflow.training.structure.structure import JOIN, KEEP, Layout, Structure, layout
 
 Groups = Mapping[str, tuple[list[str], list[str]]]
@@ -31,7 +31,7 @@ _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _LONGEST_NAME = 40  # characters; what is cut off is still told apart by the number in front
 
 
-class Making:
+class DatasetRenderer:
     """One rendering: the counts grow while the files are made."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Making:
         self.reasons, self.digests = Counter[str](), dict[str, str]()
         self.linked = self.copied = self.bytes = self.made = self.all = 0
 
-    def done(self, out: Path, groups: Groups, uncaptioned: tuple[str, ...]) -> Rendered:
+    def render(self, out: Path, groups: Groups, uncaptioned: tuple[str, ...]) -> Rendered:
         """Make everything beside `out`, then move it there."""
         self.all = sum(len(images) + len(captions) for images, captions in groups.values())
         part = out.with_name(f"{out.name}.part")
@@ -79,7 +79,7 @@ class Making:
 
     def _caption(self, path: str, folder: str, part: Path) -> None:
         try:
-            shown = show(self.texts[path], self.plan, self.limit)
+            shown = render_caption(self.texts[path], self.plan, self.limit)
         except TrainerError as problem:
             raise TrainerError(f"{path}: {problem.message}", problem.cure) from problem
         target = f"{folder}/{PurePosixPath(path).name}"
@@ -166,7 +166,7 @@ def render_data(
     check_target(out, root)
     plan = layout(structure, audit, leading, wildcards=wildcards)
     limit = None if tokenizer is None else Limit(tokenizer, max_tokens or audit.meta.limits.max_tokens)
-    return Making(root, plan, limit, texts, progress).done(out, groups, found.uncaptioned)
+    return DatasetRenderer(root, plan, limit, texts, progress).render(out, groups, found.uncaptioned)
 
 
 def check_target(folder: Path, root: Path) -> None:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Literal, get_args
 
 from tagflow.audit.file import Audit, Meta
-from tagflow.captions.grammar import same_tag
+from tagflow.captions.grammar import tag_key
 from tagflow.errors import UsageProblem
 from tagflow.ontology import Ontology
 from tagflow.training.sd_scripts.captions import Handling
@@ -136,7 +136,7 @@ def _clashes(structure: Structure, values: Mapping[str, object]) -> Iterator[tup
 class Layout:
     """What goes where in a rendered caption. `category`: that of every certified tag, as it is written.
 
-    `leading`: categories that stand in front; `triggers`: as `same_tag` writes them, before all else;
+    `leading`: categories that stand in front; `triggers`: as `tag_key` writes them, before all else;
     `keep_first`: so many first tags of each line were pinned when the captions were certified.
     `wildcards`: the trainer draws alternatives (`enable_wildcard`).
     """
@@ -172,7 +172,7 @@ def layout(
         structure,
         category_of(audit),
         tuple(name for name in names if name in leading),
-        frozenset(map(same_tag, _triggers(audit.meta))),
+        frozenset(map(tag_key, _triggers(audit.meta))),
         int(audit.meta.options.get("keep_first") or 0),
         wildcards,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tagflow.errors import TrainerError
 from tagflow.training.check.rules import faults_of
-from tagflow.training.setup.look import images, is_image, looked
+from tagflow.training.setup.look import images, is_image, with_files
 from tagflow.training.setup.read import setup_of_command, setup_of_run, setup_of_toml
 
 SCRIPT = "sdxl_train_network.py"
@@ -147,7 +147,7 @@ def test_what_lies_in_a_folder(tmp_path: Path) -> None:
         (folder / name).write_bytes(b"")
         os.utime(folder / name, (1, 1) if name[0] == "a" else None)
     os.utime(folder / "e.txt", (1, 1))
-    setup = looked(
+    setup = with_files(
         setup_of_command([SCRIPT, "--train_data_dir", ".", "--caption_extension", "txt"], tmp_path)
     )
     found = (setup.images or ())[0]

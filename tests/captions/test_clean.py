@@ -7,7 +7,7 @@ from hostile import CAPTIONS, reordered
 from hypothesis import given
 
 from tagflow.captions.clean import clean
-from tagflow.captions.grammar import parse, same_tag
+from tagflow.captions.grammar import parse, tag_key
 
 
 @given(CAPTIONS)
@@ -17,8 +17,8 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
 
 @given(CAPTIONS)
 def test_no_tag_is_altered_and_only_copies_go(text: str) -> None:
-    before = parse(text.removeprefix("\ufeff"), wide_commas=True)
-    after = parse(clean(text), wide_commas=True)
+    before = parse(text.removeprefix("\ufeff"), fullwidth_commas=True)
+    after = parse(clean(text), fullwidth_commas=True)
     for number in {tag.line for tag in before.tags}:
         old = [
             one for tag, one in zip(before.tags, before.texts(), strict=True)
@@ -28,8 +28,8 @@ def test_no_tag_is_altered_and_only_copies_go(text: str) -> None:
             one for tag, one in zip(after.tags, after.texts(), strict=True)
             if tag.line == number
         ]  # fmt: skip
-        firsts = {same_tag(one): one for one in reversed(old)}
-        kept = list(dict.fromkeys(firsts[same_tag(one)] for one in old))
+        firsts = {tag_key(one): one for one in reversed(old)}
+        kept = list(dict.fromkeys(firsts[tag_key(one)] for one in old))
         assert new in (old, kept)
 
 

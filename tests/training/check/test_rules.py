@@ -1,6 +1,6 @@
 """Every rule has a setup that triggers it and one that comes near; the catalogue is whole, its page is true.
 
-`python tests/training/test_rules.py` writes docs/train-rules.md anew.
+`python tests/training/check/test_rules.py` writes docs/train-rules.md anew.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from made_up_options import commands, documents
 from rule_cases import CASES, READ, Case
 from rule_setups import build
-from test_trainer_agrees import commands, documents
 
 import tagflow.findings
 from tagflow.findings.finding import CATALOGUE, Kind, Severity
 from tagflow.training.check.rules import faults_of
 from tagflow.training.faults import RULES
 from tagflow.training.sd_scripts import dataset_config
-from tagflow.training.setup.look import looked
+from tagflow.training.setup.look import with_files
 from tagflow.training.setup.read import setup_of_command
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "train-rules.md"
-CODES = Path(__file__).with_name("rule_codes.txt")
+CODES = Path(__file__).parents[1] / "rule_codes.txt"
 ABOUT = """# What can be wrong with a training run
 
 Every rule of `tagflow train check`, from its one catalogue; `tagflow train check --explain CODE` has it, too.
@@ -41,7 +41,7 @@ says on which side of that it would be found, if at all.
     tagflow train check train.toml                      a file for --config_file
     tagflow train check -- accelerate launch sdxl_train_network.py --...
 
-This page is made by `python tests/training/test_rules.py` from `tagflow/training/data/rules.toml` and
+This page is made by `python tests/training/check/test_rules.py` from `tagflow/training/data/rules.toml` and
 `gate.toml`; the latter holds what `tagflow train start` asks besides.
 """
 
@@ -129,12 +129,12 @@ def test_no_command_and_no_dataset_is_too_odd(tmp_path: Path) -> None:
     """A hundred and fifty commands of random options and values, and as many dataset files."""
     chance = random.Random(20)  # noqa: S311
     for words in commands(chance)[:150]:
-        faults_of(looked(setup_of_command(["sdxl_train_network.py", *words], tmp_path)))
+        faults_of(with_files(setup_of_command(["sdxl_train_network.py", *words], tmp_path)))
     setup = build(tmp_path)
     for doc in documents(chance)[:150]:
         if not dataset_config.faults(doc):
             made = dataset_config.subsets(doc, setup.values, setup.given, tmp_path, "dataset.toml")
-            faults_of(looked(replace(setup, subsets=made)))
+            faults_of(with_files(replace(setup, subsets=made)))
 
 
 def test_the_page_is_the_catalogue() -> None:

@@ -14,7 +14,7 @@ from tagflow.training.doctor.line import Needs
 from tagflow.training.doctor.python import PINNED, of_gpus, of_packages, of_python, of_torch
 from tagflow.training.machine.facts import Gpu, Machine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GPU = Gpu("RTX", 24 * GIB, 23 * GIB, (8, 9))
 VERSIONS = dict.fromkeys(
     "torchvision numpy safetensors opencv-python pillow voluptuous toml einops imagesize rich ftfy "

@@ -16,7 +16,7 @@ from tagflow.clip import tokenizer as module
 from tagflow.clip.tokenizer import BOS, EOS, Tokenizer, padded, te2_windows, windows
 from tagflow.clip.vocabulary import find_vocabulary
 
-GOLDEN = Path(__file__).parent / "golden" / "token_ids.jsonl"
+GOLDEN = Path(__file__).parents[1] / "golden" / "token_ids.jsonl"
 ROWS = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
 VOCABULARY = find_vocabulary(use_cache=False)
 CLIP = Tokenizer(VOCABULARY)
@@ -56,7 +56,7 @@ def test_every_golden_text_has_the_trainers_ids() -> None:
 
 def test_every_line_of_the_samples_is_golden() -> None:
     golden = {row["text"] for row in ROWS}
-    for file in sorted((Path(__file__).parent.parent / "data_samples").rglob("*.txt")):
+    for file in sorted((Path(__file__).parents[2] / "data_samples").rglob("*.txt")):
         text = file.read_bytes().decode("utf-8", errors="ignore")
         missing = [line for line in re.split(r"\r\n|\r|\n", text) if line.strip() not in golden]
         assert missing == [], f"{file.name}: run tests/golden/make_token_ids.py again"

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from tagflow.training.monitor.diagnose import DIAGNOSES, diagnose
 from tagflow.training.monitor.events import Series
-from tagflow.training.monitor.watch import Planned, Seen
+from tagflow.training.monitor.watch import Planned, RunSnapshot
 
 HEALTHY, SICK = 1000, 60
 
@@ -27,7 +27,7 @@ def codes(loss, of=None, lr=None, warmup=0):
         "lr/unet": Series(steps, steps * 1.0, np.asarray(rate, float)),
     }
     planned = Planned(steps=of or len(loss), warmup=warmup)
-    seen = Seen(Path("run"), float(len(loss)), planned, series=series, step=len(loss), idle=1.0)
+    seen = RunSnapshot(Path("run"), float(len(loss)), planned, series=series, step=len(loss), idle=1.0)
     return {one.code for one in diagnose(seen)}
 
 

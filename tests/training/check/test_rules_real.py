@@ -14,10 +14,10 @@ from PIL import Image
 from trainer_place import real_trainer
 
 from tagflow.training.check.rules import faults_of
-from tagflow.training.setup.look import looked
+from tagflow.training.setup.look import with_files
 from tagflow.training.setup.read import setup_of_command
 
-DRIVER = Path(__file__).with_name("trainer_verdicts.py")
+DRIVER = Path(__file__).parents[1] / "trainer_verdicts.py"
 SOUND = (
     "--pretrained_model_name_or_path owner/model --train_data_dir data --resolution 512 --enable_bucket "
     "--caption_extension .txt --output_dir out --network_module networks.lora --network_dim 4 "
@@ -148,7 +148,7 @@ def test_the_real_trainer_ends_as_the_rule_says(at: int, answers: list[str]) -> 
 @pytest.mark.parametrize(("more", "code", "ends"), CASES, ids=[more or "sound" for more, _, _ in CASES])
 def test_the_rule_says_it(more: str, code: str | None, ends: str, placed: Path) -> None:
     """Where the trainer stops there is an error; where it goes on there is none that says it stops."""
-    setup = looked(setup_of_command(["sdxl_train_network.py", *f"{SOUND} {more}".split()], placed))
+    setup = with_files(setup_of_command(["sdxl_train_network.py", *f"{SOUND} {more}".split()], placed))
     found = [fault for fault in faults_of(setup) if fault.severity == "error"]
     assert code is None or code in {fault.code for fault in faults_of(setup)}
     assert bool(found) >= (ends != "load")

@@ -11,10 +11,10 @@ from hostile import ONTOLOGY, parsed
 from tagflow.stages.classify import Classify
 from tagflow.training.sd_scripts.captions import Handling, process_caption
 from tagflow.training.structure.arrange import REASONS
-from tagflow.training.structure.prove import show
+from tagflow.training.structure.prove import render_caption
 from tagflow.training.structure.structure import CHOICES, LEADING, Layout, handling
 
-PAGE = (Path(__file__).parents[2] / "docs" / "structure.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "structure.md").read_text(encoding="utf-8")
 BLOCKS = [
     dict(line.split(None, 1) for line in block.splitlines())
     for block in re.findall(r"(?:^    \w+  +.*\n)+", PAGE, re.MULTILINE)
@@ -25,7 +25,7 @@ def rendered(text, kind):
     row = Classify(ONTOLOGY)(parsed([text])).to_pylist()[0]
     leading = ONTOLOGY.categories[:LEADING] if kind == "separator" else ()
     category = dict(zip(row["tags"], row["categories"], strict=True))
-    return show(text, Layout(kind, category, leading, frozenset({"zkv house"}))).text.strip()
+    return render_caption(text, Layout(kind, category, leading, frozenset({"zkv house"}))).text.strip()
 
 
 def prompts(line, how):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.training.faults import RULES
-from tagflow.training.start.gate import NEVER, look, refusals
+from tagflow.training.start.gate import NEVER, evaluate_gate, refusals
 from tagflow.training.start.record import Record, host, process_of, write_record
 
 
@@ -114,7 +114,7 @@ def test_each_reason_alone(run, spoil, expected):
 
 def test_a_rule_that_is_broken_stands_against_it_and_the_edit_is_listed(run):
     break_a_rule(None, run)
-    gate = look(run)
+    gate = evaluate_gate(run)
     assert gate.refusals()
     assert {one["name"]: (one["planned"], one["now"]) for one in gate.edits} == {
         "lr_scheduler": ("cosine", "constant"), "lr_warmup_steps": (0, 9),

@@ -14,7 +14,7 @@ from hostile import TAGS, reordered
 
 from tagflow.captions.grammar import FIXED, parse
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def captions(name: str) -> list[str]:

@@ -19,7 +19,7 @@ from tagflow.models import CATALOGUE, verify
 from tagflow.models.prediction import prediction
 from tagflow.models.structure import PARTS, part_of, sdxl_shapes, structure
 
-DOCS = Path(__file__).parents[1] / "docs" / "models.md"
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 UNET, TE1, TE2, VAE = PARTS.values()
 TIME = f"{UNET}time_embed.0.weight"
 

@@ -9,7 +9,7 @@ from hostile import CAPTIONS, TAGS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagflow.captions.grammar import FIXED, bare, join, line_spans, members, parse
+from tagflow.captions.grammar import FIXED, join, line_spans, parse, split_group, strip_weight
 
 
 @given(CAPTIONS)
@@ -147,13 +147,13 @@ def test_findings(text: str, codes: list[str]) -> None:
 
 
 def test_bare_and_members() -> None:
-    assert bare("((abstract art:1.2))") == "abstract art"
-    assert bare("(a), (b)") == "(a), (b)"
-    assert bare("vertin_(reverse:1999)") == "vertin_(reverse:1999)"
-    assert members("(zzz, sofa:1.2)") == ["zzz", "sofa"]
-    assert members("zzz ;;; (sofa:1.1)") == ["zzz", "sofa"]
-    assert members("{red|blue} sofa") == ["red sofa"]
-    assert members("sofa") == ["sofa"]
+    assert strip_weight("((abstract art:1.2))") == "abstract art"
+    assert strip_weight("(a), (b)") == "(a), (b)"
+    assert strip_weight("vertin_(reverse:1999)") == "vertin_(reverse:1999)"
+    assert split_group("(zzz, sofa:1.2)") == ["zzz", "sofa"]
+    assert split_group("zzz ;;; (sofa:1.1)") == ["zzz", "sofa"]
+    assert split_group("{red|blue} sofa") == ["red sofa"]
+    assert split_group("sofa") == ["sofa"]
 
 
 HOSTILE = [
@@ -182,7 +182,7 @@ def calls(text: str) -> int:
     sys.setprofile(seen)
     try:
         parse(text)
-        bare("(a:" + text + "x)")
+        strip_weight("(a:" + text + "x)")
     finally:
         sys.setprofile(None)
     return count
@@ -192,4 +192,4 @@ def calls(text: str) -> int:
 def test_hostile_captions_of_a_megabyte_parse(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     assert "".join(parse(text).gaps() + parse(text).texts())
-    members("(a:" + text + "x)")
+    split_group("(a:" + text + "x)")

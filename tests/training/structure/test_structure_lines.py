@@ -17,11 +17,11 @@ from tagflow.errors import TrainerError
 from tagflow.stages.classify import Classify
 from tagflow.training.sd_scripts.captions import process_caption, read_caption, take_apart
 from tagflow.training.sd_scripts.options import known_options
-from tagflow.training.structure.arrange import REASONS, WHOLE, pieces, released
-from tagflow.training.structure.prove import Limit, show
+from tagflow.training.structure.arrange import REASONS, WHOLE, restore_commas, split_pieces
+from tagflow.training.structure.prove import Limit, render_caption
 from tagflow.training.structure.structure import CHOICES, STRUCTURES, WHY, Layout, conflicts, handling
 
-SAMPLES = Path(__file__).parents[2] / "data_samples"
+SAMPLES = Path(__file__).parents[3] / "data_samples"
 FRONT = ("meta", "quality", "style")
 NASTY = st.text(alphabet='ab,|{};"( ):\n', max_size=30)
 LIMIT = Limit(CLIP, 225)
@@ -46,7 +46,7 @@ def classified(text):
 
 def rendered(text, kind, **more):
     row = classified(text)
-    return show(text, layout_of(kind, row, **more), LIMIT), text
+    return render_caption(text, layout_of(kind, row, **more), LIMIT), text
 
 
 def draws(line, how, count):
@@ -71,9 +71,9 @@ def test_every_prompt_holds_the_certified_words_and_no_mark(text, kind, wildcard
     for line, was in zip(lines, certified, strict=False):
         prompt = process_caption(line, how, Random(seed))  # noqa: S311 - the trainer's own kind
         assert "|||" not in prompt
-        assert Counter(pieces(prompt)) == Counter(pieces(was))
+        assert Counter(split_pieces(prompt)) == Counter(split_pieces(was))
         if not take_apart(line, how).flex:
-            assert pieces(prompt) == pieces(was)
+            assert split_pieces(prompt) == split_pieces(was)
 
 
 @given(st.text(alphabet="ab,|{} ;", max_size=30), st.sampled_from(["separator", "groups"]), st.integers(0, 9))
@@ -92,9 +92,9 @@ def test_a_tag_is_never_torn_apart(text, kind):
     found, _ = rendered(text, kind)
     line = read_caption(found.text.encode())
     if not found.reasons & set(WHOLE):
-        tags = Counter(released(tag) for tag in parse(stripped_lines(text)[0]).texts())
+        tags = Counter(restore_commas(tag) for tag in parse(stripped_lines(text)[0]).texts())
         parts = take_apart(line, handling(kind))
-        items = [released(part) for part in (*parts.fixed, *parts.flex, *parts.tail) if part]
+        items = [restore_commas(part) for part in (*parts.fixed, *parts.flex, *parts.tail) if part]
         if kind == "separator":
             assert Counter(items) == tags
         else:
@@ -108,7 +108,7 @@ def test_in_a_group_nothing_is_lost_to_tag_dropout_by_halves(text):
     how = handling("groups")
     parts = take_apart(line, how)
     prompt = process_caption(line, replace(how, caption_tag_dropout_rate=1.0), Still())
-    assert prompt == released(", ".join([*parts.fixed, *parts.tail]))
+    assert prompt == restore_commas(", ".join([*parts.fixed, *parts.tail]))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_line_with_marks_of_its_own_stays_whole_and_its_numbers_too():
         found, _ = rendered(text, "separator")
         (prompt,) = set(draws(found.text.strip(), handling("separator"), 20))
         assert ("40,000 books" in prompt or "2,5 m" in prompt) and "|||" not in prompt
-        assert pieces(prompt) == pieces(text)
+        assert split_pieces(prompt) == split_pieces(text)
 
 
 def test_alternatives_hold_together_under_wildcards():
@@ -185,12 +185,12 @@ def test_an_order_that_would_be_cut_is_not_shuffled():
     """`...,` is one token, `...` at the end of a caption and a comma elsewhere are two."""
     text = "photograph, sofa, lamp..., window"
     layout, how, tokens = layout_of("separator", classified(text)), handling("separator"), len(CLIP.ids(text))
-    free = show(text, layout, Limit(CLIP, tokens + 1))
+    free = render_caption(text, layout, Limit(CLIP, tokens + 1))
     assert not free.reasons
     assert {len(CLIP.ids(prompt)) for prompt in draws(free.text.strip(), how, 40)} == {tokens, tokens + 1}
-    held = show(text, layout, Limit(CLIP, tokens))
+    held = render_caption(text, layout, Limit(CLIP, tokens))
     assert held.reasons == {"over-limit"} and set(draws(held.text.strip(), how, 40)) == {text}
-    assert show(text, layout, Limit(CLIP, tokens - 1)).reasons == {"cut-at-random"}
+    assert render_caption(text, layout, Limit(CLIP, tokens - 1)).reasons == {"cut-at-random"}
 
 
 @pytest.mark.parametrize("folder", ["cluster_4", "traps"])
@@ -201,10 +201,10 @@ def test_the_order_written_has_the_certified_token_ids(folder, kind):
     for row in outcome(SAMPLES / folder, triggers=("zkv house",)).table.to_pylist():
         if row["rewritten"] is None:
             continue
-        found = show(row["rewritten"], layout_of(kind, row), LIMIT)
+        found = render_caption(row["rewritten"], layout_of(kind, row), LIMIT)
         prompt = process_caption(read_caption(found.text.encode()), handling(kind), Still())
         certified = stripped_lines(row["rewritten"])[0]
-        assert CLIP.ids(prompt) in (CLIP.ids(certified), CLIP.ids(", ".join(pieces(certified))))
+        assert CLIP.ids(prompt) in (CLIP.ids(certified), CLIP.ids(", ".join(split_pieces(certified))))
         same += CLIP.ids(prompt) == CLIP.ids(certified)
         total += 1
     assert same >= 0.8 * total > 30

@@ -18,7 +18,7 @@ from source_commands import GUIDE, PLAN, QUICK
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.facts import Machine
 from tagflow.training.sd_scripts.command import split
-from tagflow.training.setup.look import looked
+from tagflow.training.setup.look import with_files
 from tagflow.training.setup.read import setup_of_command
 
 # What the plan's command does wrong wherever it is started.
@@ -48,7 +48,7 @@ QUICK_FAULTS = {"script-wrong", "clip-skip", "bucket-options-idle", "cache-impli
 
 
 def codes(command: str, folder: Path, machine: Machine | None = None) -> set[str]:
-    setup = looked(setup_of_command(split(command), folder))
+    setup = with_files(setup_of_command(split(command), folder))
     return {fault.code for fault in faults_of(replace(setup, machine=machine))}
 
 

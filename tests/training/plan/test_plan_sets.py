@@ -12,7 +12,7 @@ from tagflow.errors import UsageProblem
 from tagflow.ontology import Ontology
 from tagflow.training.plan.choices import parse_settings
 from tagflow.training.plan.fitting import Surroundings, warmup_steps
-from tagflow.training.plan.plan import Asked, make_plan
+from tagflow.training.plan.plan import PlanRequest, make_plan
 from tagflow.training.plan.write import files
 from tagflow.training.sd_scripts.options import known_options
 
@@ -33,7 +33,7 @@ def train(tmp_path_factory):
 
     def call(*sets, name="sdxl-lora-v3", **asked):
         plan = make_plan(
-            root, name, Asked(base, ontology=ontology, **{"vram": "24GB", "sets": sets, **asked})
+            root, name, PlanRequest(base, ontology=ontology, **{"vram": "24GB", "sets": sets, **asked})
         )
         made = files(plan)
         (found,) = tomllib.loads(made["dataset.toml"])["datasets"]

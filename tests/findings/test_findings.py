@@ -1,6 +1,6 @@
 """The catalogue of findings is whole, and docs/findings.md is what it says.
 
-`python tests/test_findings.py` writes the page anew.
+`python tests/findings/test_findings.py` writes the page anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from tagflow.findings.finding import CATALOGUE, Kind, Severity
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "findings.md"
 ABOUT = """# Findings
 
@@ -27,7 +27,7 @@ and `--ignore CODE,...` leaves some out (in `tagflow.toml`: `select` and `ignore
 exclude each other, and what is exempt, are reviewed lists: `contradictions.csv` and `exempt.csv` in
 `tagflow/checks/`.
 
-This page is made by `python tests/test_findings.py` from `tagflow/findings.toml`.
+This page is made by `python tests/findings/test_findings.py` from `tagflow/findings.toml`.
 """
 
 

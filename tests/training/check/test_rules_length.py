@@ -9,7 +9,7 @@ import pytest
 
 from tagflow.training.check.structure import _pieces
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "token_ids.jsonl"
+GOLDEN = Path(__file__).parents[2] / "golden" / "token_ids.jsonl"
 ROWS = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tagflow.captions.grammar import line_spans, stripped_lines
 from tagflow.clip.tokenizer import Tokenizer
-from tagflow.clip.vocabulary import MERGES, Part, Vocabulary, find_vocabulary
+from tagflow.clip.vocabulary import MERGES, PartialVocabulary, Vocabulary, find_vocabulary
 
 WHOLE = find_vocabulary(use_cache=False)
 # What ftfy takes for text read in the wrong encoding depends on all the text around it.
@@ -47,7 +47,11 @@ def test_lines_and_words_of_the_texts_are_known_too(texts: list[str]) -> None:
 
 def test_a_part_is_small_and_a_very_long_piece_takes_the_whole() -> None:
     part = WHOLE.part(["walls", "sofa"])
-    assert isinstance(part, Part) and len(part.merges) < 50 and part.vocab["sofa</w>"] == CLIP.ids("sofa")[0]
+    assert (
+        isinstance(part, PartialVocabulary)
+        and len(part.merges) < 50
+        and part.vocab["sofa</w>"] == CLIP.ids("sofa")[0]
+    )
     assert isinstance(WHOLE.part(["a" * 700]), Vocabulary)
     assert len(WHOLE.part([]).merges) == 0 and len(WHOLE.merges) == MERGES
 

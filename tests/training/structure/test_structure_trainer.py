@@ -25,11 +25,11 @@ from tagflow.training.sd_scripts.captions import (
     take_apart,
 )
 from tagflow.training.sd_scripts.options import known_options
-from tagflow.training.structure.arrange import pieces
-from tagflow.training.structure.prove import show
+from tagflow.training.structure.arrange import split_pieces
+from tagflow.training.structure.prove import render_caption
 from tagflow.training.structure.structure import Layout, handling
 
-SAMPLES = Path(__file__).parents[2] / "data_samples"
+SAMPLES = Path(__file__).parents[3] / "data_samples"
 HOW = st.builds(
     Handling,
     shuffle_caption=st.booleans(),
@@ -169,8 +169,8 @@ def rendered_samples():
             for kind in ("separator", "groups") if row["rewritten"] else ():
                 front = ("meta", "quality", "style") if kind == "separator" else ()
                 layout = Layout(kind, category, front, frozenset({"zkv house"}))
-                line = read_caption(show(row["rewritten"], layout).text.encode())
-                certified = pieces(stripped_lines(row["rewritten"])[0])
+                line = read_caption(render_caption(row["rewritten"], layout).text.encode())
+                certified = split_pieces(stripped_lines(row["rewritten"])[0])
                 yield from ((line, handling(kind), seed, When(), certified) for seed in range(5))
 
 
@@ -191,7 +191,7 @@ def test_the_real_trainer_draws_the_same(tmp_path):
         for text, how, seed, when, *_ in (*made, *rendered)
     ]
     done = subprocess.run(
-        [python, Path(__file__).with_name("real_captions.py")],
+        [python, Path(__file__).parents[1] / "real_captions.py"],
         input=json.dumps({"cases": asked, "folder": str(tmp_path)}).encode(),
         cwd=folder, capture_output=True, check=False, timeout=250,
     )  # fmt: skip
@@ -199,7 +199,7 @@ def test_the_real_trainer_draws_the_same(tmp_path):
     real = json.loads(done.stdout.splitlines()[-1])
     assert len(rendered) > 1000
     for (*_, certified), prompt in zip(rendered, real["prompts"][len(made) :], strict=True):
-        assert Counter(pieces(prompt)) == Counter(certified) and "|||" not in prompt
+        assert Counter(split_pieces(prompt)) == Counter(certified) and "|||" not in prompt
     for (text, how, seed, when), prompt in zip(made, real["prompts"][: len(made)], strict=True):
         assert process_caption(text, how, drawn(seed), when) == prompt, (text, how, when)
     assert len(set(real["prompts"])) > 3000
