@@ -40,11 +40,9 @@ _TABLE = {
         r"(?<!\w)a\ a\ a(?!\w)",
         r"(?<!\w)\(\((?!\w)",
     ],
-    ("encoders/checkpoint.py", r're.escape(layout.layer).replace(r"\{\}", r"(\d{1,3})")'): [
-        r"a\.(\d{1,3})\.b"
-    ],
+    ("encoders/layout.py", r're.escape(layout.layer).replace(r"\{\}", r"(\d{1,3})")'): [r"a\.(\d{1,3})\.b"],
     ("encoders/locate.py", "part"): [part for part, _ in (*OTHERS, *FAMILIES)],
-    ("models/keys.py", "pattern"): [pattern for pattern, _ in KNOWN_EXTRAS],
+    ("models/structure.py", "pattern"): [pattern for pattern, _ in KNOWN_EXTRAS],
     ("ontology/grammar.py", r'text.replace("\1", "[").replace("\2", "]")'): [],  # shapes: see in_ontologies
     ("ontology/rules.py", 'row.keys["pattern"]'): [],  # texts and looks: see in_ontologies
 }

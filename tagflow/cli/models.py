@@ -16,7 +16,8 @@ from tagflow.cli.output import Progress
 from tagflow.errors import EncoderError
 
 if TYPE_CHECKING:
-    from tagflow.models import ModelFinding, Report
+    from tagflow.models.catalogue import ModelFinding
+    from tagflow.models.verify import Report
 
 _SCHEMA = "tagflow.models/1"
 _NAMED = 5  # tensors named in a line for people; --json has them all
@@ -54,7 +55,7 @@ def verify_models(files: tuple[Path, ...], *, deep: bool, as_json: bool, strict:
 
 def _one(path: Path, *, deep: bool, as_json: bool, strict: bool) -> int:
     """Verify one file and say what was found; a file that is refused does not stop the others."""
-    from tagflow.models import verify
+    from tagflow.models.verify import verify
 
     try:
         progress = Progress()
@@ -127,7 +128,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _finding(finding: ModelFinding) -> str:
-    from tagflow.models import CATALOGUE
+    from tagflow.models.catalogue import CATALOGUE
 
     kind = CATALOGUE[finding.code]
     where = f"{finding.part}: " if finding.part else ""

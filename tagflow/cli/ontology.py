@@ -20,7 +20,6 @@ from tagflow.config import load_config
 from tagflow.dataset.survey import LARGEST_CAPTION
 from tagflow.errors import UsageProblem
 from tagflow.ontology import Explanation, Fault, Ontology, built_in, find
-from tagflow.ontology.classifier import verdict_of
 from tagflow.ontology.lint import lint as find_faults
 
 
@@ -201,7 +200,7 @@ def explain(tags: tuple[str, ...], *, as_json: bool, config_file: Path | None, *
 
 def _explanation(ontology: Ontology, tag: str) -> Explanation:
     """Explain a tag, or the member of a group that decides for it."""
-    deciding = verdict_of(ontology, tag)
+    deciding = ontology.classify_group(tag)
     return next(found for found in map(ontology.explain, split_group(tag)) if found.verdict == deciding)
 
 

@@ -115,6 +115,11 @@ class Ontology:
             verdict = self._known[tag] = self._judge(tag) if len(tag) <= LONGEST_TAG else self._unknown
         return verdict
 
+    def classify_group(self, tag: str) -> Classification:
+        """Return the category of a tag, or of the first member of a group (`(a, b:1.2)`) that is known."""
+        verdicts = [self.classify(member) for member in split_group(tag)]
+        return next((verdict for verdict in verdicts if verdict.known), verdicts[0])
+
     def explain(self, tag: str) -> Explanation:
         """Return the verdict on `tag` with the words and steps that led to it."""
         verdict = self.classify(tag)
@@ -192,12 +197,6 @@ def find(source: str | Path) -> tuple[Path, str]:
         f"{source}: no ontology here (there is no {Path(source) / 'ontology.toml'})",
         f"name a folder that holds ontology.toml, or a built-in ontology ({names})",
     )
-
-
-def verdict_of(ontology: Ontology, tag: str) -> Classification:
-    """What the ontology says of a tag, or of the first tag in a group that it knows."""
-    verdicts = [ontology.classify(member) for member in split_group(tag)]
-    return next((one for one in verdicts if one.known), verdicts[0])
 
 
 _PIECE = 3  # letters; fewer are found in any text

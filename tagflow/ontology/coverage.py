@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import FIXED, tag_key
 from tagflow.ontology import Ontology
-from tagflow.ontology.classifier import verdict_of
 from tagflow.schema import rows
 
 
@@ -51,7 +50,7 @@ def coverage(table: pa.Table, ontology: Ontology, triggers: Collection[str] = ()
     for trigger in sorted(set(map(tag_key, triggers)) & times.keys()):
         found.triggers[spellings[trigger]] = times.pop(trigger)
     for key, count in times.items():
-        verdict = verdict_of(ontology, spellings[key])
+        verdict = ontology.classify_group(spellings[key])
         if verdict.known:
             found.tags[verdict.category] += 1
             found.occurrences[verdict.category] += count

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import FIXED, tag_key
 from tagflow.ontology import Classification, Ontology
-from tagflow.ontology.classifier import verdict_of
 from tagflow.schema import add, add_findings, rows
 
 
@@ -41,7 +40,7 @@ class Classify:
         """What the ontology says of one tag as it stands in a caption."""
         found = self._seen.get(tag)
         if found is None:
-            found = self._seen[tag] = verdict_of(self.ontology, tag)
+            found = self._seen[tag] = self.ontology.classify_group(tag)
         return found
 
     def _unknown(self, tags: Sequence[str] | None, segments: Sequence[int] | None) -> list[tuple[str, str]]:

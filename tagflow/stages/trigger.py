@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tagflow.captions.grammar import FIXED, tag_key
-from tagflow.ontology.classifier import verdict_of
 from tagflow.schema import rows
 
 if TYPE_CHECKING:  # a check asks for the candidate alone, and mostly needs no ontology
@@ -43,7 +42,7 @@ def candidate(table: pa.Table) -> str | None:
 
 def _is_strange(ontology: Ontology, tag: str) -> bool:
     """Whether a tag or a word of it is unknown: `zkv house` is in a category by its house, and a trigger."""
-    return not verdict_of(ontology, tag).known or ontology.has_strange_word(tag)
+    return not ontology.classify_group(tag).known or ontology.has_strange_word(tag)
 
 
 def _first(tags: Sequence[str] | None, segments: Sequence[int] | None) -> str | None:

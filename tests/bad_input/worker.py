@@ -74,7 +74,7 @@ def serve() -> None:
 
     from tagflow.cli.boundary import run
 
-    for name in ("run", "check", "undo", "validate", "audit", "explain"):
+    for name in ("run", "check", "history", "audit", "ontology"):
         import_module(f"tagflow.cli.{name}")
     for name in ("tagflow.encoders.pair", "tagflow.encoders.standin", "torch", "pyarrow.parquet"):
         import_module(name)

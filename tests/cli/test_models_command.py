@@ -13,13 +13,11 @@ import time
 import pytest
 from model_files import sdxl, vae, write_raw, write_sparse
 
-from tagflow.models import verify
-
 
 @pytest.fixture
 def unread(monkeypatch):
     """Seven gigabytes are not hashed in a test; the digest has its own."""
-    monkeypatch.setattr(verify, "scan", lambda *_, **__: ("0" * 64, {}))
+    monkeypatch.setattr("tagflow.models.verify.scan", lambda *_, **__: ("0" * 64, {}))
 
 
 @pytest.fixture

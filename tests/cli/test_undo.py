@@ -145,7 +145,7 @@ def test_a_run_cut_off_before_its_audit_was_published_is_finished(tagflow, folde
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
-from tagflow.sources import store
+from tagflow.history import store
 replace = store.Store.replace
 def slowly(self, target, data, **more):
     time.sleep(0.02)

@@ -191,7 +191,7 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path, installed: Vocabulary) ->
 def ask_the_hub(tmp_path: Path, **environment: str) -> tuple[str, float]:
     """Return what a fresh process says that may only ask the hub, and the seconds that it took."""
     program = (
-        "from tagflow import vocabulary; vocabulary.PACKAGE_FILE = 'absent'\n"
+        "from tagflow.clip import vocabulary; vocabulary.PACKAGE_FILE = 'absent'\n"
         "try: vocabulary.find_vocabulary(hub=True)\n"
         "except vocabulary.VocabularyMissing as problem: print(problem.message)"
     )

@@ -92,7 +92,7 @@ def test_every_code_is_used_somewhere() -> None:
 
 
 def test_no_code_stands_in_two_catalogues() -> None:
-    from tagflow.models import CATALOGUE as MODELS
+    from tagflow.models.catalogue import CATALOGUE as MODELS
 
     assert not MODELS.keys() & CATALOGUE.keys()
 

@@ -15,9 +15,11 @@ from model_files import POSITION_IDS, sdxl, vae, write_raw, write_sparse
 from tagflow.errors import EncoderError
 from tagflow.files.safetensors import Entry, read_whole_header
 from tagflow.findings.finding import CATALOGUE as IN_CAPTIONS
-from tagflow.models import CATALOGUE, verify
+from tagflow.models import verify as module
+from tagflow.models.catalogue import CATALOGUE
 from tagflow.models.prediction import prediction
 from tagflow.models.structure import PARTS, part_of, sdxl_shapes, structure
+from tagflow.models.verify import verify
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 UNET, TE1, TE2, VAE = PARTS.values()
@@ -204,7 +206,7 @@ def test_a_contradiction_is_v_and_a_warning(tmp_path):
 
 
 def test_the_digest_is_the_files_and_progress_reaches_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(verify, "BLOCK", 64)
+    monkeypatch.setattr(module, "BLOCK", 64)
     data = bytes(range(200)) * 2
     path = write_raw(
         tmp_path / "m.safetensors",
@@ -234,7 +236,7 @@ PATTERNS = [
 
 @pytest.mark.parametrize(("dtype", "view", "inf", "nan", "finite"), PATTERNS)
 def test_values_that_are_not_finite(tmp_path, monkeypatch, dtype, view, inf, nan, finite):
-    monkeypatch.setattr(verify, "BLOCK", 16)
+    monkeypatch.setattr(module, "BLOCK", 16)
     good, bad = f"{UNET}good", f"{UNET}bad"
     clean = np.array(finite * 9, dtype=view)
     sick = np.array([*finite * 9, *inf, *finite, *nan], dtype=view)
@@ -265,7 +267,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path):
     for content in (path.read_bytes()[:-1], path.read_bytes() + b"x"):
         path.write_bytes(content)
         with pytest.raises(EncoderError, match="changed its length"):
-            verify.scan(path, header, deep=True, progress=lambda done, total: None)
+            module.scan(path, header, deep=True, progress=lambda done, total: None)
 
 
 def test_long_metadata_are_cut_and_foreign_ones_left_out(tmp_path):

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagflow.captions.grammar import FIXED, parse
-from tagflow.ontology.classifier import verdict_of
 from tagflow.stages.reorder import Pins, ladder
 
 PINS = st.builds(
@@ -28,7 +27,7 @@ def done(text: str, **pins: object) -> str:
 
 
 def rank(tag: str) -> int:
-    return ONTOLOGY.rank(verdict_of(ONTOLOGY, tag).category)
+    return ONTOLOGY.rank(ONTOLOGY.classify_group(tag).category)
 
 
 def test_the_worked_example() -> None:

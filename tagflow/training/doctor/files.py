@@ -17,7 +17,7 @@ from tagflow.training.sd_scripts.environment import sd_scripts_version
 from tagflow.training.sd_scripts.options import known_options
 
 if TYPE_CHECKING:
-    from tagflow.models import ModelFinding
+    from tagflow.models.catalogue import ModelFinding
 
 Progress = Callable[[int, int], None]
 TOKENIZERS = ("openai/clip-vit-large-patch14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
@@ -114,9 +114,9 @@ def _model(path: Path, model: _Model, *, deep: bool, progress: Progress) -> Iter
 
 
 def _looked_at(path: Path, *, deep: bool, progress: Progress) -> tuple[str, tuple[ModelFinding, ...], str]:
-    from tagflow.models import verify
     from tagflow.models.prediction import prediction
     from tagflow.models.structure import structure
+    from tagflow.models.verify import verify
 
     if deep:
         report = verify(path, deep=True, progress=progress)
@@ -130,7 +130,7 @@ def _looked_at(path: Path, *, deep: bool, progress: Progress) -> tuple[str, tupl
 
 
 def _spoken(finding: ModelFinding) -> str:
-    from tagflow.models import CATALOGUE
+    from tagflow.models.catalogue import CATALOGUE
 
     named = finding.detail or ", ".join(finding.tensors[:2])
     return CATALOGUE[finding.code].title + (f" ({named})" if named else "")
