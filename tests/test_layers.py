@@ -12,7 +12,6 @@ PACKAGE = Path(__file__).parent.parent / "tagflow"
 LAYERS = (
     "errors",
     "files findings",
-    "training/faults training/notes",
     "config schema captions training/sd_scripts",
     "clip dataset engines",
     "audit encoders",

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from tagflow.captions.sentences import UnitKind, find_sentences, may_contain_sentences
 from tagflow.captions.split import split_line
-from tagflow.findings.finding import Finding
+from tagflow.findings.finding import Finding, finding
 
 FIXED = -1
 """Segment number of a tag that stays in its place."""
@@ -93,9 +93,9 @@ def parse(text: str, *, fullwidth_commas: bool = False) -> Caption:
     segment = 0
     start = len(text) - len(text.lstrip("\ufeff"))  # two, where files with marks were joined
     if start:
-        findings.append(Finding("bom"))
+        findings.append(finding("bom"))
     if "\r" in text:
-        findings.append(Finding("crlf"))
+        findings.append(finding("crlf"))
     for number, (begin, end) in enumerate(line_spans(text)):
         line = _Line(text, max(begin, start), end, number, segment, fullwidth_commas)
         tags.extend(line.tags())
@@ -107,11 +107,11 @@ def parse(text: str, *, fullwidth_commas: bool = False) -> Caption:
 
 def _blank_findings(text: str, has_tags: bool) -> Iterator[Finding]:
     if not text:
-        yield Finding("caption-empty")
+        yield finding("caption-empty")
     elif not has_tags:
-        yield Finding("caption-blank")
+        yield finding("caption-blank")
     elif not _LINE_END.split(text, maxsplit=1)[0].strip():
-        yield Finding("first-line-blank")
+        yield finding("first-line-blank")
 
 
 _Part = tuple[int, int, int, UnitKind]  # start, end, stretch, kind: a Unit, or what is one without its name
@@ -136,11 +136,11 @@ class _Line:
             return
         units = find_sentences(self.split)
         if any(unit.kind == "prose" for unit in units):
-            self.findings = [Finding("prose", _beginning(self.split.text))]
+            self.findings = [finding("prose", _beginning(self.split.text))]
             yield from self._numbered(units, frozen=True)
             return
         self.findings += [
-            Finding("sentence", _beginning(self.split.text[unit.start : unit.end]))
+            finding("sentence", _beginning(self.split.text[unit.start : unit.end]))
             for unit in units
             if unit.kind == "sentence"
         ]
@@ -176,7 +176,7 @@ def _duplicates(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Finding
     seen: dict[str, bool] = {}  # whether it was told, for ten thousand copies need no ten thousand findings
     for key, (start, end) in zip(keys, spans, strict=True):
         if seen.get(key) is False:
-            yield Finding("tag-duplicate", text[start:end])
+            yield finding("tag-duplicate", text[start:end])
         seen[key] = key in seen
 
 

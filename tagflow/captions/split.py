@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from tagflow.findings.finding import Finding
+from tagflow.findings.finding import Finding, finding
 
 _ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|]|(?:^|[\s,])'|BREAK|，""")
 # One class of characters is quick to look for; nearly all lines hold none of them.
@@ -83,11 +83,11 @@ def split_line(line: str, *, fullwidth_commas: bool = False) -> Split:
             inside = inside or found.group() in (_TRIPLE, "BREAK")
         else:
             cuts.append(found.span())
-    findings = [Finding("separator-in-group")] if inside else []
+    findings = [finding("separator-in-group")] if inside else []
     if not fullwidth_commas and any(not atoms.cover(found.start()) for found in re.finditer("，", line)):
-        findings.append(Finding("comma-fullwidth"))
+        findings.append(finding("comma-fullwidth"))
     if unbalanced:
-        findings.append(Finding("bracket-unbalanced"))
+        findings.append(finding("bracket-unbalanced"))
     return _assemble(line, cuts, findings)
 
 
@@ -187,7 +187,7 @@ def _assemble(line: str, cuts: list[Span], findings: list[Finding]) -> Split:
     kept = [span for span in spans if span is not None]
     stretches = tuple(number for number, span in zip(crossed, spans, strict=True) if span is not None)
     triples = [crossed[at + 1] for at, mark in enumerate(marks) if mark == _TRIPLE]
-    extra = [Finding("separator-extra")] if len(triples) > 2 else []
+    extra = [finding("separator-extra")] if len(triples) > 2 else []
     return Split(
         line,
         tuple(kept),
@@ -206,9 +206,9 @@ def _comma_findings(marks: list[str], spans: list[Span | None]) -> Iterator[Find
         if spans[at] is None and mark in _COMMAS and (at == 0 or marks[at - 1] in _COMMAS)
     ]
     if empty:
-        yield Finding("tag-empty", f"{len(empty)} times" if len(empty) > 1 else "")
+        yield finding("tag-empty", f"{len(empty)} times" if len(empty) > 1 else "")
     if marks and marks[-1] in _COMMAS and spans[-1] is None and any(spans):
-        yield Finding("comma-trailing")
+        yield finding("comma-trailing")
 
 
 def _parts(line: str, cuts: list[Span]) -> list[Span | None]:

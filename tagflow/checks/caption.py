@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from tagflow.checks.tags import Exclusion, Facts, Lists
-from tagflow.findings.finding import Seen
+from tagflow.findings.finding import Finding, finding, line_and_column
+from tagflow.findings.wording import some
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # Neither joiner: emoji are made of U+200D, and Persian is written with U+200C.
@@ -23,26 +24,18 @@ _INVISIBLE = re.compile(
 _SIGNS_NAMED = 5
 
 
-def in_text(text: str) -> Iterator[Seen]:
+def in_text(text: str) -> Iterator[Finding]:
     """The findings of a text as it stands."""
     first = len(text) - len(text.lstrip("\ufeff"))  # a mark at the beginning is `bom`
     found = _INVISIBLE.search(text, first)
     if found is not None:
-        yield Seen("character-invisible", _named(text[first:]), found.start())
+        counts = Counter(_INVISIBLE.findall(text[first:]))
+        signs = [f"U+{ord(sign):04X}" + (f" {n} times" if n > 1 else "") for sign, n in counts.items()]
+        yield _at(text, found.start(), "character-invisible", some(signs, _SIGNS_NAMED))
     if "\n" in text or "\r" in text:
         below = [line for line in _LINE_END.split(text)[1:] if line.strip()]
         if below:
-            yield Seen("lines-unread", f"{len(below)} below the first")
-
-
-def _named(text: str) -> str:
-    counts = Counter(_INVISIBLE.findall(text))
-    names = [
-        f"U+{ord(sign):04X}" + (f" {count} times" if count > 1 else "") for sign, count in counts.items()
-    ]
-    return ", ".join(names[:_SIGNS_NAMED]) + (
-        f" and {len(names) - _SIGNS_NAMED} more" if len(names) > _SIGNS_NAMED else ""
-    )
+            yield finding("lines-unread", f"{len(below)} below the first", figures={"lines": len(below)})
 
 
 _NAMED = 4  # so many examples are named in a finding; more would not be read
@@ -50,34 +43,39 @@ _BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
 
 
 class Words(NamedTuple):
-    """The tags of one caption as they stand: where each starts, on which line, and what is known of it."""
+    """A caption and its tags as they stand: where each starts, on which line, and what is known of it."""
 
+    text: str
     tags: Sequence[str]
     starts: Sequence[int]
     lines: Sequence[int]
     facts: Sequence[Facts]
 
 
-def word_findings(text: str, words: Words, lists: Lists) -> Iterator[Seen]:
+def word_findings(words: Words, lists: Lists) -> Iterator[Finding]:
     """All that the words of one caption show.
 
     Lines are looked at one by one: those of a caption are alternatives to the trainer, or not read at all.
     """
-    yield from in_text(text)
-    yield from _leftovers(text, words)
+    yield from in_text(words.text)
+    yield from _leftovers(words)
     if words.lines and words.lines[0] != words.lines[-1]:
         for _, group in groupby(range(len(words.tags)), key=words.lines.__getitem__):
-            yield from _of_line(words, list(group), lists)
+            at = list(group)
+            yield from _implied(words, at)
+            yield from _contradictions(words, at, lists)
     else:
-        yield from _of_line(words, range(len(words.tags)), lists)
+        yield from _implied(words, range(len(words.tags)))
+        yield from _contradictions(words, range(len(words.tags)), lists)
 
 
-def _of_line(words: Words, at: Sequence[int], lists: Lists) -> Iterator[Seen]:
-    yield from _implied(words, at)
-    yield from _contradictions(words, at, lists)
+def _at(text: str, at: int, code: str, detail: str, tag: str | None = None) -> Finding:
+    """A finding at a character of a caption."""
+    line, column = line_and_column(text, at)
+    return finding(code, detail, line=line, column=column, tag=tag)
 
 
-def _implied(words: Words, at: Sequence[int]) -> Iterator[Seen]:
+def _implied(words: Words, at: Sequence[int]) -> Iterator[Finding]:
     """Tags whose words end a longer tag beside them; underscores and spaces are the same."""
     keys = {words.facts[index].key: index for index in at}
     pairs = {
@@ -85,10 +83,11 @@ def _implied(words: Words, at: Sequence[int]) -> Iterator[Seen]:
     }  # several longer tags: the last is named
     if pairs:
         named = [f"{words.tags[keys[head]]} in {words.tags[index]}" for head, index in pairs.items()]
-        yield Seen("tag-implied", _some(named), words.starts[keys[next(iter(pairs))]])
+        shorter = keys[next(iter(pairs))]
+        yield _at(words.text, words.starts[shorter], "tag-implied", some(named, _NAMED), words.tags[shorter])
 
 
-def _contradictions(words: Words, at: Sequence[int], lists: Lists) -> Iterator[Seen]:
+def _contradictions(words: Words, at: Sequence[int], lists: Lists) -> Iterator[Finding]:
     excluded = lists.excluded
     places = {meaning: index for index in at for meaning in words.facts[index].meanings}
     charged = [meaning for meaning in places if meaning in excluded]
@@ -111,7 +110,8 @@ def _contradictions(words: Words, at: Sequence[int], lists: Lists) -> Iterator[S
             found[row] = left, right
     for row, (left, right) in found.items():
         one, two = words.tags[places[left]], words.tags[places[right]]
-        yield Seen("tag-contradiction", f"{one}, {two}: {row.reason}", words.starts[places[right]])
+        start = words.starts[places[right]]
+        yield _at(words.text, start, "tag-contradiction", f"{one}, {two}: {row.reason}", two)
 
 
 def _one_person(meanings: AbstractSet[str], lists: Lists) -> bool:
@@ -125,24 +125,19 @@ def _one_person(meanings: AbstractSet[str], lists: Lists) -> bool:
     return bool(counted) and alone and lists.exempt["several-persons"].isdisjoint(meanings)
 
 
-def _leftovers(text: str, words: Words) -> Iterator[Seen]:
+def _leftovers(words: Words) -> Iterator[Finding]:
     """One finding for each code, with the first places by name."""
     found: dict[str, list[int]] = {}
     for index, known in enumerate(words.facts):
         for code in known.leftovers:
             found.setdefault(code, []).append(index)
     for code, places in found.items():
-        named = _some([_short(words.tags[index]) for index in places])
-        yield Seen(code, named, words.starts[places[0]])
-    if "BREAK" in text and (seen := _BREAK.search(text)) and not text.isupper():
-        yield Seen("leftover-keyword", "BREAK", seen.start())
+        named = some([_short(words.tags[index]) for index in places], _NAMED)
+        yield _at(words.text, words.starts[places[0]], code, named, words.tags[places[0]])
+    if "BREAK" in words.text and (seen := _BREAK.search(words.text)) and not words.text.isupper():
+        yield _at(words.text, seen.start(), "leftover-keyword", "BREAK", "BREAK")
 
 
 def _short(tag: str, width: int = 60) -> str:
     flat = " ".join(tag.split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tagflow.captions.grammar import tag_key
 from tagflow.checks.tags import Facts
-from tagflow.findings.finding import Place, Seen
+from tagflow.findings.finding import Finding, finding
 
 LEAST_CAPTIONS = 10
 COMMON_PERCENT = 95
 _NAMED = 3
 
 
-def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> Iterator[Place]:
+def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> Iterator[Finding]:
     """Tags in at least 95 % of at least 10 captions that have tags; the triggers are meant to be there."""
     tagged = [{known.key for known in group} for group in facts if group]
     if len(tagged) < LEAST_CAPTIONS:
@@ -26,17 +26,20 @@ def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> It
             return
         if key not in exempt:
             share = 100 * count / len(tagged)
-            yield Place(".", "tag-common", f"{key} in {count} of {len(tagged)} captions, {share:.0f} %")
+            detail = f"{key} in {count} of {len(tagged)} captions, {share:.0f} %"
+            yield finding(
+                "tag-common", detail, file=".", tag=key, figures={"captions": count, "of": len(tagged)}
+            )
 
 
 def missing_triggers(
     texts: Sequence[str | None], facts: Sequence[Sequence[Facts]], triggers: Sequence[str]
-) -> list[list[Seen]]:
+) -> list[list[Finding]]:
     """For every caption with tags the triggers that are neither a tag of it nor words in it."""
     wanted = [(word, tag_key(word)) for word in triggers]
     return [
         [
-            Seen("trigger-missing", word)
+            finding("trigger-missing", word, tag=word)
             for word, key in wanted
             if group and key not in {known.key for known in group} and not _says(text or "", key)
         ]
@@ -48,18 +51,18 @@ def _says(text: str, key: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", tag_key(text)) is not None
 
 
-def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Seen]]:
+def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Finding]]:
     """For every caption the others that hold the same tags, in whatever order."""
     groups: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     keys = _Keys()
     for at, group in enumerate(tags):
         if group:
             groups[tuple(sorted(keys[tag] for tag in group))].append(at)
-    found: list[list[Seen]] = [[] for _ in paths]
+    found: list[list[Finding]] = [[] for _ in paths]
     for places in groups.values():
         if len(places) > 1:
             for at in places:
-                found[at].append(Seen("caption-duplicate", _others(paths, places, at)))
+                found[at].append(finding("caption-duplicate", _others(paths, places, at)))
     return found
 
 
@@ -73,10 +76,10 @@ def _others(paths: Sequence[str], places: Sequence[int], at: int) -> str:
     """The other captions by name; a set whose captions are all alike must not take the square of its size."""
     shown = [paths[other] for other in places[: _NAMED + 1] if other != at][:_NAMED]
     more = len(places) - 1 - len(shown)
-    return "as " + ", ".join(shown) + (f" and {more} more" if more else "")
+    return "as " + ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
-def two_spellings(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iterator[Place]:
+def two_spellings(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iterator[Finding]:
     """Tags that some captions write with underscores and others with spaces. `counts`: captions by tag."""
     spelled: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for tag, facts in known.items():
@@ -86,7 +89,5 @@ def two_spellings(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iter
     if both:
         key, (spaces, underscores) = max(both.items(), key=lambda item: min(item[1]))
         name = key.replace(" ", "_")
-        yield Place(
-            ".", "underscores-mixed",
-            f"{len(both)} tags, such as {name} {underscores} times and {key} {spaces} times",
-        )  # fmt: skip
+        detail = f"{len(both)} tags, such as {name} {underscores} times and {key} {spaces} times"
+        yield finding("underscores-mixed", detail, file=".", tag=key, figures={"tags": len(both)})

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from tagflow.checks.tags import Lists, key
 from tagflow.dataset.survey import CAPTION_SUFFIX, IMAGE_SUFFIXES, Tree
-from tagflow.findings.finding import Place
+from tagflow.findings.finding import Finding, finding
 
 _OTHER_SUFFIX = ".caption"
 _CROP_PARTS = 4
@@ -59,7 +59,7 @@ def _sorted_out(folder: Folder) -> Folder:
     return folder
 
 
-def name_findings(all_folders: list[Folder], lists: Lists) -> Iterator[Place]:
+def name_findings(all_folders: list[Folder], lists: Lists) -> Iterator[Finding]:
     """What is wrong with names. A tree without images is a set of captions alone: nothing to compare."""
     if not any(folder.images or folder.unseen for folder in all_folders):
         return
@@ -71,30 +71,32 @@ def name_findings(all_folders: list[Folder], lists: Lists) -> Iterator[Place]:
         yield from _lost(folder, homes, lists)
 
 
-def _unseen(folder: Folder) -> Iterator[Place]:
+def _unseen(folder: Folder) -> Iterator[Finding]:
     """A hidden image counts only with its caption: else it is meant to be hidden."""
     for name in folder.unseen:
         stem = name.rpartition(".")[0]
         if not name.startswith("."):
             folder.claimed.add(stem)
-            yield Place(folder.at(name), "image-not-seen", "the suffix is in mixed case")
+            yield finding("image-not-seen", "the suffix is in mixed case", file=folder.at(name))
         elif stem + CAPTION_SUFFIX in folder.names and not name.startswith("._"):
-            yield Place(folder.at(name), "image-not-seen", "the name begins with a dot")
+            yield finding("image-not-seen", "the name begins with a dot", file=folder.at(name))
 
 
-def _shared(folder: Folder) -> Iterator[Place]:
+def _shared(folder: Folder) -> Iterator[Finding]:
     for stem, names in folder.images.items():
         if len(names) > 1 and stem in folder.captions:
-            yield Place(folder.at(stem + CAPTION_SUFFIX), "caption-shared", ", ".join(names))
+            yield finding("caption-shared", ", ".join(names), file=folder.at(stem + CAPTION_SUFFIX))
 
 
-def _captions_of_images(folder: Folder) -> Iterator[Place]:
-    bare, found, other = list[str](), list[Place](), False
+def _captions_of_images(folder: Folder) -> Iterator[Finding]:
+    bare, found, other = list[str](), list[Finding](), False
     by_case = {name.casefold(): name for name in sorted(folder.names) if not name.startswith(".")}
     for stem, names in folder.images.items():
         if stem in folder.captions:
             if stem + _OTHER_SUFFIX in folder.names:
-                found.append(Place(folder.at(stem + CAPTION_SUFFIX), "caption-twice", stem + _OTHER_SUFFIX))
+                found.append(
+                    finding("caption-twice", stem + _OTHER_SUFFIX, file=folder.at(stem + CAPTION_SUFFIX))
+                )
             continue
         place = _misnamed(folder, stem, names, by_case)
         if place is not None:
@@ -105,26 +107,28 @@ def _captions_of_images(folder: Folder) -> Iterator[Place]:
             bare += names
     yield from found
     if bare and (folder.captions or found or other):
-        yield from (Place(folder.at(name), "image-without-caption") for name in bare)
+        yield from (finding("image-without-caption", file=folder.at(name)) for name in bare)
     elif bare:
-        yield Place(folder.path or ".", "folder-without-captions", f"{len(bare)} images")
+        yield finding("folder-without-captions", f"{len(bare)} images", file=folder.path or ".")
 
 
-def _misnamed(folder: Folder, stem: str, names: list[str], by_case: dict[str, str]) -> Place | None:
+def _misnamed(folder: Folder, stem: str, names: list[str], by_case: dict[str, str]) -> Finding | None:
     """The caption that an image would have under another name, if there is one."""
     for name in names:
         doubled = by_case.get((name + CAPTION_SUFFIX).casefold())
         if doubled is not None:
             folder.claimed.add(doubled.rpartition(".")[0])
-            return Place(folder.at(doubled), "caption-suffix-doubled", f"the image is {name}")
+            return finding("caption-suffix-doubled", f"the image is {name}", file=folder.at(doubled))
     other = by_case.get((stem + CAPTION_SUFFIX).casefold())
     if other is not None and other.startswith(stem + "."):
-        return Place(folder.at(other), "caption-suffix-case", f"the image is {names[0]}")
+        return finding("caption-suffix-case", f"the image is {names[0]}", file=folder.at(other))
     if other is not None and other.rpartition(".")[0] not in folder.images:
         folder.claimed.add(other.rpartition(".")[0])
-        return Place(folder.at(other), "caption-name-case", f"the image is {names[0]}")
+        return finding("caption-name-case", f"the image is {names[0]}", file=folder.at(other))
     if stem + _OTHER_SUFFIX in folder.names and folder.captions:
-        return Place(folder.at(stem + _OTHER_SUFFIX), "caption-suffix-other", f"the image is {names[0]}")
+        return finding(
+            "caption-suffix-other", f"the image is {names[0]}", file=folder.at(stem + _OTHER_SUFFIX)
+        )
     return None
 
 
@@ -138,14 +142,14 @@ def _is_crop(folder: Folder, stem: str) -> bool:
     return True
 
 
-def _lost(folder: Folder, homes: dict[str, Folder], lists: Lists) -> Iterator[Place]:
+def _lost(folder: Folder, homes: dict[str, Folder], lists: Lists) -> Iterator[Finding]:
     """Captions that no image asks for; where a folder holds no image, those whose image lies elsewhere."""
     for stem in sorted(folder.captions - folder.images.keys() - folder.claimed):
         home = homes.get(stem)
         if key(stem) in lists.exempt["not-a-caption"] or (home is None and not folder.images):
             continue
         where = "" if home is None else f"its image lies in {home.path or '.'}"
-        yield Place(folder.at(stem + CAPTION_SUFFIX), "caption-without-image", where)
+        yield finding("caption-without-image", where, file=folder.at(stem + CAPTION_SUFFIX))
 
 
 def repeats(name: str) -> int | None:
@@ -156,24 +160,24 @@ def repeats(name: str) -> int | None:
         return None
 
 
-def folder_findings(all_folders: list[Folder], root_name: str) -> Iterator[Place]:
+def folder_findings(all_folders: list[Folder], root_name: str) -> Iterator[Finding]:
     """Folders that hold images which the trainer would not find. `root_name`: the name of the root itself."""
     with_images = [folder.path for folder in all_folders if folder.images]
     if _is_subset(root_name):
-        yield from (Place(path, "folder-nested", f"below {root_name}") for path in with_images if path)
+        yield from (finding("folder-nested", f"below {root_name}", file=path) for path in with_images if path)
         return
     if not with_images:
         return
     tops = {folder.path.split("/")[0] for folder in all_folders if folder.path}
     if not any(map(_is_subset, tops)):
-        yield Place(".", "folder-unnamed")
+        yield finding("folder-unnamed", file=".")
         return
     for path in with_images:
         top, _, below = path.partition("/")
         if not _is_subset(top):
-            yield Place(path or ".", "folder-ignored", _why(top))
+            yield finding("folder-ignored", _why(top), file=path or ".")
         elif below:
-            yield Place(path, "folder-nested", f"below {top}")
+            yield finding("folder-nested", f"below {top}", file=path)
 
 
 def _is_subset(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -15,27 +15,24 @@ from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_sp
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.tags import Facts, Lists, facts, read_lists
 from tagflow.dataset.survey import Survey, Tree
-from tagflow.engines.local import run_stages, silent
-from tagflow.findings.finding import Place, Seen
-from tagflow.schema import add, add_findings, column_of, rows
+from tagflow.engines.local import Progress, run_stages, silent
+from tagflow.findings.finding import Finding, of_caption
+from tagflow.schema import add, column_of, rows
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse
 
 Detect = Callable[[pa.Table], Sequence[str]]
-Spot = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the checks found. `table`: the captions asked for, findings in its columns.
+    """What the checks found. `captions`: the paths that were reported on; findings name files from the root.
 
-    `places`: findings on images, folders and the whole. `spots`: line and column, from 1, of findings in
-    captions where they are known; the key is path, code and detail.
+    The findings of captions come first, caption by caption, then those of images, folders and the whole.
     """
 
-    table: pa.Table
-    places: tuple[Place, ...]
-    spots: dict[Spot, tuple[int, int]]
+    captions: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 def check(
@@ -44,25 +41,39 @@ def check(
     count: Callable[[pa.Table], pa.Table],
     detect: Detect,
     selected: Collection[str] | None = None,
+    progress: Callable[[str], Progress] = lambda stage: silent,
 ) -> Checked:
     """Check a folder. `selected`: report on these paths alone; what concerns all is asked of all, even so.
 
     `detect` gives the triggers of the parsed batch, `count` counts the tokens of what is reported on.
+    `progress` gives for a stage's name what is told how far it has come.
     """
-    table = run_stages(extract(found, None, None, silent), [Parse()], silent)
+    read = extract(found, None, None, progress("reading"))
+    table = run_stages(read, [Parse()], progress("parsing"))
     lists = read_lists()
     known, by_caption = _facts(table, lists)
     triggers = detect(table)
-    seen = _in_captions(table, by_caption, triggers, lists)
-    table = add_findings(table, [[(one.code, one.detail) for one in group] for group in seen])
-    spots = _spots(table, seen)
+    of_words = dict(zip(rows(table, "path"), _in_captions(table, by_caption, triggers, lists), strict=True))
     table = add(table, rewritten=rows(table, "text"))
     if selected is not None:
         table = table.take(_places_of(rows(table, "path"), selected))
-    places = [*common_tags(by_caption, triggers), *two_spellings(known, _counted(table))]
-    places = [*_of_names(found, names, lists), *places]
-    chosen = [place for place in places if selected is None or place.path in selected]
-    return Checked(count(table), tuple(chosen), spots)
+    spelled = two_spellings(known, _counted(table))
+    table = count(table)
+    paths = rows(table, "path")
+    captions = [
+        one
+        for path, codes, details in zip(paths, rows(table, "findings"), rows(table, "details"), strict=True)
+        for one in (
+            *(of_caption(path, code, detail) for code, detail in zip(codes, details, strict=True)),
+            *(one.at(file=path) for one in of_words[path]),
+        )
+    ]
+    folder_tree = folders(names)
+    placed = [*name_findings(folder_tree, lists), *folder_findings(folder_tree, found.root.resolve().name)]
+    placed.sort(key=lambda one: one.where.file or "")
+    placed += [*common_tags(by_caption, triggers), *spelled]
+    chosen = [one for one in placed if selected is None or one.where.file in selected]
+    return Checked(tuple(paths), (*captions, *chosen))
 
 
 def _facts(table: pa.Table, lists: Lists) -> tuple[dict[str, Facts], list[list[Facts]]]:
@@ -75,42 +86,18 @@ def _facts(table: pa.Table, lists: Lists) -> tuple[dict[str, Facts], list[list[F
 
 def _in_captions(
     table: pa.Table, by_caption: Sequence[Sequence[Facts]], triggers: Sequence[str], lists: Lists
-) -> list[list[Seen]]:
-    columns = [rows(table, name) for name in ("text", "tags", "starts", "lines")]
+) -> Iterator[list[Finding]]:
+    """For each caption what its words show, triggers that it lacks, and its copies."""
+    texts, tags, starts, lines = (rows(table, name) for name in ("text", "tags", "starts", "lines"))
     names = set(map(tag_key, triggers))  # a trigger is a name: `zkv house` does not say `house`
-    tags_known = (
-        [one._replace(heads=()) if one.key in names else one for one in group] for group in by_caption
-    )
-    words = [
-        [] if not tags else list(word_findings(text, Words(tags, starts, lines, known), lists))
-        for (text, tags, starts, lines), known in zip(zip(*columns, strict=True), tags_known, strict=True)
-    ]
-    more = (missing_triggers(columns[0], by_caption, triggers), copies(rows(table, "path"), columns[1]))
-    return [[*one, *two, *three] for one, two, three in zip(words, *more, strict=True)]
-
-
-def _spots(table: pa.Table, seen: Sequence[Sequence[Seen]]) -> dict[Spot, tuple[int, int]]:
-    return {
-        (path, one.code, one.detail): _line_and_column(text, one.at)
-        for path, text, group in zip(rows(table, "path"), rows(table, "text"), seen, strict=True)
-        for one in group
-        if one.at is not None
-    }
-
-
-def _line_and_column(text: str, at: int) -> tuple[int, int]:
-    """Both from 1, in characters; a byte order mark is none."""
-    before = text[:at].lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
-
-
-def _of_names(found: Survey, names: Tree, lists: Lists) -> list[Place]:
-    all_folders = folders(names)
-    places = [
-        *name_findings(all_folders, lists),
-        *folder_findings(all_folders, found.root.resolve().name),
-    ]
-    return sorted(places, key=lambda place: place.path)
+    missing = missing_triggers(texts, by_caption, triggers)
+    same = copies(rows(table, "path"), tags)
+    for at, known in enumerate(by_caption):
+        words = [one._replace(heads=()) if one.key in names else one for one in known]
+        shown = (
+            word_findings(Words(texts[at], tags[at], starts[at], lines[at], words), lists) if tags[at] else ()
+        )
+        yield [*shown, *missing[at], *same[at]]
 
 
 def _counted(table: pa.Table) -> Counter[str]:

@@ -45,6 +45,7 @@ class Commands(LazyCommands):
         "run": ("run", "run", "Reorder captions, prove that the meaning stayed, write and audit."),
         "reorder": ("run", "reorder", "Reorder captions and audit; structure only, nothing is certified."),
         "validate": ("run", "validate", "Judge files in both encoders against their audit."),
+        "rule": ("rule", "rule", "Say what a finding means and what cures it."),
         "check": ("check", "check", "Look for faults in captions; structure only, changes nothing."),
         "undo": ("history", "undo", "Bring back the exact bytes that a run replaced."),
         "runs": ("history", "runs", "List the runs, and what is kept of them; --prune gives originals up."),

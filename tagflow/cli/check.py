@@ -1,10 +1,15 @@
-"""`tagflow check`: faults in captions and datasets, without torch or writing. For people and hooks."""
+"""`tagflow check`: faults of captions and of names, as sd-scripts would meet them. Reads, and never writes.
+
+It is what pre-commit runs on every commit, so it must start fast: no PyTorch, no pandas, no vocabulary made
+from scratch, and no ontology unless a tag has to be looked up in one.
+"""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,73 +18,100 @@ import pyarrow as pa
 
 from tagflow.audit.file import Limits
 from tagflow.checks.run import Checked
-from tagflow.checks.run import check as look
-from tagflow.cli.findings import FORMATS, Found, Report, chosen_codes, explanation, tell
+from tagflow.checks.run import check as run_checks
+from tagflow.cli import output
+from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, finding_options, tell
 from tagflow.cli.options import (
     FOLDER,
+    collected,
     limits,
     load_ontology,
     ontology_name,
     overlay_file,
-    result_options,
     token_options,
     tokenizer_folder,
     triggers,
     vocabulary,
 )
-from tagflow.cli.output import out
+from tagflow.cli.output import Progress
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import Vocabulary
 from tagflow.config import Config, load_config
 from tagflow.dataset.survey import by_root, survey, tree
 from tagflow.errors import UsageProblem
-from tagflow.findings.finding import CATALOGUE
+from tagflow.findings.finding import Finding
+from tagflow.findings.wording import many
 from tagflow.schema import rows
 from tagflow.stages.count import Count
 from tagflow.stages.trigger import candidate, detect_trigger
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions(FindingOptions):
+    """What `tagflow check` was asked. `max_tokens` is as it was typed, one of 75, 150 and 225."""
+
+    paths: tuple[Path, ...]
+    triggers: tuple[str, ...]
+    max_tokens: str | None
+    warn_tokens: int | None
+    config_file: Path | None
+    explain: str | None
+
+
 @click.command()
 @click.argument("paths", metavar="[PATHS]...", type=FOLDER, nargs=-1)
-@click.option(
-    "--select",
-    multiple=True,
-    metavar="CODES",
-    help="Only these findings: codes with commas between; may be given several times.",
-)
-@click.option("--ignore", multiple=True, metavar="CODES", help="All findings but these.")
 @click.option(
     "--trigger",
     "triggers",
     multiple=True,
     metavar="WORD",
-    help="Say which captions lack it; may be given several times. `none`: look for no trigger.",
+    help="Belongs in captions that show the subject; may be given several times. `none`: look for none.",
 )
 @token_options
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: text.")
-@result_options
-@click.option("--explain", metavar="CODE", help="Say what a finding means and what cures it; check nothing.")
-def check(paths: tuple[Path, ...], *, explain: str | None, form: str | None, **given: Any) -> int:
+@finding_options
+@click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
+@click.option("--explain", metavar="CODE", help="The same as `tagflow rule CODE`; checks nothing.")
+@collected(CheckOptions)
+def check(asked: CheckOptions) -> int:
     """Look for faults in caption files, or in all of a folder. Default: the current folder.
 
     Where single captions are given, only they are reported on; what concerns a whole folder (the trigger,
     copies) is still asked of the folder. Nothing is ever written.
     """
-    if explain is not None:
-        if paths:
+    if asked.explain is not None:
+        if asked.paths:
             raise UsageProblem("--explain checks nothing", "give it a code and no folder")
-        for line in explanation(explain):
-            out(line)
+        from tagflow.cli.rule import explanation
+
+        output.out_lines(explanation(asked.explain))
         return 0
-    if given["as_json"] and form not in (None, "json"):
-        raise UsageProblem(f"--json and --format {form} are two results", "give one of them")
-    here = load_config(given["config_file"], None)
-    roots = by_root(paths or (Path(here.path("dir") or "."),))
-    with _no_collector():
+    asked = replace(asked, form=asked.format)  # refuses two formats before the work
+    here = load_config(asked.config_file, None)
+    roots = by_root(asked.paths or (Path(here.path("dir") or "."),))
+    progress = Progress()
+    with _no_collector(), progress.shown():
         words = vocabulary(tokenizer_folder(here), hub=False, keep=False)
-        parts = [_of_root(root, selected, words, given) for root, selected in roots.items()]
-    tell([report for report, _ in parts], "json" if given["as_json"] else form or "text")
-    return max(code for _, code in parts)
+        parts = [_of_root(root, selected, words, asked, progress) for root, selected in roots.items()]
+    captions = sum(part.captions for part in parts)
+    findings = tuple(one for part in parts for one in part.findings)
+    others = [path for part in parts for path in part.others]
+    if asked.format == "text":
+        known = {one.where.file for one in findings}
+        for path in (path for path in others if path not in known):
+            output.note(f"{path}: no caption (no .txt, or no image of its name); not looked at")
+    facts = {"captions": captions, "others": others}
+    tell(Report("tagflow.check/2", findings, facts, many(captions, "caption")), asked)
+    return max(exit_code(part.findings, strict=part.strict) for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What was found below one root. `others`: files that were given and are no captions."""
+
+    captions: int
+    findings: tuple[Finding, ...]
+    others: tuple[str, ...]
+    strict: bool
 
 
 @contextmanager
@@ -95,24 +127,28 @@ def _no_collector() -> Iterator[None]:
 
 
 def _of_root(
-    root: Path, selected: set[str] | None, words: Vocabulary | None, given: dict[str, Any]
-) -> tuple[Report, int]:
-    """What was found in one folder, and the exit code for it."""
-    config = load_config(given["config_file"], root)
-    codes = chosen_codes(config, given)
+    root: Path, selected: set[str] | None, words: Vocabulary | None, asked: CheckOptions, progress: Progress
+) -> _Part:
+    config = load_config(asked.config_file, root)
+    chosen((), asked, config)  # refuses unknown codes before the work
     found = survey(root, empty=True)
-    checked = look(
-        found, tree(root), _count(words, limits(config, given)), _triggers(config, given), selected
-    )
-    if not found.captions and not checked.places:
+    given = asdict(asked)
+    count = _count(words, limits(config, given))
+    checked = run_checks(found, tree(root), count, _triggers(config, given), selected, progress.progress)
+    if not found.captions and not checked.findings:
         survey(root)  # says what a folder without captions lacks
-    findings = [one for one in _findings(root, checked) if one.code in codes]
-    captions = rows(checked.table, "path")
-    others = found.others if selected is None else sorted(selected.difference(captions))
-    strict = bool(config.get("strict", given["strict"], False))
-    fatal = {"error", "warning"} if strict else {"error"}
-    code = int(any(CATALOGUE[one.code].severity in fatal for one in findings))
-    return Report(len(captions), findings, [(root / path).as_posix() for path in others], codes.in_full), code
+    others = found.others if selected is None else sorted(selected.difference(checked.captions))
+    return _Part(
+        len(checked.captions),
+        chosen(_below(root, checked), asked, config),
+        tuple((root / path).as_posix() for path in others),
+        bool(config.get("strict", asked.strict, False)),
+    )
+
+
+def _below(root: Path, checked: Checked) -> Iterator[Finding]:
+    """The findings with paths as the user would write them."""
+    return (one.at(file=(root / (one.where.file or ".")).as_posix()) for one in checked.findings)
 
 
 def _count(words: Vocabulary | None, limit: Limits) -> Callable[[pa.Table], pa.Table]:
@@ -124,17 +160,6 @@ def _count(words: Vocabulary | None, limit: Limits) -> Callable[[pa.Table], pa.T
         return Count(known, limit.max_tokens, limit.warn_tokens)(table)
 
     return count
-
-
-def _findings(root: Path, checked: Checked) -> Iterator[Found]:
-    """The findings of captions, then those of images and folders."""
-    columns = (rows(checked.table, name) for name in ("path", "findings", "details"))
-    for path, codes, details in zip(*columns, strict=True):
-        for code, detail in zip(codes, details, strict=True):
-            line, column = checked.spots.get((path, code, detail), (None, None))
-            yield Found((root / path).as_posix(), code, detail, line, column)
-    for place in checked.places:
-        yield Found((root / place.path).as_posix(), place.code, place.detail)
 
 
 def _triggers(config: Config, given: dict[str, Any]) -> Callable[[pa.Table], Sequence[str]]:

@@ -1,135 +1,261 @@
-"""The results of `tagflow check`: text, JSON, SARIF 2.1.0, and GitHub's workflow commands.
+"""How every command prints findings: for people, as JSON, as SARIF 2.1.0, or as GitHub's workflow commands.
 
-Codes of findings on the command line: which are wanted, and what one means.
+Open this to change what a finding looks like, which are shown, or what they do to the exit code.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import shutil
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from tagflow import __version__
 from tagflow.cli import output
+from tagflow.cli.options import stacked
 from tagflow.config import Config
 from tagflow.errors import ConfigError, UsageProblem
-from tagflow.findings.finding import CATALOGUE, Kind, Severity
+from tagflow.findings.catalogue import Kind, Severity, all_kinds, current, kind_of
+from tagflow.findings.finding import SEVERITIES, Finding, by_severity
+from tagflow.findings.wording import many, nearest
 
 FORMATS = ("text", "json", "sarif", "github")
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 _COMMANDS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "notice"}
-_SHOWN = 20  # notes of one code in text for people; all errors and warnings are shown
+_NOUNS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
+_PLACES = 5  # places of one code that people are shown without --all
+_LINES = 150  # lines that all codes together should fill without --all, beside the counts
+_DETAIL = 500  # characters of what was seen, in text: a tag may be a whole book. JSON has all of it
+_MARGIN = 4  # characters before a place
+_NARROW = 20  # columns: nothing is wrapped tighter
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One finding: a path as the user would write it; line and column from 1, where they are known."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingOptions:
+    """What a user asked about findings: which codes, in which format, all of them or the first of each.
 
-    path: str
-    code: str
-    detail: str
-    line: int | None = None
-    column: int | None = None
+    `select` and `ignore` are as they were typed: codes with commas between.
+    """
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    form: str | None = None
+    show_all: bool = False
+    as_json: bool = False
+    strict: bool | None = None
 
     @property
-    def kind(self) -> Kind:
-        """What the catalogue says of it."""
-        return CATALOGUE[self.code]
+    def format(self) -> str:
+        """The format. Raises UsageProblem where `--json` and another one were asked for."""
+        if self.as_json and self.form not in (None, "json"):
+            raise UsageProblem(f"--json and --format {self.form} are two results", "give one of them")
+        return "json" if self.as_json else self.form or "text"
 
-    @property
-    def message(self) -> str:
-        """What is wrong here, and what cures it."""
-        return output.finding_message(self.code, self.detail)
+
+finding_options = stacked(
+    click.option("--select", multiple=True, metavar="CODES",
+                 help="Only these findings: codes with commas between; may be given several times."),
+    click.option("--ignore", multiple=True, metavar="CODES", help="All findings but these."),
+    click.option("--format", "form", type=click.Choice(FORMATS), help="Default: text."),
+    click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
+    click.option("--all", "show_all", is_flag=True, help="Show every place of every finding."),
+    click.option("--strict", is_flag=True, default=None, help="Warnings count as errors."),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found in one folder: captions looked at, findings, and files that are no captions.
+    """Findings that were chosen and are to be printed.
 
-    `in_full`: the findings were asked for by name, so none is only counted.
+    `schema`: of the JSON object. `facts`: its other fields. `subject`: what was looked at, for the counts
+    (`20,000 captions`; empty for none).
     """
 
-    captions: int
-    findings: list[Found]
-    others: list[str]
-    in_full: bool = False
+    schema: str
+    findings: tuple[Finding, ...]
+    facts: dict[str, Any]
+    subject: str = ""
 
 
-def tell(reports: Sequence[Report], form: str) -> None:
-    """Print the result in one of FORMATS."""
-    findings = [one for report in reports for one in report.findings]
-    if form == "json":
-        output.as_json(_object(reports, findings))
-    elif form == "sarif":
-        output.as_json(_sarif(findings))
-    elif form == "github":
-        output.out_lines(map(_command, findings))
+def chosen(
+    found: Iterable[Finding], asked: FindingOptions, config: Config | None = None
+) -> tuple[Finding, ...]:
+    """The findings that `--select` and `--ignore` leave; each wins over its line in the configuration.
+
+    Raises UsageProblem for an unknown code in an option, ConfigError for one in the file.
+    """
+    select, ignore = (_codes(asked, config, name) for name in ("select", "ignore"))
+    return tuple(one for one in found if (not select or one.code in select) and one.code not in ignore)
+
+
+def exit_code(found: Iterable[Finding], *, strict: bool | None) -> int:
+    """1 where a finding is an error (with `strict`: or a warning), else 0; 4 where a rule crashed."""
+    codes = [(one.code, one.severity) for one in found]
+    if any(code == "rule-crashed" for code, _ in codes):
+        from tagflow.errors import BUG
+
+        return BUG
+    return int(any(severity == "error" or (strict and severity == "warning") for _, severity in codes))
+
+
+def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -> None:
+    """Print a report on stdout in the format that was asked for. `before`: lines that text begins with."""
+    if asked.format == "json":
+        output.as_json(as_object(report))
+    elif asked.format == "sarif":
+        output.as_json(_sarif(report.findings))
+    elif asked.format == "github":
+        output.out_lines(map(_command, report.findings))
     else:
-        for report in reports:
-            output.out_lines(_lines(report))
-        _notes(reports)
-        output.out(_summary(reports, findings))
+        output.out_lines(before)
+        output.out_lines(text_lines(report.findings, everything=asked.show_all or bool(asked.select)))
+        output.out_lines(counts(report.findings, report.subject))
 
 
-def _object(reports: Sequence[Report], findings: Sequence[Found]) -> dict[str, Any]:
+def as_object(report: Report) -> dict[str, Any]:
+    """The JSON object of a report: its schema, its facts, and one flat list of findings."""
+    return {"schema": report.schema, **report.facts, "findings": [as_row(one) for one in report.findings]}
+
+
+def as_row(found: Finding) -> dict[str, Any]:
+    """One finding as JSON has it."""
     return {
-        "schema": "tagflow.check/1",
-        "captions": sum(report.captions for report in reports),
-        "findings": [
-            {
-                "path": one.path,
-                "code": one.code,
-                "severity": one.kind.severity,
-                "detail": one.detail,
-                "line": one.line,
-                "column": one.column,
-            }
-            for one in findings
-        ],
-        "others": [path for report in reports for path in report.others],
+        "code": found.code,
+        "severity": found.severity,
+        "where": asdict(found.where),
+        "detail": found.detail,
+        "figures": dict(found.figures),
+        "title": found.kind.title,
+        "cure": found.cure,
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
-    """A line for each finding. Notes of one code that go on and on are counted after the first."""
-    shown: Counter[str] = Counter()
-    for one in report.findings:
-        shown[one.code] += 1
-        if one.code == "tokens-not-counted":  # the same of every caption, so said once
-            continue
-        if report.in_full or one.kind.severity != "info" or shown[one.code] <= _SHOWN:
-            yield output.finding_line(one.path, one.code, one.detail)
-    uncounted = shown.pop("tokens-not-counted", 0)
-    if uncounted:
-        yield output.finding_line(f"{uncounted} captions", "tokens-not-counted", "")
-    for code, count in shown.items():
-        if not report.in_full and CATALOGUE[code].severity == "info" and count > _SHOWN:
-            yield f"... and {count - _SHOWN} more: info: {code} (`--select {code}` shows all)"
+def text_lines(found: Sequence[Finding], *, everything: bool = False) -> Iterator[str]:
+    """Findings for people: errors first, then by code, each code with its title, count and cure once.
+
+    Below it stand the first places with what was seen there. The more codes there are, the fewer places of
+    each are shown, so that all fit a few screens; `everything` shows every place.
+    """
+    groups: defaultdict[tuple[int, str, str], list[Finding]] = defaultdict(list)
+    for one in found:
+        groups[by_severity(one), one.code, one.cure].append(one)
+    width = _width()
+    heads = {key: list(_heading(group, width)) for key, group in groups.items()}
+    room = _LINES - sum(map(len, heads.values()))
+    most = len(found) if everything else max(1, min(_PLACES, room // max(1, len(groups)) - 1))
+    for key in sorted(groups, key=lambda key: key[:2]):
+        yield from heads[key]
+        places = [line for one in groups[key] if (line := _place(one))]
+        shown = list(dict.fromkeys(places))
+        for line in shown[:most]:
+            yield from _wrapped(line, width, " " * _MARGIN, " " * (_MARGIN + 2))
+        if len(places) > most and len(shown) > most:
+            yield f"{'':{_MARGIN}}... and {len(places) - most:,} more (--all)"
 
 
-def _notes(reports: Sequence[Report]) -> None:
-    known = {one.path for report in reports for one in report.findings}
-    for path in (path for report in reports for path in report.others if path not in known):
-        output.note(f"{path}: no caption (no .txt, or no image of its name); not looked at")
+def counts(found: Sequence[Finding], subject: str = "") -> Iterator[str]:
+    """The counts at the end: by severity, and a table by code where there are several."""
+    severities = Counter(one.severity for one in found)
+    said = ", ".join(many(severities[one], _NOUNS[one]) for one in SEVERITIES)
+    codes = Counter(one.code for one in found)
+    if len(codes) > 1:
+        yield from _table([(code, f"{count:,}") for code, count in codes.most_common()])
+    yield f"{subject}: {said}" if subject else said
 
 
-def _summary(reports: Sequence[Report], findings: Sequence[Found]) -> str:
-    counts = Counter(one.kind.severity for one in findings)
-    captions = sum(report.captions for report in reports)
-    return (
-        f"{captions} captions: {counts['error']} errors, {counts['warning']} warnings, {counts['info']} notes"
+def _heading(group: Sequence[Finding], width: int | None) -> Iterator[str]:
+    """What all findings of one code have in common, and what cures them."""
+    first = group[0]
+    times = f" ({len(group):,} times)" if len(group) > 1 else ""
+    head = f"{first.severity}: {first.code}: {first.kind.title}{times}"
+    yield from _wrapped(head, width, "", "  ")
+    if first.cure:
+        yield from _wrapped(f"cure: {first.cure}", width, "  ", "        ")
+
+
+def _place(found: Finding) -> str:
+    """Where a finding is and what was seen there, on one line; empty where there is nothing to add."""
+    where = found.where
+    spot = where.file or ""
+    if where.line is not None:
+        spot += f":{where.line}" + (f":{where.column}" if where.column is not None else "")
+    detail = found.detail if len(found.detail) <= _DETAIL else found.detail[:_DETAIL] + "…"
+    return output.visible(": ".join(part for part in (spot, where.option or "", detail) if part))
+
+
+def _width() -> int | None:
+    """Columns to wrap at: those of a terminal or of COLUMNS; None for a pipe, whose lines stay whole."""
+    columns = shutil.get_terminal_size((0, 0)).columns
+    return max(_NARROW, columns) if columns else None
+
+
+def _wrapped(text: str, width: int | None, first: str, rest: str) -> list[str]:
+    text = output.visible(text)
+    if width is None or len(first) + len(text) <= width:
+        return [first + text]
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=rest,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _table(cells: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Names and numbers in as many columns as fit, read from top to bottom."""
+    name, number = (max(len(cell[at]) for cell in cells) for at in (0, 1))
+    one = name + number + 2
+    across = max(1, ((_width() or 100) + 3) // (one + 3))
+    down = -(-len(cells) // across)
+    for row in range(down):
+        line = [f"{cells[at][0]:<{name}}  {cells[at][1]:>{number}}" for at in range(row, len(cells), down)]
+        yield "   ".join(line)
+
+
+def _codes(asked: FindingOptions, config: Config | None, name: str) -> frozenset[str]:
+    typed: tuple[str, ...] = getattr(asked, name)
+    words = [word.strip() for text in typed for word in text.split(",")]
+    for word in words:
+        if current(word) is None:
+            raise unknown_code(word)
+    if not words and config is not None:
+        words = config.values.get(name, [])
+        for word in words:
+            if current(word) is None:
+                problem = unknown_code(word)
+                raise ConfigError(f"{config.file}: `check.{name}`: {problem.message}", problem.cure)
+    return frozenset(code for word in words if (code := current(word)))
+
+
+def unknown_code(code: str) -> UsageProblem:
+    """What to say of a code that stands in no catalogue."""
+    known = [kind.code for kind in all_kinds()]
+    return UsageProblem(
+        f"there is no finding {code!r}", nearest(code, known, "`tagflow rule --all` lists all")
     )
 
 
-def _command(one: Found) -> str:
+def _message(found: Finding) -> str:
+    """What is wrong, what exactly was seen, and what cures it, on one line."""
+    seen = f" ({found.detail})" if found.detail else ""
+    return f"{found.kind.title}{seen}" + (f"; cure: {found.cure}" if found.cure else "")
+
+
+def _command(found: Finding) -> str:
     """A workflow command: GitHub shows it at the file. Its rules of escaping are those of @actions/core."""
-    place = f"file={_property(one.path)}"
-    if one.line is not None:
-        place += f",line={one.line}" + (f",col={one.column}" if one.column is not None else "")
-    return f"::{_COMMANDS[one.kind.severity]} {place},title={_property(one.code)}::{_data(one.message)}"
+    where, parts = found.where, []
+    if where.file is not None:
+        parts.append(f"file={_property(where.file)}")
+    if where.line is not None:
+        parts.append(f"line={where.line}")
+        parts += [f"col={where.column}"] if where.column is not None else []
+    parts.append(f"title={_property(found.code)}")
+    message = f"{where.option}: {_message(found)}" if where.option else _message(found)
+    return f"::{_COMMANDS[found.severity]} {','.join(parts)}::{_data(message)}"
 
 
 def _data(text: str) -> str:
@@ -142,20 +268,19 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _sarif(findings: Sequence[Found]) -> dict[str, Any]:
-    """One SARIF log with one run; the rules are the codes that were found, in the catalogue's order."""
-    found = {one.code for one in findings}
-    codes = [code for code in CATALOGUE if code in found]
+def _sarif(found: Sequence[Finding]) -> dict[str, Any]:
+    """One SARIF log with one run; the rules are the codes that were found, in the order of their finding."""
+    codes = list(dict.fromkeys(one.code for one in sorted(found, key=by_severity)))
     index = {code: at for at, code in enumerate(codes)}
     driver = {
         "name": "tagflow",
         "semanticVersion": __version__,
-        "rules": [_rule(CATALOGUE[code]) for code in codes],
+        "rules": [_rule(kind_of(code)) for code in codes],
     }
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(one, index[one.code]) for one in findings],
+        "results": [_result(one, index[one.code]) for one in found],
     }
     return {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -172,19 +297,25 @@ def _rule(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _result(one: Found, rule: int) -> dict[str, Any]:
-    location: dict[str, Any] = {"artifactLocation": _artifact(one.path)}
-    if one.line is not None:
-        location["region"] = {"startLine": one.line}
-        if one.column is not None:
-            location["region"]["startColumn"] = one.column
-    return {
-        "ruleId": one.code,
+def _result(found: Finding, rule: int) -> dict[str, Any]:
+    where = found.where
+    result: dict[str, Any] = {
+        "ruleId": found.code,
         "ruleIndex": rule,
-        "level": _LEVELS[one.kind.severity],
-        "message": {"text": output.visible(one.message)},
-        "locations": [{"physicalLocation": location}],
+        "level": _LEVELS[found.severity],
+        "message": {"text": output.visible(_message(found))},
     }
+    location: dict[str, Any] = {}
+    if where.file is not None:
+        location["physicalLocation"] = {"artifactLocation": _artifact(where.file)}
+        if where.line is not None:
+            region = {"startLine": where.line}
+            if where.column is not None:
+                region["startColumn"] = where.column
+            location["physicalLocation"]["region"] = region
+    if where.option is not None:
+        location["logicalLocations"] = [{"name": where.option}]
+    return result | ({"locations": [location]} if location else {})
 
 
 def _artifact(path: str) -> dict[str, str]:
@@ -196,74 +327,3 @@ def _artifact(path: str) -> dict[str, str]:
         relative = place.relative_to(here).as_posix()
         return {"uri": "./" if relative == "." else quote(relative), "uriBaseId": "%SRCROOT%"}
     return {"uri": "file://" + quote(place.resolve().as_posix())}
-
-
-@dataclass(frozen=True, slots=True)
-class Codes(Container[str]):
-    """The codes that are wanted. `in_full`: they were named, so all of their findings are shown."""
-
-    wanted: frozenset[str]
-    in_full: bool
-
-    def __contains__(self, code: object) -> bool:
-        return code in self.wanted
-
-
-def chosen_codes(config: Config, given: dict[str, Any]) -> Codes:
-    """The codes that --select and --ignore leave; each wins over its line in the configuration.
-
-    Raises UsageProblem for an unknown code in an option, ConfigError for one in the file.
-    """
-    select, ignore = (_codes(config, given, name) for name in ("select", "ignore"))
-    return Codes(frozenset(select or CATALOGUE) - set(ignore), bool(select))
-
-
-def _codes(config: Config, given: dict[str, Any], name: str) -> list[str]:
-    words = [word.strip() for text in given[name] for word in text.split(",")]
-    for word in words:
-        if word not in CATALOGUE:
-            raise _unknown(word)
-    if words:
-        return words
-    listed: list[str] = config.values.get(name, [])
-    strange = [word for word in listed if word not in CATALOGUE]
-    if strange:
-        raise ConfigError(f"{config.file}: `check.{name}`: {_unknown(strange[0]).message}", _cure(strange[0]))
-    return listed
-
-
-def explanation(code: str) -> Iterator[str]:
-    """All that is said of one code, those of model files too. Raises UsageProblem for an unknown one."""
-    from tagflow.models.catalogue import CATALOGUE as MODELS  # late: a check knows no models
-
-    known = CATALOGUE | MODELS
-    kind = known.get(code)
-    if kind is None:
-        raise _unknown(code, known)
-    yield f"{kind.code} ({kind.severity}): {kind.title}"
-    if kind.explanation:
-        yield ""
-        yield from _wrapped(kind.explanation)
-    if kind.example or kind.cure:
-        yield ""
-    if kind.example:
-        yield f"example: {kind.example}"
-    if kind.cure:
-        yield f"cure: {kind.cure}"
-
-
-def _wrapped(text: str) -> Iterable[str]:
-    import textwrap
-
-    return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
-
-
-def _unknown(code: str, known: Iterable[str] = CATALOGUE) -> UsageProblem:
-    return UsageProblem(f"there is no finding {code!r}", _cure(code, known))
-
-
-def _cure(code: str, known: Iterable[str] = CATALOGUE) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(code, list(known), n=3, cutoff=0.5)
-    return f"did you mean {', '.join(near)}?" if near else "docs/findings.md lists all codes"

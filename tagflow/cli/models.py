@@ -16,7 +16,7 @@ from tagflow.cli.output import Progress
 from tagflow.errors import EncoderError
 
 if TYPE_CHECKING:
-    from tagflow.models.catalogue import ModelFinding
+    from tagflow.findings.finding import Finding
     from tagflow.models.verify import Report
 
 _SCHEMA = "tagflow.models/1"
@@ -95,9 +95,8 @@ def _object(report: Report) -> dict[str, Any]:
             {
                 "code": finding.code,
                 "severity": finding.severity,
-                "part": finding.part,
                 "detail": finding.detail,
-                "tensors": list(finding.tensors),
+                **finding.figures,
             }
             for finding in report.findings
         ],
@@ -127,12 +126,13 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"  {'wrong' if severities['error'] else 'sound'}       {found} ({depth} checked)"
 
 
-def _finding(finding: ModelFinding) -> str:
-    from tagflow.models.catalogue import CATALOGUE
+def _finding(finding: Finding) -> str:
+    from tagflow.models.structure import tensors_of
 
-    kind = CATALOGUE[finding.code]
-    where = f"{finding.part}: " if finding.part else ""
-    names, more = finding.tensors[:_NAMED], len(finding.tensors) - _NAMED
+    kind = finding.kind
+    part, tensors = finding.figures.get("part"), tensors_of(finding)
+    where = f"{part}: " if part else ""
+    names, more = tensors[:_NAMED], len(tensors) - _NAMED
     listed = ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
     seen = "; ".join(text for text in (finding.detail, listed) if text)
     cure = f"; cure: {kind.cure}" if kind.cure else ""

@@ -21,12 +21,12 @@ import numpy as np
 from tagflow.cli import output
 from tagflow.cli.options import FOLDER
 from tagflow.errors import DONE, FINDINGS, INTERRUPTED
-from tagflow.training.monitor.diagnose import Diagnosis, rates, spoken
+from tagflow.findings.finding import Finding
+from tagflow.training.monitor.diagnose import rates, spoken
 from tagflow.training.monitor.events import AVERAGE, CURRENT, Series
 from tagflow.training.monitor.watch import Planned, RunSnapshot
 
 if TYPE_CHECKING:
-    from tagflow.training.monitor.diagnose import Diagnosis
     from tagflow.training.monitor.watch import RunSnapshot, Watch
 
 
@@ -36,7 +36,7 @@ _TICKS = 4.0  # seconds between two looks at the files, as a rule
 class _Teller(Protocol):
     """Shows one look at a run."""
 
-    def __call__(self, seen: RunSnapshot, found: list[Diagnosis]) -> None: ...
+    def __call__(self, seen: RunSnapshot, found: list[Finding]) -> None: ...
 
 
 @click.command()
@@ -62,7 +62,7 @@ def monitor(run: Path, *, once: bool, interval: float, as_json: bool) -> int:
         with _screen(live=not once, as_json=as_json) as tell:
             for seen in _looks(watch, interval, once=once):
                 found = diagnose(seen)
-                alarm = any(one.alarm for one in found)
+                alarm = any(one.severity == "error" for one in found)
                 tell(seen, found)
     except BrokenPipeError:  # whoever read our output has seen enough
         pass
@@ -92,12 +92,12 @@ def _screen(*, live: bool, as_json: bool) -> AbstractContextManager[_Teller]:
     return nullcontext(_Lines())
 
 
-def _tell_json(seen: RunSnapshot, found: list[Diagnosis]) -> None:
+def _tell_json(seen: RunSnapshot, found: list[Finding]) -> None:
 
     click.echo(json.dumps(as_object(seen, found), ensure_ascii=False))
 
 
-def _tell_page(seen: RunSnapshot, found: list[Diagnosis]) -> None:
+def _tell_page(seen: RunSnapshot, found: list[Finding]) -> None:
 
     for text in page(seen, found):
         click.echo(output.visible(text))
@@ -110,7 +110,7 @@ class _Lines:
         self._last: object = None
         self._said: set[str] = set()
 
-    def __call__(self, seen: RunSnapshot, found: list[Diagnosis]) -> None:
+    def __call__(self, seen: RunSnapshot, found: list[Finding]) -> None:
 
         if seen.over:
             _tell_page(seen, found)
@@ -138,7 +138,7 @@ class _Live:
     def __exit__(self, *problem: object) -> None:
         self._live.stop()
 
-    def __call__(self, seen: RunSnapshot, found: list[Diagnosis]) -> None:
+    def __call__(self, seen: RunSnapshot, found: list[Finding]) -> None:
         from rich.text import Text
 
         lines = [Text(output.visible(text), style=_style(text)) for text in page(seen, found)]
@@ -154,7 +154,7 @@ _WIDTH = 48  # columns of the drawing
 _BARS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=*#"
 
 
-def page(seen: RunSnapshot, found: Sequence[Diagnosis]) -> Iterator[str]:
+def page(seen: RunSnapshot, found: Sequence[Finding]) -> Iterator[str]:
     """Everything, a topic a line."""
     preset = f" ({seen.planned.preset})" if seen.planned.preset else ""
     yield f"run       {seen.run}{preset}"
@@ -183,14 +183,14 @@ def line(seen: RunSnapshot) -> str:
     return "  ".join(parts)
 
 
-def diagnosis_line(one: Diagnosis) -> str:
+def diagnosis_line(one: Finding) -> str:
     """How bad, what, what was seen, and what cures it."""
     seen = f" ({one.detail})" if one.detail else ""
     cure = f"; cure: {one.kind.cure}" if one.kind.cure else ""
-    return f"{one.kind.severity}: {one.code}: {one.kind.title}{seen}{cure}"
+    return f"{one.severity}: {one.code}: {one.kind.title}{seen}{cure}"
 
 
-def as_object(seen: RunSnapshot, found: Sequence[Diagnosis]) -> dict[str, Any]:
+def as_object(seen: RunSnapshot, found: Sequence[Finding]) -> dict[str, Any]:
     """The result as one object; a number that is none (NaN, infinite) is null."""
     loss, average = seen.series.get(CURRENT), seen.series.get(AVERAGE)
     told = {
@@ -223,11 +223,11 @@ def as_object(seen: RunSnapshot, found: Sequence[Diagnosis]) -> dict[str, Any]:
         "checkpoints": [str(path) for path in seen.checkpoints],
         "states": [str(path) for path in seen.states],
         "diagnoses": [
-            {"code": one.code, "severity": one.kind.severity, "title": one.kind.title,
-             "detail": one.detail, "cure": one.kind.cure, "numbers": dict(one.numbers)}
+            {"code": one.code, "severity": one.severity, "title": one.kind.title,
+             "detail": one.detail, "cure": one.kind.cure, "numbers": dict(one.figures)}
             for one in found
         ],
-        "alarm": any(one.alarm for one in found),
+        "alarm": any(one.severity == "error" for one in found),
     }  # fmt: skip
     return {name: _plain(value) for name, value in told.items()}
 

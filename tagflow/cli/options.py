@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,6 +66,19 @@ def stacked(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     def apply(command: Command) -> Command:
         for decorator in reversed(decorators):
             command = decorator(command)
+        return command
+
+    return apply
+
+
+def collected(kind: Callable[..., Any]) -> Callable[[Callable[[Any], int]], Callable[..., int]]:
+    """Give a command one frozen dataclass of its options, where click gives keywords."""
+
+    def apply(function: Callable[[Any], int]) -> Callable[..., int]:
+        @wraps(function)
+        def command(**given: Any) -> int:
+            return function(kind(**given))
+
         return command
 
     return apply

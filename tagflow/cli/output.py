@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import click
 import pyarrow as pa
 
-from tagflow.findings.finding import CATALOGUE
+from tagflow.findings.catalogue import kind_of
 from tagflow.schema import rows
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:
             *(rows(table, name) for name in ("path", "findings", "details")), strict=True
         )
         for code, detail in zip(codes, details, strict=True)
-        if CATALOGUE[code].severity in severities
+        if kind_of(code).severity in severities
     ]
     for path, code, detail in found[:_SHOWN]:
         warn(finding_line(path, code, detail))
@@ -145,12 +145,12 @@ def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:
 
 def finding_line(path: str, code: str, detail: str) -> str:
     """One finding on one line: where, how bad, what, and what cures it."""
-    return visible(f"{path}: {CATALOGUE[code].severity}: {code}: {finding_message(code, detail)}")
+    return visible(f"{path}: {kind_of(code).severity}: {code}: {finding_message(code, detail)}")
 
 
 def finding_message(code: str, detail: str) -> str:
     """What is wrong, what exactly was seen, and what cures it."""
-    kind = CATALOGUE[code]
+    kind = kind_of(code)
     seen = f" ({detail if len(detail) <= _DETAIL else detail[:_DETAIL] + '…'})" if detail else ""
     cure = f"; cure: {kind.cure}" if kind.cure else ""
     return f"{kind.title}{seen}{cure}"
@@ -160,7 +160,7 @@ def exit_code(table: pa.Table, *, failed: bool, strict: bool) -> int:
     """1 where a gate failed or a finding is an error (with `strict`: or a warning), else 0."""
     counted = {"error", "warning"} if strict else {"error"}
     codes = {code for codes in rows(table, "findings") for code in codes}
-    return int(failed or any(CATALOGUE[code].severity in counted for code in codes))
+    return int(failed or any(kind_of(code).severity in counted for code in codes))
 
 
 _TICK = 0.05  # seconds between two updates of a bar

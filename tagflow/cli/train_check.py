@@ -15,8 +15,7 @@ from tagflow.cli.options import FOLDER
 from tagflow.errors import TrainerError, UsageProblem
 
 if TYPE_CHECKING:
-    from tagflow.findings.finding import Kind, Severity
-    from tagflow.training.faults import Fault
+    from tagflow.findings.finding import Finding, Kind, Severity
     from tagflow.training.sd_scripts.options import Options
     from tagflow.training.setup.setup import Setup
 
@@ -159,7 +158,7 @@ def _planned(setup: Setup) -> tuple[Path | None, Path | None]:
     )
 
 
-def _lines(faults: Sequence[Fault]) -> Iterator[str]:
+def _lines(faults: Sequence[Finding]) -> Iterator[str]:
     for fault in faults:
         option = f" {fault.option}:" if fault.option else ""
         detail = fault.detail if len(fault.detail) <= _DETAIL else fault.detail[:_DETAIL] + "…"
@@ -176,7 +175,7 @@ def _summary(counts: Counter[Severity], setup: Setup) -> str:
     return f"{found}{notes}{unseen}"
 
 
-def _object(setup: Setup, faults: Sequence[Fault]) -> dict[str, Any]:
+def _object(setup: Setup, faults: Sequence[Finding]) -> dict[str, Any]:
     return {
         "schema": _SCHEMA,
         "script": setup.script,
@@ -215,12 +214,13 @@ def _kinds(code: str) -> list[Kind]:
     """What the catalogue says of a code, or of `all`. Raises UsageProblem for an unknown one."""
     from difflib import get_close_matches
 
-    from tagflow.training.faults import RULES
+    from tagflow.findings.catalogue import catalogue
 
+    known = catalogue("options") | catalogue("gate")
     if code == "all":
-        return list(RULES.values())
-    if code not in RULES:
-        near = get_close_matches(code, RULES, n=3, cutoff=0.5)
+        return list(known.values())
+    if code not in known:
+        near = get_close_matches(code, known, n=3, cutoff=0.5)
         cure = f"did you mean {', '.join(near)}?" if near else "`--explain all` lists the codes"
         raise UsageProblem(f"there is no fault {code!r}", cure)
-    return [RULES[code]]
+    return [known[code]]

@@ -16,7 +16,7 @@ from tagflow.cli.options import FOLDER
 from tagflow.errors import TrainerError, UsageProblem
 
 if TYPE_CHECKING:
-    from tagflow.training.faults import Fault
+    from tagflow.findings.finding import Finding
     from tagflow.training.migrate.migrate import Change, Migration
 
 
@@ -62,7 +62,7 @@ def _write(file: Path, text: str) -> None:
         ) from problem
 
 
-def _faults(migration: Migration) -> list[Fault]:
+def _faults(migration: Migration) -> list[Finding]:
     """What is still wrong with the result, by the rules of `tagflow train check`."""
     from tagflow.training.check.rules import faults_of
     from tagflow.training.setup.read import setup_of_toml
@@ -77,7 +77,7 @@ def _faults(migration: Migration) -> list[Fault]:
 
 
 def _object(
-    migration: Migration, out: Path | None, dataset_out: Path | None, faults: list[Fault]
+    migration: Migration, out: Path | None, dataset_out: Path | None, faults: list[Finding]
 ) -> dict[str, Any]:
     from tagflow.training.migrate.migrate import SCRIPT
 
@@ -133,7 +133,7 @@ def _values(one: Change) -> str:
     return f"{before} -> {after}"
 
 
-def _tell(migration: Migration, out: Path | None, faults: list[Fault], *, quiet: bool) -> None:
+def _tell(migration: Migration, out: Path | None, faults: list[Finding], *, quiet: bool) -> None:
     from tagflow.training.migrate.migrate import SCRIPT
 
     counts = Counter(one.verdict.action for one in migration.changes)

@@ -26,7 +26,7 @@ from tagflow.training.setup.read import read_plan
 from tagflow.training.structure.structure import CHOICES, STRUCTURES
 
 if TYPE_CHECKING:
-    from tagflow.training.notes import Note
+    from tagflow.findings.finding import Finding
 
 _GB = 1e9
 
@@ -153,10 +153,10 @@ def base_named(config: Config, given: Path | None) -> Path:
     raise UsageProblem("no checkpoint to train on was named", "--base FILE.safetensors names one")
 
 
-def _tell(note: Note) -> None:
+def _tell(note: Finding) -> None:
     output.warn(
         output.visible(
-            f"{note.severity}: {note.code}: {note.text}" + (f"; cure: {note.cure}" * bool(note.cure))
+            f"{note.severity}: {note.code}: {note.detail}" + (f"; cure: {note.cure}" * bool(note.cure))
         )
     )
 

@@ -13,7 +13,7 @@ from tagflow.cli import output
 from tagflow.cli.options import FOLDER
 from tagflow.cli.output import screen
 from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, UsageProblem
-from tagflow.training.faults import Fault
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.run_folder import LOG, RECORD_SCHEMA
 from tagflow.training.start.attempt import Busy, carry_out, locked
 from tagflow.training.start.detach import detach
@@ -99,7 +99,7 @@ def begin(run: Path, wish: StartRequest, *, detached: bool = False, as_json: boo
             if not detached:
                 record = carry_out(start.run, start.record, start.output, start.audit, show=screen())
     except Busy as busy:
-        fault = Fault("another-running", busy.message)
+        fault = finding("another-running", busy.message)
         _show([fault])
         return _refused(run, [fault], as_json=as_json)
     if detached:
@@ -114,7 +114,7 @@ def _folder(run: Path) -> Path:
     return run.absolute()
 
 
-def _show(faults: Sequence[Fault], record: Record | None = None) -> None:
+def _show(faults: Sequence[Finding], record: Record | None = None) -> None:
     """Everything that was found, worst first, each with its cure; and what overrules it."""
     for fault in faults:
         output.warn(fault_line(fault))
@@ -122,7 +122,7 @@ def _show(faults: Sequence[Fault], record: Record | None = None) -> None:
         output.note(f"FORCED: {record.forced}")
 
 
-def fault_line(fault: Fault) -> str:
+def fault_line(fault: Finding) -> str:
     """One fault on one line: how bad, what, what was seen, and what cures it."""
     seen = f" ({fault.detail})" if fault.detail else ""
     return output.visible(
@@ -130,7 +130,7 @@ def fault_line(fault: Fault) -> str:
     )
 
 
-def _refused(run: Path, faults: Sequence[Fault], *, as_json: bool) -> int:
+def _refused(run: Path, faults: Sequence[Finding], *, as_json: bool) -> int:
     count = sum(fault.severity == "error" for fault in faults)
     output.note(f"{run}: not started, for {count} reason{'s' * (count > 1)}")
     if as_json:
@@ -152,7 +152,7 @@ def _would(start: Start, *, as_json: bool) -> int:
     return DONE
 
 
-def _as_rows(faults: Sequence[Fault]) -> list[dict[str, str]]:
+def _as_rows(faults: Sequence[Finding]) -> list[dict[str, str]]:
     return [
         {
             "code": one.code,

@@ -20,7 +20,7 @@ from pathlib import Path
 from tagflow.config import CONFIG_NAME, load_config
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import inside, sha256
-from tagflow.findings.finding import Finding
+from tagflow.findings.finding import Finding, finding
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"})
 """What sd-scripts opens as an image (the last two with plugins)."""
@@ -142,25 +142,25 @@ def read(root: Path, path: str) -> Reading:
         with file.open("rb") as opened:
             data = opened.read(LARGEST_CAPTION + 1)
         if len(data) > LARGEST_CAPTION:
-            return Reading(path, findings=(Finding("caption-too-large", f"{file.stat().st_size} bytes"),))
+            return Reading(path, findings=(finding("caption-too-large", f"{file.stat().st_size} bytes"),))
     except (OSError, RuntimeError) as error:  # Python 3.11 and 3.12 raise RuntimeError for a link to itself
         seen = getattr(error, "strerror", None) or str(error)
-        return Reading(path, findings=(Finding("caption-unreadable", seen),))
+        return Reading(path, findings=(finding("caption-unreadable", seen),))
     digest = sha256(data)
     try:
         return Reading(path, data.decode("utf-8"), digest)
     except UnicodeDecodeError as error:
         return Reading(
-            path, None, digest, (Finding("caption-not-utf8", f"byte {error.start}: {error.reason}"),)
+            path, None, digest, (finding("caption-not-utf8", f"byte {error.start}: {error.reason}"),)
         )
 
 
 def _refusal(root: Path, file: Path) -> Finding | None:
     """Why this file is not read: it leaves the folder, or it is a pipe, a device, a folder."""
     if file.is_symlink() and not inside(root, file):
-        return Finding("caption-outside", f"-> {file.readlink()}")
+        return finding("caption-outside", f"-> {file.readlink()}")
     if not stat.S_ISREG(file.stat().st_mode):
-        return Finding("caption-not-a-file")
+        return finding("caption-not-a-file")
     return None
 
 

@@ -1,71 +1,123 @@
-"""The one catalogue of findings in captions and datasets: code, severity, what it means and what cures it.
+"""The one type for what is found in captions, models, plans, runs and machines: code, where, what was seen.
 
-Its text is data, in findings.toml beside this module. A code is stable: never reused, never renamed.
+Open this to see what a finding carries; what a code means is in catalogue.py and its TOML files.
 `error` makes a command exit 1, `warning` only with `--strict`, `info` never.
 """
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from tagflow.findings.catalogue import Kind, Severity, kind_of
 
-class Seen(NamedTuple):
-    """A finding in a caption, and the character of its text where it is seen (None: in the whole)."""
+__all__ = [
+    "NOWHERE",
+    "SEVERITIES",
+    "Figure",
+    "Finding",
+    "Kind",
+    "Severity",
+    "Where",
+    "by_severity",
+    "finding",
+    "line_and_column",
+    "of_caption",
+]
 
-    code: str
-    detail: str
-    at: int | None = None
-
-
-class Place(NamedTuple):
-    """A finding about a file, a folder or all: a path relative to the root, `.` for the root itself."""
-
-    path: str
-    code: str
-    detail: str = ""
-
-
-Severity = Literal["error", "warning", "info"]
+Figure = float | int | str | bool | None | list[Any] | dict[str, Any]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+"""From worst to mildest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of finding. `title` is one line for people; `cure` says what to do about it.
+class Where:
+    """Where something was found; what is not known or has no meaning is None.
 
-    `explanation` is a paragraph: why it matters and what the trainer does; `example` is one case of it.
+    `file`: a path as the user would write it, or relative to the dataset. `line` and `column`: from 1.
+    `option`: an option of sd-scripts or of tagflow. `tag`: a tag as the caption spells it.
     """
 
-    code: str
-    severity: Severity
-    title: str
-    cure: str
-    explanation: str = ""
-    example: str = ""
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    option: str | None = None
+    tag: str | None = None
+
+
+NOWHERE = Where()
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding in one caption: the code of its kind, and what exactly was seen."""
+    """One finding: its code, how bad it is here, where, what exactly was seen, and that in numbers.
+
+    `figures` are for programs: names are stable within a code, units are in the names or the catalogue.
+    `remedy`: what cures it here, where that depends on what was seen; else the code's own cure holds.
+    """
 
     code: str
+    severity: Severity
+    where: Where = NOWHERE
     detail: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict, hash=False)
+    remedy: str = ""
 
     @property
-    def severity(self) -> Severity:
-        """The severity of this finding's kind."""
-        return CATALOGUE[self.code].severity
+    def kind(self) -> Kind:
+        """What the catalogue says of the code."""
+        return kind_of(self.code)
+
+    @property
+    def cure(self) -> str:
+        """What to do about it; empty where nothing need be done."""
+        return self.remedy or self.kind.cure
+
+    @property
+    def option(self) -> str:
+        """The option that it is about; empty for none."""
+        return self.where.option or ""
+
+    def at(self, **where: Any) -> Finding:
+        """The same finding somewhere more exact; takes the fields of :class:`Where`."""
+        return replace(self, where=replace(self.where, **where))
 
 
-def _read() -> dict[str, Kind]:
-    text = Path(__file__).with_name("findings.toml").read_text(encoding="utf-8")
-    rows: dict[str, dict[str, Any]] = tomllib.loads(text)
-    flat: dict[str, dict[str, Any]] = {
-        code: {name: " ".join(row[name].split()) for name in row} for code, row in rows.items()
-    }
-    return {code: Kind(code, **row) for code, row in flat.items()}
+def finding(
+    code: str,
+    detail: str = "",
+    *,
+    file: str | None = None,
+    line: int | None = None,
+    column: int | None = None,
+    option: str | None = None,
+    tag: str | None = None,
+    severity: Severity | None = None,
+    cure: str = "",
+    figures: Mapping[str, Figure] | None = None,
+) -> Finding:
+    """Make a finding; `severity` and `cure` only where they are not the code's own. Empty words are None.
+
+    Raises KeyError for a code that stands in no catalogue.
+    """
+    placed = file or option or tag or line
+    where = Where(file or None, line, column, option or None, tag or None) if placed else NOWHERE
+    return Finding(code, severity or kind_of(code).severity, where, detail, figures or {}, cure)
 
 
-CATALOGUE: dict[str, Kind] = _read()
+def of_caption(path: str, code: str, detail: str) -> Finding:
+    """A finding as the batch and the audit have it: the caption's path, the code, and what was seen."""
+    tag = detail if kind_of(code).detail == "tag" else None
+    return finding(code, detail, file=path, tag=tag)
+
+
+def line_and_column(text: str, at: int) -> tuple[int, int]:
+    """Where character `at` of a text stands, both from 1, in characters; a byte order mark is none."""
+    before = text[:at].lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def by_severity(found: Finding) -> int:
+    """A sort key: errors first. Sorting by it keeps the order within a severity."""
+    return SEVERITIES.index(found.severity)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tagflow.audit.file import Limits, Verdict, mean
 from tagflow.captions.grammar import changed_lines
 from tagflow.clip.tokenizer import WINDOW
-from tagflow.findings.finding import CATALOGUE
+from tagflow.findings.catalogue import kind_of
 from tagflow.schema import add, add_findings, rows
 
 _DIFFERENT = frozenset({"tag-lost", "tag-added"})
@@ -166,4 +166,4 @@ def _written_low(low: Sequence[Sequence[str]], kept: Sequence[bool]) -> Iterator
 
 def error_codes(findings: Sequence[Sequence[str]]) -> list[str]:
     """The codes of severity error among all findings, each once."""
-    return sorted({code for codes in findings for code in codes if CATALOGUE[code].severity == "error"})
+    return sorted({code for codes in findings for code in codes if kind_of(code).severity == "error"})

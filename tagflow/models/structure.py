@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 from tagflow.encoders.locate import other_family, other_model
 from tagflow.files.safetensors import Entry
-from tagflow.models.catalogue import ModelFinding
+from tagflow.findings.finding import Finding, finding
 
 Shapes = dict[str, tuple[int, ...]]
 PARTS = {
@@ -100,7 +100,7 @@ class Structure:
     kind: Kind
     layout: str | None
     parts: dict[str, dict[str, int]]
-    findings: tuple[ModelFinding, ...]
+    findings: tuple[Finding, ...]
 
 
 def structure(entries: Entries) -> Structure:
@@ -108,23 +108,36 @@ def structure(entries: Entries) -> Structure:
     kind = _kind(entries)
     if kind == "other":
         what = other_family(entries) or other_model(entries)
-        return Structure("other", None, {}, (ModelFinding("model-other", detail=what),))
+        return Structure("other", None, {}, (model_finding("model-other", None, what),))
     if kind == "checkpoint":
         return Structure(kind, None, _types(entries), tuple(_compared(entries, sdxl_shapes())))
     named = _with_prefix(entries)
     if any(_DIFFUSERS_VAE.match(name) for name in entries):
-        return Structure(kind, "diffusers", _types(named), (ModelFinding("vae-diffusers", "vae"),))
+        return Structure(kind, "diffusers", _types(named), (model_finding("vae-diffusers", "vae"),))
     findings = list(_compared(named, vae_shapes()))
     if named is not entries:
-        findings = [_bare(finding) for finding in findings]
-    findings.append(ModelFinding("vae-family-unseen", "vae"))
+        findings = [_bare(one) for one in findings]
+    findings.append(model_finding("vae-family-unseen", "vae"))
     return Structure(kind, "original", _types(named), tuple(findings))
 
 
-def _bare(finding: ModelFinding) -> ModelFinding:
+def model_finding(
+    code: str, part: str | None = None, detail: str = "", tensors: Iterable[str] = ()
+) -> Finding:
+    """A finding in a part of a model file (`unet`, `te1`, `te2`, `vae`), about these tensors of it."""
+    return finding(code, detail, figures={"part": part, "tensors": list(tensors)})
+
+
+def tensors_of(found: Finding) -> list[str]:
+    """The tensors that a finding in a model file is about, as the file names them."""
+    return [str(name) for name in names] if isinstance(names := found.figures.get("tensors"), list) else []
+
+
+def _bare(found: Finding) -> Finding:
     """The finding with names as the file has them."""
-    tensors = tuple(name.removeprefix(_VAE) for name in finding.tensors)
-    return replace(finding, detail=finding.detail.replace(_VAE, ""), tensors=tensors)
+    tensors: list[Any] = [name.removeprefix(_VAE) for name in tensors_of(found)]
+    detail = found.detail.replace(_VAE, "")
+    return replace(found, detail=detail, figures={**found.figures, "tensors": tensors})
 
 
 def _kind(entries: Entries) -> Kind:
@@ -159,7 +172,7 @@ def _types(entries: Entries) -> dict[str, dict[str, int]]:
     return {part: dict(count.most_common()) for part, count in counts.items() if count}
 
 
-def _compared(entries: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[ModelFinding]:
+def _compared(entries: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Finding]:
     """The findings of a file whose tensors should be `shapes`, part by part in a fixed order."""
     found = {ALIASES.get(name, name): entry for name, entry in entries.items()}
     missing = [name for name in shapes if name not in found]
@@ -171,27 +184,27 @@ def _compared(entries: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterat
     yield from _wrong_types(shared)
 
 
-def _by_part(code: str, names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[ModelFinding]:
+def _by_part(code: str, names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Finding]:
     for part, group in groupby(names, part_of):
         gone = tuple(group)
         whole = sum(part_of(name) == part and name not in OPTIONAL for name in shapes)
         detail = "all of them" if len(gone) == whole else f"{len(gone)} of {whole:,}"
-        yield ModelFinding(code, part, detail, gone)
+        yield model_finding(code, part, detail, gone)
 
 
-def _wrong_shapes(shared: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[ModelFinding]:
+def _wrong_shapes(shared: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Finding]:
     wrong = [name for name, entry in shared.items() if entry.shape != shapes[name]]
     for part, group in groupby(wrong, part_of):
         names = tuple(group)
         first = f"{names[0]} is {_sizes(shared[names[0]].shape)}, not {_sizes(shapes[names[0]])}"
-        yield ModelFinding("tensor-shape", part, first, tuple(shared[name].key for name in names))
+        yield model_finding("tensor-shape", part, first, (shared[name].key for name in names))
 
 
 def _sizes(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "a single number"
 
 
-def _extras(extra: Entries) -> Iterator[ModelFinding]:
+def _extras(extra: Entries) -> Iterator[Finding]:
     """Extra tensors, gathered by code, part and reason."""
     gathered: dict[tuple[str, str | None, str], list[str]] = {}
     for name, entry in extra.items():
@@ -199,23 +212,23 @@ def _extras(extra: Entries) -> Iterator[ModelFinding]:
         code = "tensor-extra-known" if why else "tensor-extra" if part else "tensor-extra-outside"
         gathered.setdefault((code, part, why or ""), []).append(entry.key)
     for (code, part, why), names in gathered.items():
-        yield ModelFinding(code, part, why, tuple(names))
+        yield model_finding(code, part, why, names)
 
 
-def _wrong_types(shared: Entries) -> Iterator[ModelFinding]:
+def _wrong_types(shared: Entries) -> Iterator[Finding]:
     """Weights that are no numbers to compute with, and types that are mixed: in a part, or between parts."""
     types = _types(shared)
     for part, counts in types.items():
         odd = [e.key for n, e in shared.items() if part_of(n) == part and e.dtype not in WEIGHTS]
         if odd:
-            yield ModelFinding("tensor-dtype", part, _listed(counts), tuple(odd))
+            yield model_finding("tensor-dtype", part, _listed(counts), odd)
         if len(counts) > 1:
             usual = next(iter(counts))
             rest = tuple(e.key for n, e in shared.items() if part_of(n) == part and e.dtype != usual)
-            yield ModelFinding("dtype-mixed", part, _listed(counts), rest)
+            yield model_finding("dtype-mixed", part, _listed(counts), rest)
     if len({next(iter(counts)) for counts in types.values()}) > 1:
         detail = ", ".join(f"{part} {next(iter(counts))}" for part, counts in types.items())
-        yield ModelFinding("dtype-parts", None, detail)
+        yield model_finding("dtype-parts", None, detail)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tagflow.errors import EncoderError
 from tagflow.files.safetensors import CURE_AGAIN, Entry, Header, read_whole_header
-from tagflow.models.catalogue import ModelFinding
+from tagflow.findings.finding import Finding
 from tagflow.models.prediction import Prediction, prediction
-from tagflow.models.structure import Kind, Structure, part_of, structure
+from tagflow.models.structure import Kind, Structure, model_finding, part_of, structure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,7 +160,7 @@ class Report:
     prediction: Prediction | None
     metadata: Mapping[str, str]
     deep: bool
-    findings: tuple[ModelFinding, ...]
+    findings: tuple[Finding, ...]
 
 
 def verify(path: Path, *, deep: bool = False, progress: Progress = lambda done, total: None) -> Report:
@@ -195,31 +195,31 @@ def _findings(
     entries: Mapping[str, Entry],
     values: Mapping[str, Values],
     deep: bool,
-) -> Iterator[ModelFinding]:
+) -> Iterator[Finding]:
     yield from found.findings
     if spoken and spoken.contradicted:
-        yield ModelFinding("prediction-contradicted", detail="; ".join(spoken.evidence))
+        yield model_finding("prediction-contradicted", None, "; ".join(spoken.evidence))
     if deep:
-        for finding in value_findings(entries, values):
-            yield replace(finding, part="vae") if found.kind == "vae" else finding
+        for one in value_findings(entries, values):
+            yield replace(one, figures={**one.figures, "part": "vae"}) if found.kind == "vae" else one
 
 
-def value_findings(entries: Mapping[str, Entry], values: Mapping[str, Values]) -> Iterator[ModelFinding]:
+def value_findings(entries: Mapping[str, Entry], values: Mapping[str, Values]) -> Iterator[Finding]:
     """The findings in the numbers themselves. `values`: what :func:`tagflow.models.verify.scan` counted."""
     bad = {name: seen for name, seen in values.items() if seen.nan or seen.inf}
     for part, names in _parted(bad).items():
         first = bad[names[0]]
         detail = f"{names[0]} has {first.nan:,} NaN and {first.inf:,} Inf"
-        yield ModelFinding("tensor-not-finite", part, detail, names)
+        yield model_finding("tensor-not-finite", part, detail, names)
     zero = [name for name, seen in values.items() if seen.zero and len(entries[name].shape) > 1]
     for part, names in _parted(zero).items():
-        yield ModelFinding("tensor-zero", part, tensors=names)
+        yield model_finding("tensor-zero", part, tensors=names)
     blind = {
         n: e.dtype for n, e in entries.items() if e.dtype not in FORMATS and e.dtype not in ALWAYS_FINITE
     }
     if blind:
         detail = ", ".join(sorted(set(blind.values())))
-        yield ModelFinding("tensor-not-checked", detail=detail, tensors=tuple(blind))
+        yield model_finding("tensor-not-checked", None, detail, blind)
 
 
 def _parted(names: Iterable[str]) -> dict[str | None, tuple[str, ...]]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tagflow.dataset.survey import Reading, Survey, read
 from tagflow.engines.local import Progress
 from tagflow.files.read import sha256
-from tagflow.findings.finding import Finding
+from tagflow.findings.finding import finding
 from tagflow.schema import batch
 
 if TYPE_CHECKING:  # both know parquet, which a check has no need to load
@@ -67,8 +67,8 @@ Known = Mapping[str, Any] | None
 def _missing(path: str, found: Survey, gone: Collection[str]) -> Reading | None:
     """What stands for a caption that cannot be asked for by its path."""
     if path in gone:
-        return Reading(path, findings=(Finding("caption-missing"),))
-    return Reading(path, findings=(Finding("caption-name-not-utf8"),)) if path in found.misnamed else None
+        return Reading(path, findings=(finding("caption-missing"),))
+    return Reading(path, findings=(finding("caption-name-not-utf8"),)) if path in found.misnamed else None
 
 
 def _first_seen(
@@ -101,7 +101,7 @@ def _held(reading: Reading, known: Known, earlier: OriginalsIndex | None) -> tup
 
 
 def _row(reading: Reading, note: str | None, original: str | None) -> dict[str, Any]:
-    findings = [*reading.findings, *([Finding(note)] if note else [])]
+    findings = [*reading.findings, *([finding(note)] if note else [])]
     return {
         "path": reading.path,
         "text": reading.text,

@@ -67,7 +67,7 @@ NAMES = [
 
 def found(folder, files):
     root = folder(dict.fromkeys(files.split(), "x"))
-    return {(one.code, one.path) for one in name_findings(folders(tree(root)), read_lists())}
+    return {(one.code, one.where.file) for one in name_findings(folders(tree(root)), read_lists())}
 
 
 @pytest.mark.parametrize(("code", "files", "where", "near"), NAMES)
@@ -105,7 +105,7 @@ FOLDERS = [
 @pytest.mark.parametrize(("name", "files", "expected"), FOLDERS)
 def test_folders_as_the_trainer_takes_them(folder, name, files, expected):
     root = folder(dict.fromkeys(files.split(), "x"), name)
-    seen = {(one.code, one.path) for one in folder_findings(folders(tree(root)), root.name)}
+    seen = {(one.code, one.where.file) for one in folder_findings(folders(tree(root)), root.name)}
     assert seen == expected
 
 

@@ -15,9 +15,13 @@ def found(text):
     tags = parse(text).tags
     texts = [text[tag.start : tag.end] for tag in tags]
     words = Words(
-        texts, [tag.start for tag in tags], [tag.line for tag in tags], [facts(tag, LISTS) for tag in texts]
+        text,
+        texts,
+        [tag.start for tag in tags],
+        [tag.line for tag in tags],
+        [facts(tag, LISTS) for tag in texts],
     )
-    return {one.code: one.detail for one in word_findings(text, words, LISTS)}
+    return {one.code: one.detail for one in word_findings(words, LISTS)}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +121,8 @@ def test_the_place_is_the_tags():
     text = "sofa, <lora:a:1>"
     tags = parse(text).tags
     texts = [text[tag.start : tag.end] for tag in tags]
-    words = Words(texts, [tag.start for tag in tags], [0, 0], [facts(tag, LISTS) for tag in texts])
-    assert [one.at for one in word_findings(text, words, LISTS)] == [6]
+    words = Words(text, texts, [tag.start for tag in tags], [0, 0], [facts(tag, LISTS) for tag in texts])
+    assert [one.where.column for one in word_findings(words, LISTS)] == [7]
 
 
 def test_spellings_are_one_key():

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from tagflow.findings.finding import CATALOGUE
+from tagflow.findings.catalogue import kind_of
 
 FILES = {"a.txt": "white walls, sofa,, sofa\nlamp, <lora:a:1>", "b.txt": b"\xff", "c.txt": "x,"}
 
@@ -71,7 +71,7 @@ def test_sarif_has_the_places_that_are_known(tagflow, folder, monkeypatch):
 def test_line_and_column_of_crlf_and_a_byte_order_mark(tagflow, folder):
     root = folder({"a.txt": "\ufeffsofa\r\nlamp\rrug, <lora:a:1>", "b.txt": "\ufeff<lora:a:1>"})
     found = tagflow("check", root, "--select", "leftover-lora", "--json").json["findings"]
-    assert [(one["line"], one["column"]) for one in found] == [(3, 6), (1, 1)]
+    assert [(one["where"]["line"], one["where"]["column"]) for one in found] == [(3, 6), (1, 1)]
 
 
 def test_sarif_without_findings_and_of_two_folders(tagflow, folder):
@@ -97,8 +97,8 @@ def test_odd_names(tagflow, folder, monkeypatch, name):
     found = re.fullmatch(r"::notice file=([^,:]*),title=comma-trailing::.*", lines[0])
     assert found is not None
     assert found[1].replace("%0A", "\n").replace("%3A", ":").replace("%2C", ",").replace("%25", "%") == name
-    assert tagflow("check", "--json").json["findings"][0]["path"] == name
-    assert len(tagflow("check").out.splitlines()) == 2
+    assert tagflow("check", "--json").json["findings"][0]["where"]["file"] == name
+    assert len(tagflow("check").out.splitlines()) == 4  # what, its cure, where, and the counts
 
 
 def test_a_path_outside_is_a_file_uri(tagflow, folder):
@@ -143,4 +143,4 @@ def test_the_result_of_a_pipe_is_the_same(process, folder):
 def test_levels_follow_severities(tagflow, folder):
     results = sarif(tagflow, folder(FILES))["runs"][0]["results"]
     levels = {"error": "error", "warning": "warning", "info": "note"}
-    assert all(one["level"] == levels[CATALOGUE[one["ruleId"]].severity] for one in results)
+    assert all(one["level"] == levels[kind_of(one["ruleId"]).severity] for one in results)

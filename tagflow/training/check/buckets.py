@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import STEP, SubsetView, caches_latents, names, over
-from tagflow.training.faults import Fault
 from tagflow.training.sd_scripts.steps import Buckets, Size
 from tagflow.training.setup.setup import Images, Setup
 
@@ -16,12 +16,12 @@ _OPTIONS = ("bucket_no_upscale", "bucket_reso_steps", "min_bucket_reso", "max_bu
 _SMALL = 0.5  # of the resolution's area
 
 
-def faults(setup: Setup) -> Iterator[Fault]:
+def faults(setup: Setup) -> Iterator[Finding]:
     """Everything about sizes."""
     yield from over(setup, _of_part)
 
 
-def _of_part(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _of_part(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     yield from _resolution(part)
     if part.on("enable_bucket"):
         yield from _limits(part)
@@ -32,40 +32,40 @@ def _of_part(setup: Setup, part: SubsetView) -> Iterator[Fault]:
         yield from _images(part, part.files)
 
 
-def _resolution(part: SubsetView) -> Iterator[Fault]:
+def _resolution(part: SubsetView) -> Iterator[Finding]:
     value, size = part.subset.values.get("resolution"), part.resolution
     if value is None:
         if part.subset.kind != "fine tuning":
-            yield Fault("resolution-missing", "", "resolution")
+            yield finding("resolution-missing", option="resolution")
     elif size is None:
-        yield Fault("resolution-form", repr(value), "resolution")
+        yield finding("resolution-form", repr(value), option="resolution")
     elif not part.on("enable_bucket") and any(side % STEP for side in size):
-        yield Fault("resolution-step", f"{size[0]}x{size[1]}", "resolution")
+        yield finding("resolution-step", f"{size[0]}x{size[1]}", option="resolution")
     if size is not None and size[0] * size[1] < 640 * 640:
-        yield Fault("resolution-small", f"{size[0]}x{size[1]}", "resolution")
+        yield finding("resolution-small", f"{size[0]}x{size[1]}", option="resolution")
 
 
-def _limits(part: SubsetView) -> Iterator[Fault]:
+def _limits(part: SubsetView) -> Iterator[Finding]:
     size, steps = part.resolution, int(part.number("bucket_reso_steps"))
     if steps < 1 or steps % STEP:
-        yield Fault("bucket-steps", f"bucket_reso_steps {steps}", "bucket_reso_steps")
+        yield finding("bucket-steps", f"bucket_reso_steps {steps}", option="bucket_reso_steps")
     if size is None or steps < 1:
         return
     low, high = int(part.number("min_bucket_reso")), int(part.number("max_bucket_reso"))
     least, most = low - low % steps, high + -high % steps
     if max(size) > most:
         what = f"max_bucket_reso {high}, resolution {size[0]}x{size[1]}"
-        yield Fault("bucket-max-small", what, "max_bucket_reso")
+        yield finding("bucket-max-small", what, option="max_bucket_reso")
     elif not part.on("bucket_no_upscale"):
         yield from _tight(part)
     if min(size) < least:
         what = f"min_bucket_reso {low}, resolution {size[0]}x{size[1]}"
-        yield Fault("bucket-min-large", what, "min_bucket_reso")
+        yield finding("bucket-min-large", what, option="min_bucket_reso")
     if (low, high) != (least, most):
-        yield Fault("bucket-rounded", f"{least} to {most}", "bucket_reso_steps")
+        yield finding("bucket-rounded", f"{least} to {most}", option="bucket_reso_steps")
 
 
-def _tight(part: SubsetView) -> Iterator[Fault]:
+def _tight(part: SubsetView) -> Iterator[Finding]:
     """Whether the largest side costs images area that a larger one would leave them."""
     made = part.buckets
     if made is None:
@@ -73,14 +73,14 @@ def _tight(part: SubsetView) -> Iterator[Fault]:
     option, high = "max_bucket_reso", made.high
     if part.files is None:
         if high < 1.25 * math.sqrt(made.size[0] * made.size[1]):
-            yield Fault("bucket-max-tight", f"max_bucket_reso {high}", option)
+            yield finding("bucket-max-tight", f"max_bucket_reso {high}", option=option)
         return
     if high >= 2 * math.sqrt(made.size[0] * made.size[1]):
         return
     wide = replace(made, high=2 * high)
     found = [name for name, size in part.files.sizes.items() if _area(wide, size) > _area(made, size) * 1.05]
     if found:
-        yield Fault("bucket-max-tight", f"max_bucket_reso {high}: {names(found)}", option)
+        yield finding("bucket-max-tight", f"max_bucket_reso {high}: {names(found)}", option=option)
 
 
 def _area(made: Buckets, image: Size) -> float:
@@ -95,20 +95,20 @@ def _left(size: Size, image: Size) -> float:
     return min(wanted / there, there / wanted)
 
 
-def _switches(part: SubsetView) -> Iterator[Fault]:
+def _switches(part: SubsetView) -> Iterator[Finding]:
     if part.on("bucket_no_upscale"):
         ignored = [name for name in ("min_bucket_reso", "max_bucket_reso") if name in part.subset.given]
         if ignored:
-            yield Fault("bucket-limits-ignored", ", ".join(ignored), ignored[0])
+            yield finding("bucket-limits-ignored", ", ".join(ignored), option=ignored[0])
     if part.on("face_crop_aug_range"):
-        yield Fault("face-crop-ignored", "", "face_crop_aug_range")
+        yield finding("face-crop-ignored", option="face_crop_aug_range")
 
 
-def _off(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _off(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     """No buckets: every image becomes one size, or the trainer stops."""
     idle = [name for name in _OPTIONS if name in part.subset.given]
     if idle:
-        yield Fault("bucket-options-idle", ", ".join(idle), "enable_bucket")
+        yield finding("bucket-options-idle", ", ".join(idle), option="enable_bucket")
     sizes, wanted = part.files.sizes if part.files else None, part.resolution
     if caches_latents(setup):
         cut = [
@@ -117,12 +117,12 @@ def _off(setup: Setup, part: SubsetView) -> Iterator[Fault]:
             if wanted is not None and _left(wanted, size) < 1 - _LOST
         ]
         if cut:
-            yield Fault("bucket-off-cut", f"{len(cut)} images: {names(cut)}", "enable_bucket")
+            yield finding("bucket-off-cut", f"{len(cut)} images: {names(cut)}", option="enable_bucket")
     elif sizes is None:
         if not part.on("random_crop") and not part.on("face_crop_aug_range"):
-            yield Fault("bucket-off", "", "enable_bucket")
+            yield finding("bucket-off", option="enable_bucket")
     elif odd := _odd(part, sizes, wanted):
-        yield Fault("bucket-off", f"{len(odd)} images: {names(odd)}", "enable_bucket")
+        yield finding("bucket-off", f"{len(odd)} images: {names(odd)}", option="enable_bucket")
 
 
 def _odd(part: SubsetView, sizes: Mapping[str, Size], wanted: Size | None) -> list[str]:
@@ -138,16 +138,16 @@ def _fits(part: SubsetView, wanted: Size, size: Size) -> bool:
     return size == wanted
 
 
-def _images(part: SubsetView, files: Images) -> Iterator[Fault]:
+def _images(part: SubsetView, files: Images) -> Iterator[Finding]:
     if files.unreadable:
-        yield Fault("images-unreadable", names(files.unreadable), "")
+        yield finding("images-unreadable", names(files.unreadable))
     made = part.buckets
     if made is None:
         return
     gone = [name for name, size in files.sizes.items() if not all(made.of(size))]
     if gone:
-        yield Fault("images-too-small", names(gone), "bucket_no_upscale")
+        yield finding("images-too-small", names(gone), option="bucket_no_upscale")
     area = made.size[0] * made.size[1]
     small = [name for name, size in files.sizes.items() if size[0] * size[1] < _SMALL * area]
     if small and not made.no_upscale:
-        yield Fault("images-upscaled", f"{len(small)}: {names(small)}", "resolution")
+        yield finding("images-upscaled", f"{len(small)}: {names(small)}", option="resolution")

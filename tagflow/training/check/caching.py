@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath, PureWindowsPath
 
 from tagflow.dataset.caches import FOLDER_CACHE, TEXT_SUFFIX
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import SubsetView, caches_latents, caches_text, names, over, trains_text
-from tagflow.training.faults import Fault
 from tagflow.training.sd_scripts.steps import Size, predefined
 from tagflow.training.setup.setup import Images, Setup
 
@@ -21,14 +21,14 @@ LATENTS_SUFFIX = "_sdxl.npz"
 _STRIDE = 8  # pixels to one latent
 
 
-def disk_faults(setup: Setup) -> Iterator[Fault]:
+def disk_faults(setup: Setup) -> Iterator[Finding]:
     """Everything about caches that are there already."""
     yield from over(setup, _of_part)
 
 
-def _of_part(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _of_part(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     if part.on("cache_info"):
-        yield Fault("cache-info", "", "cache_info")
+        yield finding("cache-info", option="cache_info")
     if part.files is None:
         return
     if part.on("cache_info"):
@@ -40,14 +40,14 @@ def _of_part(setup: Setup, part: SubsetView) -> Iterator[Fault]:
         yield from _latent_bytes(part, part.files)
 
 
-def _info(part: SubsetView, files: Images) -> Iterator[Fault]:
+def _info(part: SubsetView, files: Images) -> Iterator[Finding]:
     if FOLDER_CACHE in files.stale:
-        yield Fault("cache-info-stale", "older than a caption", "cache_info")
+        yield finding("cache-info-stale", "older than a caption", option="cache_info")
     elif FOLDER_CACHE in files.caches and part.subset.folder is not None:
         known = _listed(part.subset.folder / FOLDER_CACHE)
         strange = files.sizes.keys() ^ known if known is not None else set()
         if strange:
-            yield Fault("cache-info-stale", f"not the images: {names(strange)}", "cache_info")
+            yield finding("cache-info-stale", f"not the images: {names(strange)}", option="cache_info")
 
 
 def _listed(file: Path) -> set[str] | None:
@@ -59,19 +59,19 @@ def _listed(file: Path) -> set[str] | None:
     return {PureWindowsPath(path).name for path in data} if isinstance(data, dict) else None
 
 
-def _text(setup: Setup, part: SubsetView, files: Images) -> Iterator[Fault]:
+def _text(setup: Setup, part: SubsetView, files: Images) -> Iterator[Finding]:
     caches = [name for name in files.caches if name.endswith(TEXT_SUFFIX)]
     option = "cache_text_encoder_outputs_to_disk"
     stale = [name for name in caches if name in files.stale]
     if stale:
-        yield Fault("cache-text-stale", names(stale), option)
+        yield finding("cache-text-stale", names(stale), option=option)
     wanted = int(setup.number("max_token_length") or 75) + 2
     wrong = [name for name in caches if (_shape(part, name, "hidden_state1") or (wanted,))[0] != wanted]
     if wrong:
-        yield Fault("cache-text-length", names(wrong), option)
+        yield finding("cache-text-length", names(wrong), option=option)
 
 
-def _sizes(part: SubsetView, files: Images) -> Iterator[Fault]:
+def _sizes(part: SubsetView, files: Images) -> Iterator[Finding]:
     """The trainer takes an image's size from the name of a latents cache; even where it uses no cache."""
     wrong = {
         f"{image}: {size[0]}x{size[1]}, by the cache {named[0]}x{named[1]}"
@@ -79,7 +79,7 @@ def _sizes(part: SubsetView, files: Images) -> Iterator[Fault]:
         if (size := files.sizes.get(image)) is not None and size != named
     }
     if wrong:
-        yield Fault("cache-latents-size", names(wrong), "")
+        yield finding("cache-latents-size", names(wrong))
 
 
 def _named_sizes(files: Images) -> dict[str, Size]:
@@ -102,12 +102,12 @@ def _size_in(name: str) -> Size | None:
     return (int(width), int(height)) if width.isdigit() and height.isdigit() else None
 
 
-def _latent_bytes(part: SubsetView, files: Images) -> Iterator[Fault]:
+def _latent_bytes(part: SubsetView, files: Images) -> Iterator[Finding]:
     option = "cache_latents_to_disk"
     stems = {PurePath(image).stem for image in files.sizes}
     old = [name for name in files.caches if name.removesuffix(".npz") in stems]
     if old:
-        yield Fault("cache-latents-old", names(old), option)
+        yield finding("cache-latents-old", names(old), option=option)
     other = [
         name
         for name in files.caches
@@ -116,7 +116,7 @@ def _latent_bytes(part: SubsetView, files: Images) -> Iterator[Fault]:
         and not _possible(part, (shape[-1] * _STRIDE, shape[-2] * _STRIDE))
     ]
     if other:
-        yield Fault("cache-latents-stale", names(other), option)
+        yield finding("cache-latents-stale", names(other), option=option)
 
 
 def _possible(part: SubsetView, size: Size) -> bool:
@@ -163,56 +163,56 @@ _IGNORED = {
 }
 
 
-def faults(setup: Setup) -> Iterator[Fault]:
+def faults(setup: Setup) -> Iterator[Finding]:
     """Everything about caches."""
     if caches_text(setup):
         yield from over(setup, _ignored, _separators)
         if trains_text(setup):
-            yield Fault("cache-text-trained", "", "network_train_unet_only")
+            yield finding("cache-text-trained", option="network_train_unet_only")
     yield from _switches(setup)
     yield from _latents(setup)
     yield from disk_faults(setup)
 
 
-def _ignored(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _ignored(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     for name, code in (_CHANGING | _IGNORED).items():
         if part.on(name):
-            yield Fault(code, name, name)
+            yield finding(code, name, option=name)
 
 
-def _separators(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _separators(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     """Separators are encoded, too, if the captions hold them."""
     texts = part.files.texts if part.files else None
     for name in ("keep_tokens_separator", "secondary_separator"):
         mark = part.text(name)
         if mark and (texts is None or any(mark in text for text in texts.values())):
-            yield Fault("cache-text-separator", f"{name} {mark!r}", name)
+            yield finding("cache-text-separator", f"{name} {mark!r}", option=name)
 
 
-def _switches(setup: Setup) -> Iterator[Fault]:
+def _switches(setup: Setup) -> Iterator[Finding]:
     for name in ("cache_text_encoder_outputs", "cache_latents"):
         if setup.on(f"{name}_to_disk") and not setup.on(name):
-            yield Fault("cache-implied", f"{name}_to_disk turns on {name}", f"{name}_to_disk")
+            yield finding("cache-implied", f"{name}_to_disk turns on {name}", option=f"{name}_to_disk")
     if setup.on("skip_cache_check") and (
         setup.on("cache_latents_to_disk") or setup.on("cache_text_encoder_outputs_to_disk")
     ):
-        yield Fault("cache-unchecked", "", "skip_cache_check")
+        yield finding("cache-unchecked", option="skip_cache_check")
 
 
-def _latents(setup: Setup) -> Iterator[Fault]:
+def _latents(setup: Setup) -> Iterator[Finding]:
     if caches_latents(setup):
         yield from over(setup, _augmented)
     half = setup.text("mixed_precision") == "fp16" and not setup.on("no_half_vae")
     if half and not _mended(Path(setup.text("vae")).name):
-        yield Fault("vae-fp16", "", "no_half_vae")
+        yield finding("vae-fp16", option="no_half_vae")
     if setup.on("cache_latents_to_disk"):
         yield from over(setup, _shared_stems)
 
 
-def _augmented(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _augmented(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     for name in ("color_aug", "random_crop"):
         if part.on(name):
-            yield Fault("cache-latents-augmented", name, name)
+            yield finding("cache-latents-augmented", name, option=name)
 
 
 def _mended(vae: str) -> bool:
@@ -220,10 +220,10 @@ def _mended(vae: str) -> bool:
     return "fp16" in vae.lower() and "fix" in vae.lower()
 
 
-def _shared_stems(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _shared_stems(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     """Images that differ in their extension only would write to and read from one file."""
     pictures = part.files.sizes if part.files else {}
     stems = Counter((Path(name).stem, size) for name, size in pictures.items())
     twice = [stem for (stem, _), n in stems.items() if n > 1]
     if twice:
-        yield Fault("cache-shared", names(twice), "cache_latents_to_disk")
+        yield finding("cache-shared", names(twice), option="cache_latents_to_disk")

@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import SubsetView, caches_text, names, over, parts
-from tagflow.training.faults import Fault
 from tagflow.training.setup.look import is_image
 from tagflow.training.setup.setup import Images, Setup
 
 _NAMING = ("train_data_dir", "reg_data_dir", "in_json")
 
 
-def faults(setup: Setup) -> Iterator[Fault]:
+def faults(setup: Setup) -> Iterator[Finding]:
     """Everything about the data's place."""
     if setup.values.get("dataset_config"):
         unread = [name for name in _NAMING if setup.text(name)]
         if unread:
-            yield Fault("data-twice", ", ".join(unread), unread[0])
+            yield finding("data-twice", ", ".join(unread), option=unread[0])
     elif setup.text("in_json"):
         yield from _metadata(setup)
     else:
@@ -31,39 +31,39 @@ def faults(setup: Setup) -> Iterator[Fault]:
     if setup.subsets:
         yield from _subsets(setup)
     elif setup.subsets is not None and setup.values.get("dataset_config"):
-        yield Fault("data-missing", "the dataset file has no subset", "dataset_config")
+        yield finding("data-missing", "the dataset file has no subset", option="dataset_config")
 
 
-def _metadata(setup: Setup) -> Iterator[Fault]:
+def _metadata(setup: Setup) -> Iterator[Finding]:
     file = setup.path("in_json")
     if file is not None and not file.is_file():
-        yield Fault("metadata-not-found", setup.text("in_json"), "in_json")
+        yield finding("metadata-not-found", setup.text("in_json"), option="in_json")
 
 
-def _parent(setup: Setup) -> Iterator[Fault]:
+def _parent(setup: Setup) -> Iterator[Finding]:
     """`--train_data_dir` is the parent of folders named `10_name`."""
     option, root = "train_data_dir", setup.path("train_data_dir")
     if root is None:
-        yield Fault("data-missing", "", option)
+        yield finding("data-missing", option=option)
     elif not root.is_dir():
-        yield Fault("data-not-found", setup.text(option), option)
+        yield finding("data-not-found", setup.text(option), option=option)
     else:
         yield from _children(root, setup.text(option))
 
 
-def _children(root: Path, named: str) -> Iterator[Fault]:
+def _children(root: Path, named: str) -> Iterator[Finding]:
     children = [one for one in root.iterdir() if not one.name.startswith(".")]
     folders = [one.name for one in children if one.is_dir()]
     numbered = [name for name in folders if _repeats(name) > 0]
     if not numbered:
         inside = any(is_image(one.name) for one in children)
         what = "the images are in it" if inside else "none of its folders is named so"
-        yield Fault("data-not-parent", f"{named}: {what}", "train_data_dir")
+        yield finding("data-not-parent", f"{named}: {what}", option="train_data_dir")
         return
     other = [f"{name}/" for name in folders if name not in numbered]
     other += ["images beside the folders"] if any(is_image(one.name) for one in children) else []
     if other:
-        yield Fault("data-left-out", names(other), "train_data_dir")
+        yield finding("data-left-out", names(other), option="train_data_dir")
 
 
 def _repeats(name: str) -> int:
@@ -73,32 +73,32 @@ def _repeats(name: str) -> int:
         return 0
 
 
-def _subsets(setup: Setup) -> Iterator[Fault]:
+def _subsets(setup: Setup) -> Iterator[Finding]:
     yield from over(setup, _folder, _repeated)
     yield from _twice(parts(setup))
 
 
-def _repeated(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _repeated(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     if part.number("num_repeats") < 1:
-        yield Fault("repeats-zero", "", "num_repeats")
+        yield finding("repeats-zero", option="num_repeats")
 
 
-def _folder(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _folder(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     folder = part.subset.folder
     if folder is None or part.subset.kind == "fine tuning":
         return
     named = part.text("image_dir")
     if not folder.is_dir():
-        yield Fault("folder-not-found", str(folder), "image_dir")
+        yield finding("folder-not-found", str(folder), option="image_dir")
         return
     if not Path(named).is_absolute():
-        yield Fault("folder-relative", f"{named}: {folder}", "image_dir")
+        yield finding("folder-relative", f"{named}: {folder}", option="image_dir")
     own = {one.folder for one in setup.subsets or ()}
     deeper = [one.name for one in folder.iterdir() if one not in own and one.is_dir() and _has_images(one)]
     if setup.images is not None and part.files is None:
-        yield Fault("folder-empty", str(folder), "image_dir")
+        yield finding("folder-empty", str(folder), option="image_dir")
     if deeper:
-        yield Fault("images-nested", names(f"{name}/" for name in deeper), "image_dir")
+        yield finding("images-nested", names(f"{name}/" for name in deeper), option="image_dir")
 
 
 def _has_images(folder: Path) -> bool:
@@ -108,12 +108,12 @@ def _has_images(folder: Path) -> bool:
         return False
 
 
-def _twice(found: list[SubsetView]) -> Iterator[Fault]:
+def _twice(found: list[SubsetView]) -> Iterator[Finding]:
     """A folder twice in one dataset: the second one is passed over."""
     keys = [(part.subset.where.partition(".subsets")[0], part.subset.folder) for part in found]
     again = [str(folder) for (_, folder), n in Counter(keys).items() if n > 1 and folder is not None]
     if again:
-        yield Fault("folder-twice", names(again), "image_dir")
+        yield finding("folder-twice", names(again), option="image_dir")
 
 
 Test = Callable[[str], object]
@@ -125,19 +125,19 @@ _CHOICE = re.compile(r"\{[^{}|]*+\|[^{}]*+\}")
 _NESTED = re.compile(r"\{[^{}]*+\{[^{}|]*+\|[^{}]*+\}|\{[^{}|]*+\|[^{}]*+\{")
 
 
-def caption_faults(setup: Setup) -> Iterator[Fault]:
+def caption_faults(setup: Setup) -> Iterator[Finding]:
     """Everything about captions and how they are read."""
     yield from over(setup, _found, _texts)
 
 
-def _found(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _found(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     """Whether the trainer finds the captions at all."""
     files = part.files
     if part.subset.kind == "fine tuning":
         return
     if files is None:
         if "caption_extension" not in part.subset.given:
-            yield Fault("caption-extension", "it is .caption", "caption_extension")
+            yield finding("caption-extension", "it is .caption", option="caption_extension")
         return
     bare = files.count - len(files.captioned)
     other = ", ".join(f"{n} {suffix}" for suffix, n in files.other_captions.items())
@@ -145,42 +145,42 @@ def _found(setup: Setup, part: SubsetView) -> Iterator[Fault]:
         pass
     elif not files.captioned and other:
         what = f"{part.text('caption_extension')} finds none; there are {other}"
-        yield Fault("caption-extension", what, "caption_extension")
+        yield finding("caption-extension", what, option="caption_extension")
     elif files.captioned and other:
         what = f"{bare} of {files.count} images have none with {part.text('caption_extension')}; {other}"
-        yield Fault("captions-mixed", what, "caption_extension")
+        yield finding("captions-mixed", what, option="caption_extension")
     elif not part.on("cache_info"):
         class_tokens = part.text("class_tokens")
         instead = f"{class_tokens!r} is trained instead" if class_tokens else "an empty caption is trained"
         what = f"{bare} of {files.count} images; {instead}"
-        yield Fault("captions-missing", what, "caption_extension")
+        yield finding("captions-missing", what, option="caption_extension")
     yield from _unusable(part, files)
 
 
-def _unusable(part: SubsetView, files: Images) -> Iterator[Fault]:
+def _unusable(part: SubsetView, files: Images) -> Iterator[Finding]:
     empty = [name for name, why in files.unusable.items() if why == "empty"]
     if empty:
-        yield Fault("captions-empty", names(empty), "")
+        yield finding("captions-empty", names(empty))
     others = [f"{name} ({why})" for name, why in files.unusable.items() if why != "empty"]
     if others:
-        yield Fault("captions-unreadable", names(others), "")
+        yield finding("captions-unreadable", names(others))
 
 
-def _texts(setup: Setup, part: SubsetView) -> Iterator[Fault]:
+def _texts(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     """What stands in the captions, as far as the trainer reads them."""
     texts = dict(part.files.texts) if part.files else {}
     wild = part.on("enable_wildcard")
     blank = [name for name, text in texts.items() if not (text if wild else _first(text)).strip()]
     if blank and not caches_text(setup):
-        yield Fault("captions-blank", names(blank), "")
+        yield finding("captions-blank", names(blank))
     longer = [name for name, text in texts.items() if text.strip().count("\n") and not wild]
     if longer:
-        yield Fault("captions-lines", names(longer), "enable_wildcard")
+        yield finding("captions-lines", names(longer), option="enable_wildcard")
     read = {name: text if wild else _first(text) for name, text in texts.items()}
     for code, option, test in _tests(setup, part):
         found = [name for name, text in read.items() if test(text)]
         if found:
-            yield Fault(code, names(found), option)
+            yield finding(code, names(found), option=option)
 
 
 def _tests(setup: Setup, part: SubsetView) -> Iterator[tuple[str, str, Test]]:

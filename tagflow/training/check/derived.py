@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tagflow.training.faults import Fault
+from tagflow.findings.finding import Finding
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.options import Value
@@ -98,9 +98,9 @@ def places(found: Sequence[SubsetView]) -> str:
     return named[0] + more if named else ""
 
 
-def over(setup: Setup, *rules: Callable[[Setup, SubsetView], Iterator[Fault]]) -> Iterator[Fault]:
+def over(setup: Setup, *rules: Callable[[Setup, SubsetView], Iterator[Finding]]) -> Iterator[Finding]:
     """What rules say of each part; the same said of several is one fault, with their places behind it."""
-    found: dict[Fault, list[SubsetView]] = {}
+    found: dict[Finding, list[SubsetView]] = {}
     for part in parts(setup):
         for rule in rules:
             for fault in rule(setup, part):

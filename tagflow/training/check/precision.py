@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import optimizer
-from tagflow.training.faults import Fault
 from tagflow.training.setup.setup import Setup
 
 _ATTENTION = ("mem_eff_attn", "xformers", "sdpa")  # the first one wins
@@ -16,7 +16,7 @@ _DEEPSPEED = (
 )  # fmt: skip
 
 
-def faults(setup: Setup) -> Iterator[Fault]:
+def faults(setup: Setup) -> Iterator[Finding]:
     """Everything about precision and memory."""
     yield from _formats(setup)
     yield from _fp8(setup)
@@ -25,30 +25,30 @@ def faults(setup: Setup) -> Iterator[Fault]:
     yield from _packages(setup)
 
 
-def _formats(setup: Setup) -> Iterator[Fault]:
+def _formats(setup: Setup) -> Iterator[Finding]:
     mixed = setup.text("mixed_precision") or "no"
     for name, wanted in (("full_fp16", "fp16"), ("full_bf16", "bf16")):
         if setup.on(name) and mixed != wanted:
-            yield Fault("full-precision-mismatch", f"{name} with mixed_precision {mixed}", name)
+            yield finding("full-precision-mismatch", f"{name} with mixed_precision {mixed}", option=name)
     if mixed == "no":
-        yield Fault("mixed-precision-off", "", "mixed_precision")
+        yield finding("mixed-precision-off", option="mixed_precision")
     machine = setup.machine
     if mixed == "bf16" and machine is not None and machine.gpus and not machine.bf16:
-        yield Fault("bf16-unsupported", machine.gpus[0].name, "mixed_precision")
+        yield finding("bf16-unsupported", machine.gpus[0].name, option="mixed_precision")
 
 
-def _fp8(setup: Setup) -> Iterator[Fault]:
+def _fp8(setup: Setup) -> Iterator[Finding]:
     option = next((name for name in ("fp8_base", "fp8_base_unet") if setup.on(name)), None)
     if option is None:
         return
     if (setup.text("mixed_precision") or "no") == "no":
-        yield Fault("fp8-unmixed", "", option)
+        yield finding("fp8-unmixed", option=option)
     machine = setup.machine
     if machine is not None and not machine.gpus:
-        yield Fault("fp8-without-gpu", "", option)
+        yield finding("fp8-without-gpu", option=option)
     torch = machine.packages.get("torch") if machine is not None else None
     if torch and _version(torch) < (2, 1):
-        yield Fault("fp8-torch-old", f"torch {torch}", option)
+        yield finding("fp8-torch-old", f"torch {torch}", option=option)
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -56,51 +56,53 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(one) for one in numbers) if all(one.isdigit() for one in numbers) else (99,)
 
 
-def _attention(setup: Setup) -> Iterator[Fault]:
+def _attention(setup: Setup) -> Iterator[Finding]:
     found = [name for name in _ATTENTION if setup.on(name)]
     if not found:
-        yield Fault("attention-none", "", "sdpa")
+        yield finding("attention-none", option="sdpa")
     if len(found) > 1:
-        yield Fault("attention-several", f"{found[0]} is taken, not {' or '.join(found[1:])}", found[0])
+        yield finding(
+            "attention-several", f"{found[0]} is taken, not {' or '.join(found[1:])}", option=found[0]
+        )
     if found and found[0] == "xformers" and _lacks(setup, "xformers"):
-        yield Fault("xformers-missing", _why(setup, "xformers"), "xformers")
+        yield finding("xformers-missing", _why(setup, "xformers"), option="xformers")
 
 
-def _memory(setup: Setup) -> Iterator[Fault]:
+def _memory(setup: Setup) -> Iterator[Finding]:
     if setup.on("cpu_offload_checkpointing"):
         code = "cpu-offload-checkpointing" if setup.on("gradient_checkpointing") else "cpu-offload-idle"
-        yield Fault(code, "", "cpu_offload_checkpointing")
+        yield finding(code, option="cpu_offload_checkpointing")
     if setup.on("fused_backward_pass"):
         many = setup.number("gradient_accumulation_steps") > 1
         if optimizer(setup) != "adafactor" or many:
             what = "gradient_accumulation_steps" if many else f"optimizer {optimizer(setup)}"
-            yield Fault("fused-backward-refused", what, "fused_backward_pass")
+            yield finding("fused-backward-refused", what, option="fused_backward_pass")
         else:
-            yield Fault("fused-backward-idle", "", "fused_backward_pass")
+            yield finding("fused-backward-idle", option="fused_backward_pass")
     if setup.on("deepspeed") and _lacks(setup, "deepspeed"):
-        yield Fault("deepspeed-missing", _why(setup, "deepspeed"), "deepspeed")
+        yield finding("deepspeed-missing", _why(setup, "deepspeed"), option="deepspeed")
     idle = [name for name in _DEEPSPEED if name in setup.given and not setup.on("deepspeed")]
     if idle:
-        yield Fault("deepspeed-idle", ", ".join(idle), idle[0])
+        yield finding("deepspeed-idle", ", ".join(idle), option=idle[0])
     if setup.on("persistent_data_loader_workers") and not setup.number("max_data_loader_n_workers"):
-        yield Fault("workers-persistent", "", "persistent_data_loader_workers")
+        yield finding("workers-persistent", option="persistent_data_loader_workers")
 
 
-def _packages(setup: Setup) -> Iterator[Fault]:
+def _packages(setup: Setup) -> Iterator[Finding]:
     name = optimizer(setup)
     option = "use_8bit_adam" if setup.on("use_8bit_adam") else "optimizer_type"
     if name.endswith("8bit") or name.startswith("paged"):
         if _lacks(setup, "bitsandbytes"):
-            yield Fault("eight-bit-missing", f"{name}; {_why(setup, 'bitsandbytes')}", option)
+            yield finding("eight-bit-missing", f"{name}; {_why(setup, 'bitsandbytes')}", option=option)
         elif setup.machine is not None and not setup.machine.gpus:
-            yield Fault("eight-bit-without-gpu", name, option)
+            yield finding("eight-bit-without-gpu", name, option=option)
     needed = _package_of(name)
     if needed and _lacks(setup, needed):
-        yield Fault("optimizer-package-missing", f"{name} needs {needed}", option)
+        yield finding("optimizer-package-missing", f"{name} needs {needed}", option=option)
     if setup.text("log_with") in ("wandb", "all") and _lacks(setup, "wandb"):
-        yield Fault("wandb-missing", _why(setup, "wandb"), "log_with")
+        yield finding("wandb-missing", _why(setup, "wandb"), option="log_with")
     if setup.text("logging_dir") and setup.text("log_with") != "wandb" and _lacks(setup, "tensorboard"):
-        yield Fault("tensorboard-missing", _why(setup, "tensorboard"), "logging_dir")
+        yield finding("tensorboard-missing", _why(setup, "tensorboard"), option="logging_dir")
 
 
 def _package_of(name: str) -> str | None:

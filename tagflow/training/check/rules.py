@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from tagflow.findings.finding import Finding, by_severity
 from tagflow.training.check import buckets, caching, data, learning, network, output, precision, structure
-from tagflow.training.faults import Fault
 from tagflow.training.setup.setup import Setup
 
-THEMES: tuple[Callable[[Setup], Iterable[Fault]], ...] = (
+THEMES: tuple[Callable[[Setup], Iterable[Finding]], ...] = (
     data.faults,
     data.caption_faults,
     structure.faults,
@@ -28,10 +28,9 @@ THEMES: tuple[Callable[[Setup], Iterable[Fault]], ...] = (
     output.sample_faults,
 )
 _UNREAD = ("config-value", "option-value")
-_ORDER = ("error", "warning", "info")
 
 
-def faults_of(setup: Setup) -> list[Fault]:
+def faults_of(setup: Setup) -> list[Finding]:
     """Everything wrong with a setup, each fault once: errors first, then warnings, then notes.
 
     Nothing more is said of an option whose value could not be read.
@@ -39,4 +38,4 @@ def faults_of(setup: Setup) -> list[Fault]:
     wrong = {fault.option for fault in setup.faults if fault.code in _UNREAD}
     themed = (fault for theme in THEMES for fault in theme(setup))
     found = [*setup.faults, *(fault for fault in themed if not fault.option or fault.option not in wrong)]
-    return sorted(dict.fromkeys(found), key=lambda fault: _ORDER.index(fault.severity))
+    return sorted(dict.fromkeys(found), key=by_severity)

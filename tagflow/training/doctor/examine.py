@@ -12,7 +12,7 @@ from pathlib import Path
 from tagflow.errors import TrainerError
 from tagflow.training.doctor.disk import of_disk, of_memory
 from tagflow.training.doctor.files import Progress, of_base, of_sd_scripts, of_tokenizers, of_vae
-from tagflow.training.doctor.line import KINDS, Line, Needs, State, bad
+from tagflow.training.doctor.line import Line, Needs, State, bad
 from tagflow.training.doctor.python import of_gpus, of_packages, of_python, of_torch, without_torch
 from tagflow.training.machine.facts import Machine
 from tagflow.training.machine.probe import local_gpus, probe
@@ -20,7 +20,7 @@ from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_pyt
 from tagflow.training.setup.read import read_plan, setup_of_run
 from tagflow.training.setup.setup import Setup
 
-__all__ = ["KINDS", "Diagnosis", "DoctorRequest", "Line", "State", "examine"]
+__all__ = ["Diagnosis", "DoctorRequest", "Line", "State", "examine"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from tagflow.training.sd_scripts.environment import sd_scripts_version
 from tagflow.training.sd_scripts.options import known_options
 
 if TYPE_CHECKING:
-    from tagflow.models.catalogue import ModelFinding
+    from tagflow.findings.finding import Finding
 
 Progress = Callable[[int, int], None]
 TOKENIZERS = ("openai/clip-vit-large-patch14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
@@ -113,7 +113,7 @@ def _model(path: Path, model: _Model, *, deep: bool, progress: Progress) -> Iter
     yield from lines or [ok(model.check, f"{path}, {about}")]
 
 
-def _looked_at(path: Path, *, deep: bool, progress: Progress) -> tuple[str, tuple[ModelFinding, ...], str]:
+def _looked_at(path: Path, *, deep: bool, progress: Progress) -> tuple[str, tuple[Finding, ...], str]:
     from tagflow.models.prediction import prediction
     from tagflow.models.structure import structure
     from tagflow.models.verify import verify
@@ -129,11 +129,11 @@ def _looked_at(path: Path, *, deep: bool, progress: Progress) -> tuple[str, tupl
     return found.kind, found.findings, about
 
 
-def _spoken(finding: ModelFinding) -> str:
-    from tagflow.models.catalogue import CATALOGUE
+def _spoken(found: Finding) -> str:
+    from tagflow.models.structure import tensors_of
 
-    named = finding.detail or ", ".join(finding.tensors[:2])
-    return CATALOGUE[finding.code].title + (f" ({named})" if named else "")
+    named = found.detail or ", ".join(tensors_of(found)[:2])
+    return found.kind.title + (f" ({named})" if named else "")
 
 
 def of_tokenizers(needs: Needs) -> Iterator[Line]:

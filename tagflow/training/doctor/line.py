@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tagflow.findings.finding import Kind, Severity
+from tagflow.findings.catalogue import Severity, kind_of
 from tagflow.training.sd_scripts.options import Value
 
 State = Literal["ok", "info", "warning", "error"]
@@ -27,7 +26,7 @@ class Line:
     @property
     def explanation(self) -> str:
         """Why it matters; empty for `ok`."""
-        return KINDS[self.code].explanation if self.code else ""
+        return kind_of(self.code).explanation if self.code else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +80,5 @@ def ok(check: str, seen: str) -> Line:
 
 def bad(check: str, code: str, seen: str, *, severity: Severity | None = None, cure: str = "") -> Line:
     """A line with something to mend, as the catalogue has it unless it is told otherwise."""
-    kind = KINDS[code]
+    kind = kind_of(code)
     return Line(check, severity or kind.severity, seen, code, cure or kind.cure)
-
-
-def _read() -> dict[str, Kind]:
-    rows = tomllib.loads(Path(__file__).with_name("doctor.toml").read_text(encoding="utf-8"))
-    flat: dict[str, dict[str, Any]] = {
-        code: {name: " ".join(text.split()) for name, text in row.items()} for code, row in rows.items()
-    }
-    return {code: Kind(code, **row) for code, row in flat.items()}
-
-
-KINDS: dict[str, Kind] = _read()
-"""What may be found, by code."""

@@ -1,19 +1,18 @@
 """What to make of a run that is watched: diagnoses with numbers, and which of them are alarms.
 
-Texts and limits are data, in data/monitor.toml. Nothing is read here and no clock is asked.
+Texts are in findings/monitor.toml, limits in limits.toml. No run's files are read here, no clock is asked.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tagflow.findings.finding import Kind, Severity
+from tagflow.findings.finding import Figure, Finding, by_severity, finding
 from tagflow.training.monitor.events import CURRENT, Series
 from tagflow.training.monitor.trend import Rise, Trend, logarithms, rise, swings, trend
 from tagflow.training.monitor.watch import RunSnapshot
@@ -24,69 +23,46 @@ if TYPE_CHECKING:
 _RISES = (25, 50, 100, 200, 400)  # values: a steep rise shows in few, a slow one only in many
 _SWINGS = (12, 24, 48)  # blocks: long swings and short ones
 _LEAST_BLOCK = 10  # values
-_ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 
 
-def _read() -> tuple[dict[str, Kind], dict[str, float]]:
-    data = tomllib.loads(Path(__file__).with_name("monitor.toml").read_text(encoding="utf-8"))
-    kinds: dict[str, dict[str, Any]] = {
-        code: {name: " ".join(text.split()) for name, text in row.items()}
-        for code, row in data["diagnosis"].items()
-    }
-    limits = {name: row["value"] for name, row in data["limit"].items()}
-    return {code: Kind(code, **row) for code, row in kinds.items()}, limits
+LIMITS: dict[str, float] = {
+    name: row["value"]
+    for name, row in tomllib.loads(
+        Path(__file__).with_name("limits.toml").read_text(encoding="utf-8")
+    ).items()
+}
 
 
-DIAGNOSES, LIMITS = _read()
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One thing to say of a run: its kind's code, what was seen in words, and the same as numbers."""
-
-    code: str
-    detail: str = ""
-    numbers: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def kind(self) -> Kind:
-        """What the catalogue says of it."""
-        return DIAGNOSES[self.code]
-
-    @property
-    def alarm(self) -> bool:
-        """Whether somebody should act now."""
-        return self.kind.severity == "error"
-
-
-def diagnose(seen: RunSnapshot) -> list[Diagnosis]:
+def diagnose(seen: RunSnapshot) -> list[Finding]:
     """Everything there is to say, alarms first."""
     found = [*_process(seen), *_not_finite(seen), *_rates(seen), *_loss(seen)]
-    return sorted(found, key=lambda one: _ORDER.index(one.kind.severity))
+    return sorted(found, key=by_severity)
 
 
-def _process(seen: RunSnapshot) -> Iterator[Diagnosis]:
+def _process(seen: RunSnapshot) -> Iterator[Finding]:
     reason = (seen.record.reason if seen.record else None) or ""
     saved = str(seen.states[-1]) if seen.states else None
     newest = (seen.record.newest_state if seen.record else None) or saved
     if seen.state in ("failed", "finished"):
-        yield Diagnosis(seen.state, reason)
+        yield finding(seen.state, reason)
     elif seen.state in ("killed", "interrupted"):
         state = f"the newest state: {newest}" if newest else "no state was saved"
         detail = "; ".join(part for part in (reason, state) if part)
-        yield Diagnosis("died" if seen.state == "killed" else "interrupted", detail)
+        yield finding("died" if seen.state == "killed" else "interrupted", detail)
     elif seen.starting:
         idle = seen.idle or 0.0
         slow = idle > LIMITS["starting_seconds"]
         numbers = {"seconds": idle}
-        yield Diagnosis("starting-slowly" if slow else "starting", f"started {spoken(idle)} ago", numbers)
+        yield finding(
+            "starting-slowly" if slow else "starting", f"started {spoken(idle)} ago", figures=numbers
+        )
     elif not seen.series:
-        yield Diagnosis("not-started")
+        yield finding("not-started")
     elif seen.step is not None:
         yield from _stalled(seen)
 
 
-def _stalled(seen: RunSnapshot) -> Iterator[Diagnosis]:
+def _stalled(seen: RunSnapshot) -> Iterator[Finding]:
     idle, speed = seen.idle or 0.0, seen.speed
     limit = LIMITS["stalled_seconds"]
     if speed is not None:
@@ -98,10 +74,10 @@ def _stalled(seen: RunSnapshot) -> Iterator[Diagnosis]:
     if speed is not None:
         detail += f"; a step took {spoken(speed.median_gap)}, the longest {spoken(speed.longest_gap)}"
     known = seen.record is not None  # on another machine, too: its record says that it runs
-    yield Diagnosis("stalled" if known else "silent", detail, {"seconds": idle, "limit": limit})
+    yield finding("stalled" if known else "silent", detail, figures={"seconds": idle, "limit": limit})
 
 
-def _not_finite(seen: RunSnapshot) -> Iterator[Diagnosis]:
+def _not_finite(seen: RunSnapshot) -> Iterator[Finding]:
     loss = seen.series.get(CURRENT)
     bad = None if loss is None else ~np.isfinite(loss.value)
     if loss is None or bad is None or not bad.any():
@@ -109,12 +85,14 @@ def _not_finite(seen: RunSnapshot) -> Iterator[Diagnosis]:
     first, last, count = int(loss.step[bad][0]), int(loss.step[bad][-1]), int(bad.sum())
     numbers = {"count": count, "values": len(loss), "first_step": first, "last_step": last}
     if bad[-1] or bad[-_LEAST_BLOCK:].sum() > 1:
-        yield Diagnosis(
-            "loss-not-finite", f"{count:,} of {len(loss):,} values, first at step {first:,}", numbers
+        yield finding(
+            "loss-not-finite", f"{count:,} of {len(loss):,} values, first at step {first:,}", figures=numbers
         )
     else:
-        yield Diagnosis(
-            "loss-was-not-finite", f"{count:,} of {len(loss):,} values, the last at step {last:,}", numbers
+        yield finding(
+            "loss-was-not-finite",
+            f"{count:,} of {len(loss):,} values, the last at step {last:,}",
+            figures=numbers,
         )
 
 
@@ -131,7 +109,7 @@ def _by_step(one: Series) -> Series:
     return one.where(last & (one.step > 0)).finite()
 
 
-def _rates(seen: RunSnapshot) -> Iterator[Diagnosis]:
+def _rates(seen: RunSnapshot) -> Iterator[Finding]:
     for name, one in rates(seen).items():
         if name == "textencoder" and len(rates(seen)) > 1:
             continue  # 0 is how text encoders are left as they are
@@ -140,15 +118,15 @@ def _rates(seen: RunSnapshot) -> Iterator[Diagnosis]:
         zeros = len(one) if top == 0 else int(np.argmax(one.value[::-1] > 0))
         if zeros >= max(_LEAST_BLOCK, LIMITS["zero_share"] * steps):
             where = "at all of" if top == 0 else "at the last"
-            yield Diagnosis("lr-zero", f"lr/{name} was 0 {where} {zeros:,} steps", {"steps": zeros})
+            yield finding("lr-zero", f"lr/{name} was 0 {where} {zeros:,} steps", figures={"steps": zeros})
         elif top > 0 and len(one) > _LEAST_BLOCK:
             peak = int(one.step[np.argmax(one.value >= 0.999 * top)])
             if peak > LIMITS["late_peak"] * steps and one.value[0] < 0.5 * top:
                 detail = f"lr/{name} rose until step {peak:,} of {steps:,}"
-                yield Diagnosis("lr-peaks-late", detail, {"peak_step": peak, "steps": steps})
+                yield finding("lr-peaks-late", detail, figures={"peak_step": peak, "steps": steps})
 
 
-def _loss(seen: RunSnapshot) -> Iterator[Diagnosis]:
+def _loss(seen: RunSnapshot) -> Iterator[Finding]:
     loss = seen.series.get(CURRENT)
     if loss is None or not np.isfinite(loss.value[-1]):  # what came before no longer counts
         return
@@ -161,11 +139,11 @@ def _loss(seen: RunSnapshot) -> Iterator[Diagnosis]:
             f"{found.errors:.1f} standard errors over it"
         )
         numbers = {"factor": found.factor, "errors": found.errors, "values": found.values}
-        yield Diagnosis("loss-diverging", detail, numbers)
+        yield finding("loss-diverging", detail, figures=numbers)
         return
     start = warm_from(seen)
     if start is None:
-        yield Diagnosis("warming-up", f"step {seen.step:,}")
+        yield finding("warming-up", f"step {seen.step:,}")
         return
     yield from _settled(seen, loss.where(loss.step >= start))
 
@@ -190,33 +168,33 @@ def warm_from(seen: RunSnapshot) -> int | None:
     return warmup if (seen.step or 0) > warmup else None
 
 
-def _settled(seen: RunSnapshot, loss: Series) -> Iterator[Diagnosis]:
+def _settled(seen: RunSnapshot, loss: Series) -> Iterator[Finding]:
     """Of the time at the full learning rate: swings, and else the trend."""
     values = logarithms(loss.value)
     if len(values) < LIMITS["enough"]:
         detail = f"{len(values)} values; {LIMITS['enough']:g} are needed"
-        yield Diagnosis("too-early", detail, {"values": len(values)})
+        yield finding("too-early", detail, figures={"values": len(values)})
         return
     for blocks in _SWINGS:
         if len(values) // blocks >= _LEAST_BLOCK:
             turns, factor = swings(values, blocks, least=LIMITS["swing"], errors=LIMITS["swing_errors"])
             if turns >= LIMITS["turns"]:
                 detail = f"{turns} turns of at least a factor of {factor:.2f} in {_span(loss):,} steps"
-                yield Diagnosis("loss-oscillating", detail, {"turns": turns, "factor": factor})
+                yield finding("loss-oscillating", detail, figures={"turns": turns, "factor": factor})
                 return
     yield from _moving(seen, loss)
 
 
-def _moving(seen: RunSnapshot, loss: Series) -> Iterator[Diagnosis]:
+def _moving(seen: RunSnapshot, loss: Series) -> Iterator[Finding]:
     latest = loss.where(np.arange(len(loss)) >= len(loss) // 3)  # the first third may have fallen fast
     late = trend(logarithms(latest.value))
     if late is not None and not seen.over and _flat(seen, late, _span(latest)):
-        yield Diagnosis("loss-flat", *_told(late, _span(latest), seen))
+        yield _of_trend("loss-flat", late, _span(latest), seen)
         return
     whole = trend(logarithms(loss.value))
     if whole is not None:
         code = "loss-falling" if whole.high < 0 else "loss-level"
-        yield Diagnosis(code, *_told(whole, _span(loss), seen))
+        yield _of_trend(code, whole, _span(loss), seen)
 
 
 def _flat(seen: RunSnapshot, late: Trend, span: int) -> bool:
@@ -228,13 +206,13 @@ def _flat(seen: RunSnapshot, late: Trend, span: int) -> bool:
     return bool(fastest > -LIMITS["flat"])
 
 
-def _told(one: Trend, span: int, seen: RunSnapshot) -> tuple[str, dict[str, float]]:
+def _of_trend(code: str, one: Trend, span: int, seen: RunSnapshot) -> Finding:
     change, low, high = (f"{100 * part:+.1f}" for part in (one.change, one.low, one.high))
     text = f"{change} % (95 %: {low} to {high} %) over {span:,} steps"
-    numbers = {"change": one.change, "low": one.low, "high": one.high, "steps": span}
+    numbers: dict[str, Figure] = {"change": one.change, "low": one.low, "high": one.high, "steps": span}
     if seen.planned.steps and seen.step:
         numbers["progress"] = seen.step / seen.planned.steps
-    return text, numbers
+    return finding(code, text, figures=numbers)
 
 
 def _span(loss: Series) -> int:

@@ -11,8 +11,8 @@ from tagflow.audit.file import Audit
 from tagflow.encoders.locate import other_family
 from tagflow.errors import EncoderError, UsageProblem
 from tagflow.files.safetensors import read_whole_header
+from tagflow.findings.finding import Finding, finding
 from tagflow.models.prediction import Prediction, prediction
-from tagflow.training.notes import Note
 from tagflow.training.plan.choices import Choices
 from tagflow.training.plan.fitting import Surroundings
 from tagflow.training.plan.presets import Preset
@@ -81,7 +81,7 @@ def for_files(choices: Choices, run: Path, base: Base, vae: Path | None, name: s
     put("train.toml", "output_name", name, reason, "the run folder")
 
 
-def for_base(choices: Choices, base: Base) -> Iterator[Note]:
+def for_base(choices: Choices, base: Base) -> Iterator[Finding]:
     """What the base model predicts decides the loss: wrong, and a LoRA is ruined without a word."""
     said, file = base.prediction, base.path.name
     evidence = "; ".join(said.evidence)
@@ -101,13 +101,18 @@ def for_base(choices: Choices, base: Base) -> Iterator[Note]:
     if said.type == "unknown":
         text = f"nothing in {base.path} says what it predicts; epsilon is assumed"
         cure = "for a v-prediction model: --set v_parameterization=true --set zero_terminal_snr=true"
-        yield Note("prediction-unknown", "warning", text, cure)
+        yield finding("prediction-unknown", text, severity="warning", cure=cure)
     if said.contradicted:
         text = f"{base.path} says of itself both v and epsilon: {evidence}"
-        yield Note("prediction-contradicted", "warning", text, "look up the model's page, then use --set")
+        yield finding(
+            "prediction-contradicted",
+            text,
+            severity="warning",
+            cure="look up the model's page, then use --set",
+        )
 
 
-def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int) -> Iterator[Note]:
+def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int) -> Iterator[Finding]:
     """The tokens that were certified are those that must be trained."""
     limit = configured if audit is None else audit.meta.limits.max_tokens
     source = "tagflow.toml" if audit is None else "the audit"
@@ -120,22 +125,32 @@ def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int
         choices.put("train.toml", "max_token_length", limit, reason, source)
     if audit is None:
         text = "the captions have no audit, so `tagflow train start` will refuse this run"
-        yield Note("audit-missing", "warning", text, f"`tagflow run {root}`, then plan again")
+        yield finding(
+            "plan-audit-missing", text, severity="warning", cure=f"`tagflow run {root}`, then plan again"
+        )
     elif audit.meta.verdict != "pass":
         why = "; ".join(audit.meta.reasons) or "no encoders judged it"
         text = f"the audit's verdict is {audit.meta.verdict} ({why}): `tagflow train start` will refuse"
-        yield Note(
-            "audit-not-passed", "warning", text, f"`tagflow run {root}` until it passes, then plan again"
+        yield finding(
+            "plan-audit-not-passed",
+            text,
+            severity="warning",
+            cure=f"`tagflow run {root}` until it passes, then plan again",
         )
     trained = choices.train("max_token_length") or 75
     if audit is not None and trained != limit:
         text = f"max_token_length {trained} was set; the audit certified captions of {limit} tokens"
-        yield Note("tokens-not-certified", "warning", text, f"`tagflow run --max-tokens {trained}`")
+        yield finding(
+            "plan-tokens-not-certified",
+            text,
+            severity="warning",
+            cure=f"`tagflow run --max-tokens {trained}`",
+        )
 
 
 def for_structure(
     choices: Choices, structure: Structure, audit: Audit | None, extras: Sequence[str] = ()
-) -> Iterator[Note]:
+) -> Iterator[Finding]:
     """The options that keep an order, or the groups of one, through training.
 
     extras: options of the command that only a rendered structure has. Raises UsageProblem where they and
@@ -157,12 +172,15 @@ def for_structure(
         reasons = "; ".join(f"{name}: {why}" for name, why in found.items())
         raise UsageProblem(f"structure `{structure}` does not go with {reasons}", "use --structure none")
     for name, why in found.items():
-        yield Note(
-            "order-not-trained", "warning", f"{name} was set: {why}", "leave it out, or see --structure"
+        yield finding(
+            "order-not-trained",
+            f"{name} was set: {why}",
+            severity="warning",
+            cure="leave it out, or see --structure",
         )
 
 
-def for_machine(choices: Choices, around: Surroundings) -> Iterator[Note]:
+def for_machine(choices: Choices, around: Surroundings) -> Iterator[Finding]:
     """What the trainer's Python and its GPU can do."""
     source = "the trainer's machine"
     if around.lacks_bf16:
@@ -185,8 +203,11 @@ def for_machine(choices: Choices, around: Surroundings) -> Iterator[Note]:
         choices.put("train.toml", "optimizer_type", plain, reason, source)
     elif wanted.lower().endswith("8bit") and around.machine is None:
         text = f"{wanted} needs bitsandbytes and CUDA; nobody asked the trainer's Python for it"
-        yield Note(
-            "bitsandbytes-assumed", "info", text, "--trainer-python FILE asks; `tagflow doctor` does, too"
+        yield finding(
+            "bitsandbytes-assumed",
+            text,
+            severity="info",
+            cure="--trainer-python FILE asks; `tagflow doctor` does, too",
         )
     threads = max(1, min(MOST_THREADS, os.cpu_count() or 1))
     reason = f"threads for what the CPU does; more than {MOST_THREADS} take cores from loading images"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.errors import TrainerError
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.machine.facts import Gpu, Machine
 from tagflow.training.machine.probe import local_gpus, probe
-from tagflow.training.notes import Note
 from tagflow.training.plan.choices import Choices
 from tagflow.training.plan.memory import (
     Estimate,
@@ -38,7 +38,7 @@ class Surroundings:
     python: Path | None = None
     machine: Machine | None = None
     gpus: tuple[Gpu, ...] = ()
-    notes: tuple[Note, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
     @property
     def lacks_bf16(self) -> bool:
@@ -77,7 +77,7 @@ def surroundings(sd_scripts: Path | None, python: Path | None) -> Surroundings:
     except TrainerError as problem:
         if python is not None:
             raise
-        note = Note("trainer-not-asked", "warning", problem.message, problem.cure)
+        note = finding("trainer-not-asked", problem.message, severity="warning", cure=problem.cure)
         return Surroundings(folder, gpus=local_gpus(), notes=(note,))
     return Surroundings(folder, found, machine, machine.gpus or local_gpus())
 
@@ -126,7 +126,9 @@ def load_of(choices: Choices, resolution: Size) -> Load:
     )
 
 
-def for_memory(choices: Choices, preset: Preset, resolution: Size, vram: Vram) -> tuple[Estimate, list[Note]]:
+def for_memory(
+    choices: Choices, preset: Preset, resolution: Size, vram: Vram
+) -> tuple[Estimate, list[Finding]]:
     """Choose batch, accumulation, checkpointing and fp8 to fit, and say where nothing does."""
     load = load_of(choices, resolution)
     pinned = {name for name, option in _OPTION_OF.items() if choices.is_pinned(option)}
@@ -167,12 +169,12 @@ def _put(choices: Choices, load: Load, taken: Estimate, vram: Vram, preset: Pres
     put("dataset.toml", "batch_size", choices.whole("train_batch_size", 1), reason, source)
 
 
-def _assumed(vram: Vram) -> Note:
+def _assumed(vram: Vram) -> Finding:
     text = f"planned for a GPU of {vram.bytes / 1e9:.0f} GB: {vram.source}"
-    return Note("memory-assumed", "warning", text, "say what there is: --vram 24GB")
+    return finding("memory-assumed", text, severity="warning", cure="say what there is: --vram 24GB")
 
 
-def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Note:
+def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Finding:
     """What would fit instead, tried out."""
     everything = frozenset(_OPTION_OF)
     tries = [(f"--set network_dim={dim}", replace(load, dim=dim)) for dim in (64, 32, 16) if dim < load.dim]
@@ -184,8 +186,11 @@ def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Note:
     phase = max(taken.phases, key=lambda name: taken.phases[name])
     text = f"{phase} takes about {taken.peak / 1e9:.1f} GB at least, and there are {vram.bytes / 1e9:.1f} GB"
     cure = f"this would fit: {', or '.join(may)}" if may else "no preset fits; rent a larger GPU"
-    return Note(
-        "memory-short", "error", f"{text} ({vram.source})", f"{cure}; or give --vram where there is more"
+    return finding(
+        "gpu-memory-short",
+        f"{text} ({vram.source})",
+        severity="error",
+        cure=f"{cure}; or give --vram where there is more",
     )
 
 

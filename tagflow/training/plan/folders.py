@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from tagflow.checks.folders import repeats as repeats_named
 from tagflow.dataset.survey import Survey
-from tagflow.training.notes import Note
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.plan.presets import repeats_rule
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.steps import Size
@@ -53,7 +53,7 @@ def _subset(folder: Path, extension: str) -> Subset:
     return Subset("", folder, {"caption_extension": extension}, frozenset())
 
 
-def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Note]:
+def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Finding]:
     """What would be trained wrongly, or stop the trainer at once."""
     bare, unreadable, unusable, taken = [], [], [], set()
     for part in looked:
@@ -64,22 +64,26 @@ def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Note]:
         unusable += [f"{place}{name} ({why})" for name, why in part.images.unusable.items()]
     if bare:
         text = f"{len(bare)} images have no caption and would be trained with an empty one: {_some(bare)}"
-        yield Note("image-uncaptioned", "error", text, "write their captions, or move the images away")
+        yield finding(
+            "image-uncaptioned", text, severity="error", cure="write their captions, or move the images away"
+        )
     if unreadable:
         text = f"{len(unreadable)} images cannot be read: {_some(unreadable)}"
-        yield Note(
+        yield finding(
             "image-unreadable",
-            "error",
             text,
-            "put sound copies in their places, or convert them to PNG or JPEG",
+            severity="error",
+            cure="put sound copies in their places, or convert them to PNG or JPEG",
         )
     if unusable:
         text = f"the trainer stops at {len(unusable)} captions: {_some(unusable)}"
-        yield Note("caption-unusable", "error", text, "mend them; `tagflow check` names what is wrong")
+        yield finding(
+            "caption-unusable", text, severity="error", cure="mend them; `tagflow check` names what is wrong"
+        )
     if left := sorted(set(found.images) - taken):
         text = f"sd-scripts does not take {len(left)} files for images: {_some(left)}"
         cure = "make them PNG, JPEG or WebP, with an extension in lower case and a name in UTF-8"
-        yield Note("image-ignored", "warning" if taken else "error", text, cure)
+        yield finding("image-ignored", text, severity="warning" if taken else "error", cure=cure)
 
 
 def _some(names: list[str]) -> str:

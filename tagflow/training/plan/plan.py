@@ -15,13 +15,13 @@ from tagflow.audit.file import Audit, current_audit
 from tagflow.dataset.survey import Survey, survey
 from tagflow.engines.local import run_stages, silent
 from tagflow.errors import SourceError, UsageProblem
+from tagflow.findings.finding import Finding
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse
 from tagflow.stages.trigger import detect_trigger
-from tagflow.training.notes import Note
 from tagflow.training.plan import decide, fitting
 from tagflow.training.plan.choices import Choices, parse_settings
 from tagflow.training.plan.decide import Base
@@ -86,7 +86,7 @@ class Plan:
     base: Base
     around: Surroundings
     prompts: str
-    notes: tuple[Note, ...]
+    notes: tuple[Finding, ...]
     leading: tuple[str, ...] | None = None
     captions_to: Path | None = None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import NoReturn
 
-from tagflow.training.faults import Fault
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.sd_scripts.options import Option, Options, Value, steps
 
 
@@ -26,7 +26,7 @@ class Command:
     launcher: tuple[str, ...]
     script: str
     given: dict[str, Value]
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
 
 
 def split(text: str) -> list[str]:
@@ -44,16 +44,16 @@ def read_command(words: Sequence[str], options: Options) -> Command:
     if at is None:
         first = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         given, faults = _read(words[first:], options)
-        return Command(tuple(words[:first]), "", given, [Fault("script-missing"), *faults])
+        return Command(tuple(words[:first]), "", given, [finding("script-missing"), *faults])
     script = PureWindowsPath(words[at]).name  # parts at both kinds of slash
     given, faults = _read(words[at + 1 :], options)
     if script != options.script:
-        faults.insert(0, Fault("script-wrong", script))
+        faults.insert(0, finding("script-wrong", script))
     return Command(tuple(words[:at]), script, given, faults)
 
 
-def _read(words: Sequence[str], options: Options) -> tuple[dict[str, Value], list[Fault]]:
-    faults: list[Fault] = []
+def _read(words: Sequence[str], options: Options) -> tuple[dict[str, Value], list[Finding]]:
+    faults: list[Finding] = []
     good: list[str] = []
     seen: set[str] = set()
     for group in _groups(words):
@@ -62,7 +62,7 @@ def _read(words: Sequence[str], options: Options) -> tuple[dict[str, Value], lis
         if name is None:
             continue
         if name in seen:
-            faults.append(Fault("option-repeated", f"--{name}", name))
+            faults.append(finding("option-repeated", f"--{name}", option=name))
         seen.add(name)
         fault = _of_values(options.by_name[name], group)
         faults += [fault] if fault else []
@@ -82,26 +82,28 @@ def _groups(words: Sequence[str]) -> Iterator[list[str]]:
         yield group
 
 
-def _meant(word: str, options: Options) -> tuple[str | None, list[Fault]]:
+def _meant(word: str, options: Options) -> tuple[str | None, list[Finding]]:
     """The option that a word names, by itself or by a beginning that no other option has."""
     name = word.partition("=")[0].removeprefix("--")
     if not word.startswith("--"):
-        return None, [Fault("option-unknown", f"{word!r} belongs to no option")]
+        return None, [finding("option-unknown", f"{word!r} belongs to no option")]
     if name in options.by_name:
-        spelled = [Fault("option-spelled", word, name)] if name == "caption_extention" else []
+        spelled = [finding("option-spelled", word, option=name)] if name == "caption_extention" else []
         return name, spelled
     begun = [one for one in options.by_name if one.startswith(name)] if name else []
     if len(begun) == 1:
-        return begun[0], [Fault("option-abbreviated", f"--{name} is taken for --{begun[0]}", begun[0])]
+        return begun[0], [
+            finding("option-abbreviated", f"--{name} is taken for --{begun[0]}", option=begun[0])
+        ]
     if begun:
         meant = f"it begins {', '.join('--' + one for one in begun[:4])}"
     else:
         near = options.nearest(name)
         meant = f"did you mean {', '.join('--' + one for one in near)}?" if near else ""
-    return None, [Fault("option-unknown", f"--{name}" + (f"; {meant}" if meant else ""), name)]
+    return None, [finding("option-unknown", f"--{name}" + (f"; {meant}" if meant else ""), option=name)]
 
 
-def _of_values(option: Option, group: Sequence[str]) -> Fault | None:
+def _of_values(option: Option, group: Sequence[str]) -> Finding | None:
     """What is wrong with the values that an option was given."""
     _, equals, first = group[0].partition("=")
     values = [first, *group[1:]] if equals else list(group[1:])
@@ -114,7 +116,7 @@ def _of_values(option: Option, group: Sequence[str]) -> Fault | None:
         wrong = f"takes one value, and was given {len(values)}"
     else:
         wrong = _of_value(option, values[0])
-    return Fault("option-value", f"--{option.name} {wrong}", option.name) if wrong else None
+    return finding("option-value", f"--{option.name} {wrong}", option=option.name) if wrong else None
 
 
 def _of_value(option: Option, text: str) -> str | None:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tagflow.training.faults import Fault
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.sd_scripts.options import Value
 
 
@@ -71,12 +71,12 @@ def kind_of(dataset: Mapping[str, Any], *, masked_loss: bool) -> str | None:
     return None if any(described) else "dreambooth"
 
 
-def faults(doc: Mapping[str, Any], *, masked_loss: bool = False) -> list[Fault]:
+def faults(doc: Mapping[str, Any], *, masked_loss: bool = False) -> list[Finding]:
     """Everything in a parsed dataset file that sd-scripts refuses. `masked_loss`: that option is set."""
     return list(_faults(doc, masked_loss))
 
 
-def _faults(doc: Mapping[str, Any], masked_loss: bool) -> Iterator[Fault]:
+def _faults(doc: Mapping[str, Any], masked_loss: bool) -> Iterator[Finding]:
     for name in doc:
         if name not in TABLES:
             yield _unknown(name, "at the top", [*TABLES, *schema()["types"]])
@@ -87,19 +87,19 @@ def _faults(doc: Mapping[str, Any], masked_loss: bool) -> Iterator[Fault]:
         yield from _dataset(dataset, f"datasets[{at}]", kind_of(dataset, masked_loss=masked_loss))
 
 
-def misshapen(doc: Mapping[str, Any]) -> Iterator[Fault]:
+def misshapen(doc: Mapping[str, Any]) -> Iterator[Finding]:
     """What is no table, or no array of tables, where sd-scripts asks for one."""
     if not isinstance(doc.get("general", {}), dict):
-        yield Fault("dataset-value", "general must be a table: [general]", "general")
+        yield finding("dataset-value", "general must be a table: [general]", option="general")
     datasets = doc.get("datasets", [])
     yield from _no_array(datasets, "datasets", "[[datasets]]")
     for at, dataset in _numbered(datasets):
         yield from _no_array(dataset.get("subsets", []), f"datasets[{at}].subsets", "[[datasets.subsets]]")
 
 
-def _dataset(dataset: Mapping[str, Any], where: str, kind: str | None) -> Iterator[Fault]:
+def _dataset(dataset: Mapping[str, Any], where: str, kind: str | None) -> Iterator[Finding]:
     if kind is None:
-        yield Fault("dataset-kind-mixed", f"{where}: some subsets have metadata_file and some have not")
+        yield finding("dataset-kind-mixed", f"{where}: some subsets have metadata_file and some have not")
         return
     own = {name: value for name, value in dataset.items() if name != "subsets"}
     yield from _section(own, where, schema()["datasets"][kind])
@@ -108,19 +108,23 @@ def _dataset(dataset: Mapping[str, Any], where: str, kind: str | None) -> Iterat
         yield from _section(subset, place, schema()["subsets"][kind])
         for name in schema()["required"][kind]:
             if name not in subset:
-                yield Fault("dataset-value", f"{place} lacks {name}", name)
+                yield finding("dataset-value", f"{place} lacks {name}", option=name)
 
 
-def _no_array(value: object, where: str, header: str) -> Iterator[Fault]:
+def _no_array(value: object, where: str, header: str) -> Iterator[Finding]:
     """What is no array of tables. A table in single brackets is none to sd-scripts, either."""
     option = where.rpartition(".")[2]
     if not isinstance(value, list):
         is_one = "is one table" if isinstance(value, dict) else f"is {value!r}"
-        yield Fault("dataset-value", f"{where} {is_one}; it must be an array of tables: {header}", option)
+        yield finding(
+            "dataset-value", f"{where} {is_one}; it must be an array of tables: {header}", option=option
+        )
         return
     for at, one in enumerate(value):
         if not isinstance(one, dict):
-            yield Fault("dataset-value", f"{where}[{at}] is {one!r}; it must be a table: {header}", option)
+            yield finding(
+                "dataset-value", f"{where}[{at}] is {one!r}; it must be a table: {header}", option=option
+            )
 
 
 def _numbered(value: object) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -130,19 +134,19 @@ def _numbered(value: object) -> Iterator[tuple[int, dict[str, Any]]]:
             yield at, one
 
 
-def _section(section: Mapping[str, Any], where: str, known: list[str]) -> Iterator[Fault]:
+def _section(section: Mapping[str, Any], where: str, known: list[str]) -> Iterator[Finding]:
     for name, value in section.items():
         if name not in known:
             yield _unknown(name, where, known)
         elif not _fits(value, schema()["types"][name]):
             wanted = _SPOKEN[schema()["types"][name]]
-            yield Fault("dataset-value", f"{where}: {name} is {value!r}; it takes {wanted}", name)
+            yield finding("dataset-value", f"{where}: {name} is {value!r}; it takes {wanted}", option=name)
 
 
-def _unknown(name: str, where: str, known: list[str]) -> Fault:
+def _unknown(name: str, where: str, known: list[str]) -> Finding:
     near = get_close_matches(name, known, n=3, cutoff=0.6)
     meant = f"; did you mean {', '.join(near)}?" if near else ""
-    return Fault("dataset-key-unknown", f"{where}: {name}{meant}", name)
+    return finding("dataset-key-unknown", f"{where}: {name}{meant}", option=name)
 
 
 def _fits(value: object, wanted: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tagflow.errors import TrainerError
 from tagflow.files.read import read_toml, settings_text
-from tagflow.training.faults import Fault
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.run_folder import PLAN, TRAIN, is_run
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.command import Command, read_command
@@ -107,7 +107,7 @@ def _config_file(named: Value, folder: Path) -> Path | None:
     return folder / (named if named.endswith(".toml") else named + ".toml")
 
 
-def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list[Fault]]:
+def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list[Finding]]:
     """The values of a `--config_file`, and what is wrong with it. Tables in it mean nothing to sd-scripts."""
     if file is None:
         return {}, []
@@ -118,7 +118,7 @@ def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list
     for name, value in data.items():
         flat |= value if isinstance(value, dict) else {name: value}
     values: dict[str, Value] = {}
-    faults: list[Fault] = []
+    faults: list[Finding] = []
     for name, value in flat.items():
         option = options.by_name.get(name)
         if (name, value) in _AS_NOTHING:
@@ -128,15 +128,15 @@ def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list
         if option is None:
             near = options.nearest(name)
             meant = f"; did you mean {', '.join(near)}?" if near else ""
-            faults.append(Fault("config-key-unknown", f"{file.name}: {name}{meant}", name))
+            faults.append(finding("config-key-unknown", f"{file.name}: {name}{meant}", option=name))
         elif why := option.fault(value):
-            faults.append(Fault("config-value", f"{file.name}: {name} {why}", name))
+            faults.append(finding("config-value", f"{file.name}: {name} {why}", option=name))
         else:
             values[name] = value
     return values, faults
 
 
-def _subsets(setup: Setup) -> tuple[tuple[Subset, ...] | None, list[Fault]]:
+def _subsets(setup: Setup) -> tuple[tuple[Subset, ...] | None, list[Finding]]:
     named = setup.path("dataset_config")
     if named is None:
         return tuple(_of_folders(setup)), []
@@ -182,9 +182,9 @@ def _whole(text: str) -> int:
         return 0
 
 
-def _toml(file: Path, code: str) -> tuple[dict[str, Any] | None, Fault | None]:
+def _toml(file: Path, code: str) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
         return read_toml(settings_text(file, _LARGEST)), None
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-        return None, Fault(code, f"{file}: {reason}")
+        return None, finding(code, f"{file}: {reason}")

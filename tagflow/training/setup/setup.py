@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tagflow.findings.finding import Finding
 from tagflow.models.prediction import Prediction
-from tagflow.training.faults import Fault
 from tagflow.training.machine.facts import Machine
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.options import Options, Value
@@ -58,7 +58,7 @@ class Setup:
     given: Mapping[str, str]
     folder: Path
     subsets: tuple[Subset, ...] | None = ()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Finding, ...] = ()
     images: tuple[Images, ...] | None = None
     machine: Machine | None = None
     base: Prediction | None = None

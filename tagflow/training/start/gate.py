@@ -21,11 +21,11 @@ from tagflow.dataset.survey import CAPTION_SUFFIX, read, survey
 from tagflow.encoders import fingerprint_of
 from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, UsageProblem
 from tagflow.files.read import read_toml
+from tagflow.findings.finding import Finding, finding
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
 from tagflow.training.check.derived import names
 from tagflow.training.check.rules import faults_of
-from tagflow.training.faults import Fault
 from tagflow.training.machine.facts import Machine
 from tagflow.training.run_folder import DATA, DATASET, TRAIN
 from tagflow.training.sd_scripts.dataset_config import Subset
@@ -44,13 +44,15 @@ _PARTING = re.compile(r"[,;|\ufeff]")
 _SPLITTING = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
 
 
-def uncertified(setup: Setup, audit: Audit, folder: Path, known: Collection[str]) -> Iterator[Fault]:
+def uncertified(setup: Setup, audit: Audit, folder: Path, known: Collection[str]) -> Iterator[Finding]:
     """What the trainer would read and no audit vouches for. `folder`: where certified captions lie.
 
     `known`: their paths below it, with forward slashes.
     """
     if setup.text("dataset_class"):
-        yield Fault("dataset-foreign", f"{setup.text('dataset_class')} reads the data", "dataset_class")
+        yield finding(
+            "dataset-foreign", f"{setup.text('dataset_class')} reads the data", option="dataset_class"
+        )
     looked_at = setup.images or (None,) * len(setup.subsets or ())
     for subset, images in zip(setup.subsets or (), looked_at, strict=True):
         yield from _folder(subset, images, folder.resolve(), known)
@@ -60,12 +62,12 @@ def uncertified(setup: Setup, audit: Audit, folder: Path, known: Collection[str]
     yield from _encoders(setup, audit)
 
 
-def forged(folder: Path, rendered: Collection[str], root: Path, audit: Audit) -> Iterator[Fault]:
+def forged(folder: Path, rendered: Collection[str], root: Path, audit: Audit) -> Iterator[Finding]:
     """Rendered captions that are no certified one's words in another order, whatever their list says."""
     certified = {_words(root / path) for path in audit.by_path()}
     other = [path for path in rendered if _words(folder / path) not in certified]
     if other:
-        yield Fault("dataset-foreign", f"{folder}: words that no certified caption has: {names(other)}")
+        yield finding("dataset-foreign", f"{folder}: words that no certified caption has: {names(other)}")
 
 
 def _words(file: Path) -> tuple[str, ...]:
@@ -77,28 +79,28 @@ def _words(file: Path) -> tuple[str, ...]:
     return tuple(sorted(_PARTING.sub(" ", text).split()))
 
 
-def _relative(setup: Setup) -> Iterator[Fault]:
+def _relative(setup: Setup) -> Iterator[Finding]:
     """Paths that the trainer would look for elsewhere than they were looked for here."""
     for name in _PATHS:
         named, path = setup.text(name), setup.path(name)
         if path is not None and not Path(named).is_absolute() and (name != "vae" or path.exists()):
-            yield Fault("path-relative", named, name)
+            yield finding("path-relative", named, option=name)
     for subset in setup.subsets or ():
         named = str(subset.values.get("image_dir") or "")
         if named and not Path(named).is_absolute():
-            yield Fault("path-relative", f"{subset.where}: {named}", "image_dir")
+            yield finding("path-relative", f"{subset.where}: {named}", option="image_dir")
 
 
-def _folder(subset: Subset, images: Images | None, folder: Path, known: Collection[str]) -> Iterator[Fault]:
+def _folder(subset: Subset, images: Images | None, folder: Path, known: Collection[str]) -> Iterator[Finding]:
     where = f"{subset.where}: "
     if subset.kind != "dreambooth":
-        yield Fault("dataset-foreign", f"{where}captions of a metadata file", "metadata_file")
+        yield finding("dataset-foreign", f"{where}captions of a metadata file", option="metadata_file")
     elif subset.folder is None or not subset.folder.resolve().is_relative_to(folder):
-        yield Fault("dataset-foreign", f"{where}{subset.folder} is not in {folder}", "image_dir")
+        yield finding("dataset-foreign", f"{where}{subset.folder} is not in {folder}", option="image_dir")
     elif (suffix := subset.values.get("caption_extension")) != CAPTION_SUFFIX:
-        yield Fault("dataset-foreign", f"{where}captions in {suffix} files", "caption_extension")
+        yield finding("dataset-foreign", f"{where}captions in {suffix} files", option="caption_extension")
     elif images is not None and (strange := _strange(subset.folder, images, folder, known)):
-        yield Fault("dataset-foreign", f"{where}no certified caption: {names(strange)}", "image_dir")
+        yield finding("dataset-foreign", f"{where}no certified caption: {names(strange)}", option="image_dir")
 
 
 def _strange(place: Path, images: Images, folder: Path, known: Collection[str]) -> list[str]:
@@ -108,7 +110,7 @@ def _strange(place: Path, images: Images, folder: Path, known: Collection[str]) 
     return [name for name, file in files.items() if file is None or file.resolve() not in whole]
 
 
-def _altered(subset: Subset, images: Images | None) -> Iterator[Fault]:
+def _altered(subset: Subset, images: Images | None) -> Iterator[Finding]:
     """Options that make other words of the certified ones."""
     values = subset.values
     texts = images.texts.values() if images is not None else ()
@@ -123,37 +125,37 @@ def _altered(subset: Subset, images: Images | None) -> Iterator[Fault]:
     for name, alters in tests.items():
         text = values.get(name)
         if isinstance(text, str) and text and alters(text):
-            yield Fault("captions-altered", f"{subset.where}: {name} {text!r}", name)
+            yield finding("captions-altered", f"{subset.where}: {name} {text!r}", option=name)
 
 
-def _tokens(setup: Setup, audit: Audit) -> Iterator[Fault]:
+def _tokens(setup: Setup, audit: Audit) -> Iterator[Finding]:
     read = int(setup.number("max_token_length")) or WINDOW
     longest = max((count for count in rows(audit.table, "tokens") if count is not None), default=0)
     certified = audit.meta.limits.max_tokens
     if read != certified and longest > min(read, certified):
-        yield Fault(
+        yield finding(
             "tokens-not-certified",
             f"{read} are trained, {certified} were certified, the longest caption has {longest}",
-            "max_token_length",
+            option="max_token_length",
         )
 
 
-def _encoders(setup: Setup, audit: Audit) -> Iterator[Fault]:
+def _encoders(setup: Setup, audit: Audit) -> Iterator[Finding]:
     """A proof holds for the encoders that gave it. Reads 1.6 GB of a full-size checkpoint."""
     base = setup.path("pretrained_model_name_or_path")
     name = "pretrained_model_name_or_path"
     if base is None:
         return  # a rule's finding
     if not base.exists():
-        yield Fault("encoders-differ", f"they cannot be compared: {base} is not there", name)
+        yield finding("encoders-differ", f"they cannot be compared: {base} is not there", option=name)
         return
     try:
         found = fingerprint_of(str(base))
     except EncoderError as problem:
-        yield Fault("encoders-differ", f"they cannot be compared: {problem.message}", name)
+        yield finding("encoders-differ", f"they cannot be compared: {problem.message}", option=name)
         return
     if found != audit.meta.encoder_fingerprint:
-        yield Fault("encoders-differ", f"{base}; certified in {audit.meta.encoders}", name)
+        yield finding("encoders-differ", f"{base}; certified in {audit.meta.encoders}", option=name)
 
 
 NEVER = frozenset({"another-running"})
@@ -169,15 +171,15 @@ class Gate:
 
     setup: Setup
     plan: dict[str, Any]
-    faults: tuple[Fault, ...]
+    faults: tuple[Finding, ...]
     edits: tuple[dict[str, Any], ...]
 
-    def refusals(self) -> list[Fault]:
+    def refusals(self) -> list[Finding]:
         """What stands against a start."""
         return [fault for fault in self.faults if fault.severity == "error"]
 
 
-def refusals(run: Path) -> list[Fault]:
+def refusals(run: Path) -> list[Finding]:
     """Why a run may not be started; empty where it may. Raises TrainerError for what is no run folder."""
     return evaluate_gate(run).refusals()
 
@@ -199,26 +201,26 @@ def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options
         *faults_of(setup),
     ]
     if edits:
-        faults.append(Fault("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
+        faults.append(finding("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
     order = ("error", "warning", "info")
     return Gate(setup, plan, tuple(sorted(faults, key=lambda one: order.index(one.severity))), edits)
 
 
-def _running(run: Path) -> Iterator[Fault]:
+def _running(run: Path) -> Iterator[Finding]:
     record = read_record(run)
     record = None if record is None else settled(record)
     if record is not None and record.state == "running":
         code = "another-running" if record.host == host() else "another-host"
-        yield Fault(code, f"process {record.pid} on {record.host}, since {record.started}")
+        yield finding(code, f"process {record.pid} on {record.host}, since {record.started}")
 
 
-def _copied(run: Path, setup: Setup) -> Iterator[Fault]:
+def _copied(run: Path, setup: Setup) -> Iterator[Finding]:
     named = setup.path("dataset_config")
     if named is not None and named.resolve() != (run / DATASET).resolve():
-        yield Fault("run-copied", str(named), "dataset_config")
+        yield finding("run-copied", str(named), option="dataset_config")
 
 
-def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Fault]:
+def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Finding]:
     """What is wrong with a plan's dataset: its audit, its files, and whether they are what would be read."""
     planned = plan["dataset"] if isinstance(plan.get("dataset"), dict) else {}
     root = Path(str(planned.get("root", "")))
@@ -230,7 +232,7 @@ def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Fault]:
     yield from _verdict(audit)
     yield from _drifted(root, audit)
     if planned.get("dataset_digest") != audit.meta.dataset_digest:
-        yield Fault("plan-outdated", f"planned after run {planned.get('run')}, now {audit.meta.run}")
+        yield finding("plan-outdated", f"planned after run {planned.get('run')}, now {audit.meta.run}")
     structure = plan["structure"] if isinstance(plan.get("structure"), dict) else {}
     rendered = structure.get("kind", "none") != "none"
     known = captions_of(run) if rendered else audit.by_path()
@@ -239,22 +241,22 @@ def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Fault]:
         yield from forged(run / DATA, known, root, audit)
 
 
-def audit_of(root: Path) -> tuple[Audit | None, Fault | None]:
+def audit_of(root: Path) -> tuple[Audit | None, Finding | None]:
     """The audit of a dataset, or what is wrong with it."""
     try:
         audit = current_audit(root)
     except AuditError as problem:
-        return None, Fault("audit-unusable", problem.message)
+        return None, finding("audit-unusable", problem.message)
     except OSError as problem:
-        return None, Fault("audit-unusable", f"{root}: {problem.strerror}")
-    return audit, None if audit is not None else Fault("audit-missing", str(root))
+        return None, finding("audit-unusable", f"{root}: {problem.strerror}")
+    return audit, None if audit is not None else finding("audit-missing", str(root))
 
 
-def _verdict(audit: Audit) -> Iterator[Fault]:
+def _verdict(audit: Audit) -> Iterator[Finding]:
     meta = audit.meta
     if not certifies(meta, meta.limits, None):
         reasons = f": {'; '.join(meta.reasons)}" if meta.reasons else ""
-        yield Fault("audit-not-passed", f"the verdict is {meta.verdict}{reasons}")
+        yield finding("audit-not-passed", f"the verdict is {meta.verdict}{reasons}")
         return
     low = [
         mean
@@ -262,16 +264,16 @@ def _verdict(audit: Audit) -> Iterator[Fault]:
         if mean is not None and mean < meta.limits.min_sim
     ]
     if low:
-        yield Fault(
+        yield finding(
             "audit-not-passed", f"a mean similarity of {min(low):.4f}, its limit {meta.limits.min_sim:g}"
         )
 
 
-def _drifted(root: Path, audit: Audit) -> Iterator[Fault]:
+def _drifted(root: Path, audit: Audit) -> Iterator[Finding]:
     try:
         found = survey(root, empty=True)
     except (SourceError, UsageProblem) as problem:
-        yield Fault("captions-drifted", problem.message)
+        yield finding("captions-drifted", problem.message)
         return
     now = Present(
         {path: read(root, path).sha256 for path in found.captions}, found.images, _ontology_now(audit)
@@ -280,10 +282,10 @@ def _drifted(root: Path, audit: Audit) -> Iterator[Fault]:
     for part, code in _DRIFTED.items():
         of_part = [one for one in seen if one.code.startswith(part)]
         if of_part:
-            yield Fault(code, _some(map(_told, of_part)))
+            yield finding(code, _some(map(_told, of_part)))
     unread = [path for path, sha in now.captions.items() if sha is None]
     if unread:
-        yield Fault("captions-drifted", f"cannot be read: {_some(unread)}")
+        yield finding("captions-drifted", f"cannot be read: {_some(unread)}")
 
 
 def _told(one: Drift) -> str:
@@ -299,13 +301,13 @@ def _ontology_now(audit: Audit) -> str | None:
         return None
 
 
-def _stale(setup: Setup) -> Iterator[Fault]:
+def _stale(setup: Setup) -> Iterator[Finding]:
     """Caches of text that are older than their captions, whether or not this run would read them: the next
     one may."""
     found = zip(setup.subsets or (), setup.images or (), strict=True)
     names = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
     if names:
-        yield Fault("caches-stale", _some(names))
+        yield finding("caches-stale", _some(names))
 
 
 def _edits(run: Path, plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tagflow.dataset.survey import CAPTION_SUFFIX
 from tagflow.files.read import sha256
-from tagflow.training.faults import Fault
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.run_folder import DATA, PLAN
 from tagflow.training.setup.look import is_image
 from tagflow.training.structure.structure import Structure
@@ -60,7 +60,7 @@ def manifest(structure: Structure, subsets: Iterable[RenderedSubset], digests: M
     return (json.dumps(said, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def changed(run: Path) -> list[Fault]:
+def changed(run: Path) -> list[Finding]:
     """What is not as it was rendered, in the data folder of a run; nothing where nothing was rendered."""
     folder = run / DATA
     try:
@@ -69,9 +69,9 @@ def changed(run: Path) -> list[Fault]:
             raise ValueError(said["schema"])
         captions, images = dict(said["captions"]), list(said["images"])
     except FileNotFoundError:
-        return [Fault("rendered-caption-missing", f"{folder / MANIFEST}")] if _wants_data(run) else []
+        return [finding("rendered-caption-missing", f"{folder / MANIFEST}")] if _wants_data(run) else []
     except (OSError, ValueError, KeyError, TypeError):
-        return [Fault("rendered-caption-changed", f"{folder / MANIFEST} is damaged")]
+        return [finding("rendered-caption-changed", f"{folder / MANIFEST} is damaged")]
     return [*_captions(folder, captions), *_images(folder, images), *_foreign(folder, captions, images)]
 
 
@@ -83,29 +83,29 @@ def captions_of(run: Path) -> dict[str, Any]:
         return {}
 
 
-def _captions(folder: Path, captions: Mapping[str, Any]) -> Iterator[Fault]:
+def _captions(folder: Path, captions: Mapping[str, Any]) -> Iterator[Finding]:
     for path, digest in captions.items():
         try:
             if sha256((folder / path).read_bytes()) != digest:
-                yield Fault("rendered-caption-changed", f"{folder / path}")
+                yield finding("rendered-caption-changed", f"{folder / path}")
         except OSError:
-            yield Fault("rendered-caption-missing", f"{folder / path}")
+            yield finding("rendered-caption-missing", f"{folder / path}")
 
 
-def _images(folder: Path, images: Iterable[Any]) -> Iterator[Fault]:
+def _images(folder: Path, images: Iterable[Any]) -> Iterator[Finding]:
     for path in images:
         if not (folder / str(path)).is_file():
-            yield Fault("rendered-image-missing", f"{folder / str(path)}")
+            yield finding("rendered-image-missing", f"{folder / str(path)}")
 
 
-def _foreign(folder: Path, captions: Mapping[str, Any], images: Iterable[Any]) -> Iterator[Fault]:
+def _foreign(folder: Path, captions: Mapping[str, Any], images: Iterable[Any]) -> Iterator[Finding]:
     """Images and captions that somebody put beside the rendered ones: the trainer takes them, too."""
     known = {*captions, *map(str, images)}
     for file in sorted(folder.glob("*/*")):
         if file.relative_to(folder).as_posix() not in known and (
             is_image(file.name) or file.suffix == CAPTION_SUFFIX
         ):
-            yield Fault("rendered-foreign", f"{file}")
+            yield finding("rendered-foreign", f"{file}")
 
 
 def _wants_data(run: Path) -> bool:

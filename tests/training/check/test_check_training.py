@@ -12,9 +12,11 @@ from source_commands import GUIDE, PLAN
 from test_check_commands import make, pictures
 from trainer_place import real_trainer
 
-from tagflow.training.faults import RULES
+from tagflow.findings.catalogue import catalogue
 
 GIVEN = OPTIONS | {"optimizer_type": "AdamW", "save_state": True}
+
+RULES = catalogue("options") | catalogue("gate")
 
 
 def toml(values: dict[str, Any]) -> str:

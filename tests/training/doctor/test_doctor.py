@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pythons import GIB
 
-from tagflow.training.doctor.examine import KINDS
+from tagflow.findings.catalogue import all_kinds, catalogue
 from tagflow.training.doctor.line import Needs
 from tagflow.training.doctor.python import PINNED, of_gpus, of_packages, of_python, of_torch
 from tagflow.training.machine.facts import Gpu, Machine
@@ -51,12 +51,12 @@ def wrong(lines):
 def test_every_code_is_used_explained_and_in_the_page():
     source = "".join(file.read_text() for file in (ROOT / "tagflow/training/doctor").glob("*.py"))
     page = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
-    for code, kind in KINDS.items():
+    for code, kind in catalogue("machine").items():
         assert f'"{code}"' in source, code
         assert kind.title and kind.cure and kind.explanation
         row = f"| `{code}` | {kind.severity} | {kind.title}. {kind.explanation} | {kind.cure} |"
         assert row in page.splitlines()
-    assert set(re.findall(r'bad\(\s*"[\w-]+",\s*"([\w-]+)"', source)) <= set(KINDS)
+    assert set(re.findall(r'bad\(\s*"[\w-]+",\s*"([\w-]+)"', source)) <= {kind.code for kind in all_kinds()}
 
 
 def test_a_sound_machine_has_nothing_wrong():

@@ -16,7 +16,8 @@ import pytest
 from event_files import Log, noisy
 
 from tagflow.cli.monitor import sparkline
-from tagflow.training.monitor.diagnose import DIAGNOSES, LIMITS, diagnose
+from tagflow.findings.catalogue import catalogue
+from tagflow.training.monitor.diagnose import LIMITS, diagnose
 from tagflow.training.monitor.watch import state_of
 from tagflow.training.start.record import Record, host, write_record
 
@@ -316,7 +317,7 @@ def plain_drawing(folder):
 
 
 def test_the_catalogue_is_whole():
-    for code, kind in DIAGNOSES.items():
+    for code, kind in catalogue("monitor").items():
         assert kind.title and kind.explanation, code
         assert kind.cure or kind.severity == "info", code
     assert all(value > 0 for value in LIMITS.values())

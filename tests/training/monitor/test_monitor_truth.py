@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tagflow.training.monitor.diagnose import DIAGNOSES, diagnose
+from tagflow.findings.catalogue import catalogue
+from tagflow.training.monitor.diagnose import diagnose
 from tagflow.training.monitor.events import Series
 from tagflow.training.monitor.watch import Planned, RunSnapshot
 
@@ -44,7 +45,9 @@ def test_healthy_runs_hardly_ever_alarm_though_looked_at_again_and_again(capsys)
         found.update(set().union(*looks))
     with capsys.disabled():
         print(f"\n{HEALTHY} healthy runs, 4 looks each:", dict(found))
-    assert sum(found[code] for code in found if DIAGNOSES[code].severity == "error") <= HEALTHY * 0.01
+    assert (
+        sum(found[code] for code in found if catalogue("monitor")[code].severity == "error") <= HEALTHY * 0.01
+    )
     assert found["loss-oscillating"] <= HEALTHY * 0.01
     assert found["lr-zero"] + found["lr-peaks-late"] + found["loss-was-not-finite"] == 0
 
@@ -92,4 +95,4 @@ def test_sick_runs_are_found(capsys):
 def test_no_series_however_odd_breaks_it(loss, lr, of):
     for values in (loss, np.full(len(loss), loss[0])):
         for code in codes(values, of=of, lr=np.full(len(loss), lr)):
-            assert code in DIAGNOSES
+            assert code in catalogue("monitor")

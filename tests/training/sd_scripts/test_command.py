@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.training.faults import Fault
+from tagflow.findings.finding import finding
 from tagflow.training.sd_scripts.command import read_command, split
 from tagflow.training.sd_scripts.options import Option, known_options, parse_options, steps
 
@@ -65,10 +65,10 @@ def test_an_unknown_option_gets_the_nearest_names_and_the_last_repetition_wins()
 
 def test_another_script_and_none() -> None:
     assert read_command(["python", "C:\\sd\\train_network.py"], known_options()).faults == [
-        Fault("script-wrong", "train_network.py")
+        finding("script-wrong", "train_network.py")
     ]
     read = read_command(["--seed", "1"], known_options())
-    assert read.faults == [Fault("script-missing")] and read.given == {"seed": 1}
+    assert read.faults == [finding("script-missing")] and read.given == {"seed": 1}
 
 
 def test_a_command_in_one_text() -> None:

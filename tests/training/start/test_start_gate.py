@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tagflow.cli.boundary import run as run_tagflow
-from tagflow.training.faults import RULES
+from tagflow.findings.catalogue import kind_of
 from tagflow.training.start.gate import NEVER, evaluate_gate, refusals
 from tagflow.training.start.record import Record, host, process_of, write_record
 
@@ -193,5 +193,5 @@ def test_a_plan_without_a_dataset_is_said_not_crashed_on(run):
 
 def test_every_code_of_the_gate_has_a_text():
     for code in ("audit-missing", "caches-stale", "another-running", "plan-edited", "ontology-drifted"):
-        kind = RULES[code]
+        kind = kind_of(code)
         assert kind.title and kind.cure and kind.explanation and kind.example

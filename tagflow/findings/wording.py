@@ -1,0 +1,25 @@
+"""Phrases that every message shares: a few of many names, plurals, and "did you mean"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def some(names: Iterable[object], most: int = 3) -> str:
+    """The first names of many and how many more there are: `a, b, c and 4,248 more`."""
+    listed = list(map(str, names))
+    left = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {left:,} more" if left > 0 else "")
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """A count with its noun: `1 image`, `2,140 images`. `plural`: where it is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """`did you mean a, b?` for a word that is not known; `otherwise` where nothing is near."""
+    from difflib import get_close_matches
+
+    near: Sequence[str] = get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else otherwise
