@@ -1,65 +1,44 @@
-"""The commands: the only code that prints.
-
-A group of commands that are imported when they are asked for: `--help` must not wait for pyarrow.
-
-`tagflow train`: the commands around sd-scripts.
-"""
+"""The commands, by heading: what `tagflow --help` lists and in which module each is. Only cli/ prints."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import ClassVar
 
 import click
 
 from tagflow import __version__
+from tagflow.cli.help import Commands
 
 
-class LazyCommands(click.Group):
-    """Commands by name: the module in `tagflow.cli` (none: this one), the command, what the list says."""
-
-    modules: ClassVar[dict[str, tuple[str, str, str]]] = {}
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order of the work."""
-        return list(self.modules)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in self.modules:
-            return None
-        module, name, _ = self.modules[cmd_name]
-        command: click.Command = getattr(import_module(f"tagflow.cli.{module}".rstrip(".")), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in self.modules.items()])
-
-
-class Commands(LazyCommands):
+class TagflowCommands(Commands):
     """All commands of tagflow."""
 
-    modules: ClassVar = {
-        "run": ("run", "run", "Reorder captions, prove that the meaning stayed, write and audit."),
-        "reorder": ("run", "reorder", "Reorder captions and audit; structure only, nothing is certified."),
-        "validate": ("run", "validate", "Judge files in both encoders against their audit."),
-        "rule": ("rule", "rule", "Say what a finding means and what cures it."),
-        "check": ("check", "check", "Look for faults in captions; structure only, changes nothing."),
-        "undo": ("history", "undo", "Bring back the exact bytes that a run replaced."),
-        "runs": ("history", "runs", "List the runs, and what is kept of them; --prune gives originals up."),
-        "explain": ("ontology", "explain", "Say which category a tag has, and why."),
-        "audit": ("audit", "audit", "Show an audit: summary and worst captions."),
-        "ontology": ("ontology", "ontology", "Look into ontologies, and make them know your tags."),
-        "train": ("", "train", "Plan, check and start a training run of sd-scripts."),
-        "monitor": ("monitor", "monitor", "Watch a training run: loss, speed, samples, alarms."),
-        "doctor": ("doctor", "doctor", "Say whether this machine can run a plan, and what is missing."),
-        "models": ("models", "models", "Verify SDXL checkpoints and VAEs."),
+    sections: ClassVar = {
+        "Captions": {
+            "check": ("check", "check", "Look for faults in captions; structure only, changes nothing."),
+            "reorder": ("run", "reorder", "Reorder captions and audit; structure only, certifies nothing."),
+            "run": ("run", "run", "Reorder captions, prove that the meaning stayed, write and audit."),
+            "validate": ("run", "validate", "Judge files in both encoders against their audit."),
+            "undo": ("history", "undo", "Bring back the exact bytes that a run replaced."),
+            "history": ("history", "history", "List the runs, and what is kept of them; --prune gives up."),
+            "audit": ("audit", "audit", "Show an audit: summary and worst captions."),
+        },
+        "Look": {
+            "explain": ("ontology", "explain", "Say which category a tag has, and why."),
+            "rule": ("rule", "rule", "Say what a finding means and what cures it."),
+        },
+        "Data and models": {
+            "ontology": ("ontology", "ontology", "Look into ontologies, and make them know your tags."),
+            "models": ("models", "models", "Verify SDXL checkpoints and VAEs."),
+        },
+        "Training": {
+            "train": ("", "train", "Plan, check, start and watch a training run of sd-scripts."),
+        },
     }
+    aliases: ClassVar = {"runs": "history", "monitor": "train monitor", "doctor": "train doctor"}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=TagflowCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tagflow")
 def cli() -> None:
     """Reorder SDXL training captions by an ontology, and prove that nothing was lost.
@@ -69,15 +48,19 @@ def cli() -> None:
     """
 
 
-class TrainCommands(LazyCommands):
+class TrainCommands(Commands):
     """From captions to a run."""
 
-    modules: ClassVar = {
-        "plan": ("train_plan", "plan", "Write a run folder: every option with its reason."),
-        "check": ("train_check", "check", "Find what would stop or spoil a run, before the model loads."),
-        "start": ("train_start", "start", "Start the trainer on a certified dataset; --resume goes on."),
-        "stop": ("train_start", "stop", "End a run in order, from any terminal."),
-        "migrate": ("train_migrate", "migrate", "Turn an SD 1.5 configuration into one for SDXL."),
+    sections: ClassVar = {
+        "Commands": {
+            "plan": ("train_plan", "plan", "Write a run folder: every option with its reason."),
+            "check": ("train_check", "check", "Find what would stop or spoil a run, before the model loads."),
+            "start": ("train_start", "start", "Start the trainer on a certified dataset; --resume goes on."),
+            "stop": ("train_start", "stop", "End a run in order, from any terminal."),
+            "migrate": ("train_migrate", "migrate", "Turn an SD 1.5 configuration into one for SDXL."),
+            "monitor": ("monitor", "monitor", "Watch a training run: loss, speed, samples, alarms."),
+            "doctor": ("doctor", "doctor", "Say whether this machine can run a plan, and what is missing."),
+        }
     }
 
 

@@ -10,12 +10,13 @@ import click
 
 from tagflow.audit.file import Audit, current_audit, read_audit
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import AuditError
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--worst", type=click.IntRange(0), default=10, metavar="N", help="Default: 10.")
 @click.option("--json", "as_json", is_flag=True, help="The audit as one JSON object, every caption in it.")

@@ -21,6 +21,7 @@ from tagflow.checks.run import Checked
 from tagflow.checks.run import check as run_checks
 from tagflow.cli import output
 from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, finding_options, tell
+from tagflow.cli.help import command
 from tagflow.cli.options import (
     FOLDER,
     collected,
@@ -58,7 +59,7 @@ class CheckOptions(FindingOptions):
     explain: str | None
 
 
-@click.command()
+@command()
 @click.argument("paths", metavar="[PATHS]...", type=FOLDER, nargs=-1)
 @click.option(
     "--trigger",

@@ -10,6 +10,7 @@ import click
 
 from tagflow.cli import output
 from tagflow.cli.build import folder_triggers
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, load_ontology, ontology_options
 from tagflow.config import load_config
 from tagflow.dataset.survey import survey
@@ -19,7 +20,7 @@ from tagflow.ontology.coverage import coverage as measure
 from tagflow.pipeline import parsed
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @click.option(
     "--top", type=click.IntRange(0), default=20, metavar="N", help="Unknown tags shown. Default: 20."

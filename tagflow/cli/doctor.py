@@ -1,4 +1,4 @@
-"""`tagflow doctor`: whether this machine can train, or run a plan, and what cures it where it cannot."""
+"""`tagflow train doctor`: whether this machine can train, or run a plan, and what cures it if not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _SCHEMA = "tagflow.doctor/1"
 
 
-@click.command()
+@command()
 @click.argument("run", type=FOLDER, required=False)
 @click.option(
     "--trainer-python",

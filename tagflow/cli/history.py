@@ -1,6 +1,6 @@
 """`tagflow undo`: the exact bytes back.
 
-`tagflow runs`: what was done here, what is kept of it, and giving originals up.
+`tagflow history`: what was done here, what is kept of it, and giving originals up.
 
 What was cut off: put right by a command that writes, named by one that does not.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 from tagflow.cli.output import note
 from tagflow.dataset.caches import stale_among
@@ -52,7 +53,7 @@ def report_interrupted(store: Store) -> None:
 UNDO_SCHEMA = "tagflow.undo/1"
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.argument("run", metavar="[RUN]", required=False)
 @click.option("--force", is_flag=True, help="Also bring back files that were edited since.")
@@ -135,8 +136,8 @@ def _chosen(store: Store, run: str | None) -> list[Record]:
     for record in chosen:
         if record.pruned and record.changes:
             raise AuditError(
-                f"{store.root}: the originals of run {record.run} were given up (`tagflow runs --prune`)",
-                "undo back to a newer run; `tagflow runs` lists them",
+                f"{store.root}: the originals of run {record.run} were given up (`tagflow history --prune`)",
+                "undo back to a newer run; `tagflow history` lists them",
             )
     return chosen
 
@@ -159,7 +160,7 @@ class _Age(click.ParamType[timedelta]):
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--prune", "pruning", is_flag=True, help="Remove originals that no undo needs.")
 @click.option(
@@ -176,7 +177,7 @@ class _Age(click.ParamType[timedelta]):
 )
 @click.option("--dry-run", is_flag=True, help="With --prune: say what would go; remove nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def runs(
+def history(
     folder: Path,
     *,
     pruning: bool,

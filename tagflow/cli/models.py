@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from tagflow.cli import LazyCommands, output
+from tagflow.cli import output
 from tagflow.cli.boundary import say_error
+from tagflow.cli.help import Commands, command
 from tagflow.cli.options import FOLDER
 from tagflow.cli.output import Progress
 from tagflow.errors import EncoderError
@@ -24,11 +25,13 @@ _NAMED = 5  # tensors named in a line for people; --json has them all
 _KINDS = {"checkpoint": "checkpoint", "vae": "VAE", "other": "no SDXL model"}
 
 
-class ModelCommands(LazyCommands):
+class ModelCommands(Commands):
     """The commands on model files."""
 
-    modules: ClassVar = {
-        "verify": ("models", "verify_models", "Verify SDXL checkpoints and VAEs, and give their sha256."),
+    sections: ClassVar = {
+        "Commands": {
+            "verify": ("models", "verify_models", "Verify SDXL checkpoints and VAEs, and give their sha256."),
+        }
     }
 
 
@@ -37,7 +40,7 @@ def models() -> None:
     """Look into model files."""
 
 
-@click.command("verify")
+@command("verify")
 @click.argument("files", metavar="FILE...", type=FOLDER, nargs=-1, required=True)
 @click.option("--deep", is_flag=True, help="Look for NaN and Inf in every tensor, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for every file.")

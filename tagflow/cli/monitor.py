@@ -1,6 +1,6 @@
-"""`tagflow monitor`: watch a training run.
+"""`tagflow train monitor`: watch a training run.
 
-What `tagflow monitor` shows: a page for people, a line for a log, an object for programs.
+What `tagflow train monitor` shows: a page for people, a line for a log, an object for programs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import click
 import numpy as np
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 from tagflow.errors import DONE, FINDINGS, INTERRUPTED
 from tagflow.findings.finding import Finding
@@ -39,7 +40,7 @@ class _Teller(Protocol):
     def __call__(self, seen: RunSnapshot, found: list[Finding]) -> None: ...
 
 
-@click.command()
+@command()
 @click.argument("run", metavar="RUN", type=FOLDER)
 @click.option("--once", is_flag=True, help="Look once, and end.")
 @click.option(

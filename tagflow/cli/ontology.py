@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import click
 
 from tagflow.captions.grammar import split_group
-from tagflow.cli import LazyCommands, output
+from tagflow.cli import output
+from tagflow.cli.help import Commands, command
 from tagflow.cli.options import OVERLAY, load_ontology, ontology_name, ontology_options, overlay_file
 from tagflow.config import load_config
 from tagflow.dataset.survey import LARGEST_CAPTION
@@ -23,15 +24,21 @@ from tagflow.ontology import Explanation, Fault, Ontology, built_in, find
 from tagflow.ontology.lint import lint as find_faults
 
 
-class OntologyCommands(LazyCommands):
+class OntologyCommands(Commands):
     """The commands on ontologies; what needs captions or encoders is imported when it is asked for."""
 
-    modules: ClassVar = {
-        "list": ("ontology", "list_ontologies", "List the ontologies there are, and their profiles."),
-        "show": ("ontology", "show_ontology", "Show an ontology: its categories in order, or one's rows."),
-        "lint": ("ontology", "lint", "Look for faults in an ontology or an overlay."),
-        "coverage": ("coverage", "coverage", "Count a folder's tags by category; name the unknown ones."),
-        "suggest": ("suggest", "suggest", "Propose categories for unknown tags; write those you accept."),
+    sections: ClassVar = {
+        "Commands": {
+            "list": ("ontology", "list_ontologies", "List the ontologies there are, and their profiles."),
+            "show": (
+                "ontology",
+                "show_ontology",
+                "Show an ontology's categories in order, or one's rows.",
+            ),
+            "lint": ("ontology", "lint", "Look for faults in an ontology or an overlay."),
+            "coverage": ("coverage", "coverage", "Count a folder's tags by category; name the unknown ones."),
+            "suggest": ("suggest", "suggest", "Propose categories for unknown tags; write those you accept."),
+        }
     }
 
 
@@ -46,7 +53,7 @@ _config_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 
 
-@click.command("list")
+@command("list")
 @_json_option
 @_config_option
 def list_ontologies(*, as_json: bool, config_file: Path | None) -> int:
@@ -88,7 +95,7 @@ def _listed(found: Ontology, chosen: tuple[Path, str]) -> dict[str, Any]:
     }
 
 
-@click.command("show")
+@command("show")
 @click.argument("name", metavar="[NAME|PATH]", required=False)
 @click.option("--category", metavar="NAME", help="The rows of one category.")
 @ontology_options
@@ -150,7 +157,7 @@ def _tell(found: Ontology) -> None:
         output.out(f"     profile {profile.name}: {profile.description}")
 
 
-@click.command()
+@command()
 @click.argument("names", metavar="[NAME|PATH]...", nargs=-1)
 @click.option("--overlay", type=OVERLAY, metavar="FILE", help="Look at this overlay, too.")
 @_json_option
@@ -179,7 +186,7 @@ def _fault(one: Fault) -> dict[str, Any]:
     return {"file": str(one.file), "line": one.line, "code": one.code, "what": one.what}
 
 
-@click.command()
+@command()
 @click.argument("tags", metavar="TAG... | -", nargs=-1)
 @ontology_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

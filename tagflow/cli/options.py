@@ -117,7 +117,7 @@ encoder_options = stacked(
     click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto, all GPUs or else the CPU."),
     click.option("--dtype", type=click.Choice(DTYPE_WORDS),
                  help="Default: auto, what is fastest here; close calls are made in fp32 whatever it is."),
-    click.option("--threads", type=click.IntRange(1, 1024), metavar="N",
+    click.option("--threads", type=click.IntRange(1, 1024), metavar="N", hidden=True,
                  help="CPU threads of the encoders. Default: torch's choice."),
     click.option("--min-sim", type=COSINE, metavar="X",
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),

@@ -11,6 +11,7 @@ import click
 
 from tagflow.cli import output
 from tagflow.cli.findings import unknown_code
+from tagflow.cli.help import command
 from tagflow.errors import UsageProblem
 from tagflow.findings.catalogue import THEMES, Kind, all_kinds, catalogue, current, kind_of
 
@@ -18,7 +19,7 @@ _SCHEMA = "tagflow.rule/1"
 _WIDTH = 100  # columns of an explanation
 
 
-@click.command()
+@command()
 @click.argument("name", metavar="[CODE|OPTION]", required=False)
 @click.option("--all", "show_all", is_flag=True, help="List every code with its title.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")

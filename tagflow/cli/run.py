@@ -17,6 +17,7 @@ from tagflow.audit.file import Audit, current_audit
 from tagflow.cli import output
 from tagflow.cli.build import pipeline as build
 from tagflow.cli.build import vector_cache
+from tagflow.cli.help import command
 from tagflow.cli.history import recover_interrupted, report_interrupted
 from tagflow.cli.options import (
     FOLDER,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 RUN_SCHEMA = "tagflow.run/1"
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=FOLDER, required=False)
 @encoder_options
 @low_options
@@ -69,7 +70,7 @@ def run(folder: Path | None, **given: Any) -> int:
     return train_after(code, folder, config, given)
 
 
-@click.command()
+@command()
 @click.argument("paths", metavar="PATHS...", type=FOLDER, nargs=-1)
 @order_options
 @token_options
@@ -243,7 +244,7 @@ def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
     }
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @encoder_options
 @ontology_options

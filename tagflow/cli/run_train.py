@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,29 +19,27 @@ _PLAN = ("base", "vae", "structure", "vram", "epochs", "repeats", "resolution", 
          "trainer_python")  # fmt: skip
 _SPELLED = {"sets": "set", "detached": "detach"}
 
+_hidden = partial(click.option, hidden=True)
+"""An option of `tagflow train plan` or `train start`, taken here, too, and explained there."""
+
 train_options = stacked(
     click.option("--train", "preset", metavar="PRESET",
-                 help="Where the run passes: plan a training run, check it, start it. The options below are "
-                      "those of `tagflow train plan`."),
+                 help="Where the run passes: plan a training run, check it, start it. The options of "
+                      "`tagflow train plan` and `train start` may be given here, too."),
     click.option("--base", type=FOLDER, metavar="FILE", help="With --train: the checkpoint to train on. "
                  "Default: that of --encoders, else of tagflow.toml."),
     click.option("--vae", type=FOLDER, metavar="FILE", help="With --train: not the checkpoint's own."),
-    click.option("--structure", type=click.Choice(["none", "separator", "groups"]), default="none",
-                 help="With --train: what stays of the captions' order. Default: none, nothing is shuffled."),
-    click.option("--vram", metavar="SIZE", help="With --train: memory of the GPU, such as 24GB."),
-    click.option("--epochs", type=click.IntRange(1), metavar="N", help="With --train: rounds over the data."),
-    click.option("--repeats", type=click.IntRange(1), metavar="N",
-                 help="With --train: how often an epoch shows each image."),
-    click.option("--resolution", type=click.IntRange(64), metavar="PIXELS",
-                 help="With --train. Default: 1024."),
     click.option("--set", "sets", multiple=True, metavar="NAME=VALUE",
                  help="With --train: any option of sd-scripts; may be given several times."),
-    click.option("--sd-scripts", type=FOLDER, metavar="DIR", help="With --train. Default: SD_SCRIPTS_DIR."),
-    click.option("--trainer-python", type=FOLDER, metavar="FILE",
-                 help="With --train. Default: that of a venv in or beside sd-scripts."),
-    click.option("--run-folder", type=FOLDER, metavar="RUN",
-                 help="With --train: the run folder. Default: DIR-runs/001-PRESET."),
-    click.option("--detach", "detached", is_flag=True, help="With --train: come back once the trainer runs."),
+    _hidden("--structure", type=click.Choice(["none", "separator", "groups"]), default="none"),
+    _hidden("--vram", metavar="SIZE"),
+    _hidden("--epochs", type=click.IntRange(1), metavar="N"),
+    _hidden("--repeats", type=click.IntRange(1), metavar="N"),
+    _hidden("--resolution", type=click.IntRange(64), metavar="PIXELS"),
+    _hidden("--sd-scripts", type=FOLDER, metavar="DIR"),
+    _hidden("--trainer-python", type=FOLDER, metavar="FILE"),
+    _hidden("--run-folder", type=FOLDER, metavar="RUN"),
+    _hidden("--detach", "detached", is_flag=True),
 )  # fmt: skip
 
 

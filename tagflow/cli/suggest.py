@@ -16,6 +16,7 @@ import click
 
 from tagflow.cli import output
 from tagflow.cli.build import folder_triggers
+from tagflow.cli.help import command
 from tagflow.cli.options import COSINE, FOLDER, encoder_choice, ontology_name, ontology_options, overlay_file
 from tagflow.cli.output import Progress
 from tagflow.config import Config, load_config
@@ -134,7 +135,7 @@ def write_rows(overlay: Path, rows: Mapping[str, str]) -> None:
 _SHOWN = 3  # nearest terms in the table; --json has them all
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @click.option(
     "--encoders",

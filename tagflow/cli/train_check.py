@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 from tagflow.errors import TrainerError, UsageProblem
 
@@ -23,7 +24,7 @@ _SCHEMA, _EXPLAINED = "tagflow.train-check/1", "tagflow.train-rules/1"
 _DETAIL = 500  # characters of what was seen, in text; JSON has all of it
 
 
-@click.command()
+@command()
 @click.argument("what", metavar="RUN | FILE.toml | -- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--dataset",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 from tagflow.errors import TrainerError, UsageProblem
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tagflow.training.migrate.migrate import Change, Migration
 
 
-@click.command()
+@command()
 @click.argument("source", metavar="SD15.toml", type=FOLDER)
 @click.option("--out", type=FOLDER, metavar="FILE", help="Write to a new file, and the dataset's beside it.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, load_ontology
 from tagflow.cli.output import Progress
 from tagflow.config import Config, load_config
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _GB = 1e9
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option(
     "--preset",

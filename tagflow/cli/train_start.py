@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 from tagflow.cli.output import screen
 from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, UsageProblem
@@ -24,7 +25,7 @@ from tagflow.training.start.record import Record, as_dict
 CODES = {"finished": DONE, "running": DONE, "interrupted": INTERRUPTED}
 
 
-@click.command()
+@command()
 @click.argument("run", metavar="RUN", type=FOLDER)
 @click.option(
     "--force",
@@ -72,7 +73,7 @@ def start(run: Path, **given: Any) -> int:
     return begin(run, wish, detached=given["detached"], as_json=given["as_json"])
 
 
-@click.command()
+@command()
 @click.argument("run", metavar="RUN", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 def stop(run: Path, *, as_json: bool) -> int:
@@ -177,7 +178,7 @@ def _tell(run: Path, record: Record, *, as_json: bool) -> None:
         output.note(f"cure: {record.cure}")
     if record.state == "running":
         name = shlex.quote(str(run))
-        output.note(f"watch it: tagflow monitor {name}; end it: tagflow train stop {name}")
+        output.note(f"watch it: tagflow train monitor {name}; end it: tagflow train stop {name}")
     elif record.state != "finished":
         output.note(_way_on(run, record))
 

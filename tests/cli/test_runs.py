@@ -1,4 +1,4 @@
-"""`tagflow runs`: what was done, read without writing; `--prune`, and that all it leaves still holds."""
+"""`tagflow history`: what was done, read without writing; `--prune`, and that all it leaves still holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room
 
 
 def listed(tagflow, root):
-    return tagflow("runs", root, "--json").json["runs"]
+    return tagflow("history", root, "--json").json["runs"]
 
 
 def test_every_run_newest_first(tagflow, folder, tree, lenient):
@@ -25,7 +25,7 @@ def test_every_run_newest_first(tagflow, folder, tree, lenient):
     assert [row["verdict"] for row in found] == ["pass", "uncertified", "uncertified"]
     assert [row["undoable"] for row in found] == [False, False, True]
     assert all(row["kept_bytes"] > 1000 and row["time"].startswith("20") for row in found)
-    lines = tagflow("runs", root).out.splitlines()
+    lines = tagflow("history", root).out.splitlines()
     assert len(lines) == 4 and lines[1].startswith(third) and "reorder" in lines[3]
     assert tree(root) == before
 
@@ -36,7 +36,7 @@ def test_what_was_cut_off_is_named_and_nothing_is_written(tagflow, folder, tree)
     (file,) = (root / ".tagflow" / "runs").glob("*/record.json")
     file.write_text(json.dumps({**json.loads(file.read_text()), "state": "writing"}))
     before = tree(root)
-    result = tagflow("runs", root, "--json")
+    result = tagflow("history", root, "--json")
     assert result.json["runs"][0]["state"] == "cut off" and "was cut off" in result.err
     assert tree(root) == before
     assert tagflow("undo", root).code == 0 and listed(tagflow, root)[0]["state"] == "rolled back"
@@ -44,13 +44,13 @@ def test_what_was_cut_off_is_named_and_nothing_is_written(tagflow, folder, tree)
 
 def test_no_runs_no_folder_and_options_that_want_prune(tagflow, folder, tree):
     root = folder({"a.txt": MIXED})
-    assert tagflow("runs", root).code == 0 and listed(tagflow, root) == []
-    assert tagflow("runs", root, "--prune").code == 0
-    assert tagflow("runs", root / "none").code == 2
+    assert tagflow("history", root).code == 0 and listed(tagflow, root) == []
+    assert tagflow("history", root, "--prune").code == 0
+    assert tagflow("history", root / "none").code == 2
     for options in (("--keep", "1"), ("--dry-run",), ("--older-than", "1d")):
-        assert tagflow("runs", root, *options).code == 2
-    assert tagflow("runs", root, "--prune", "--keep", "1", "--older-than", "1d").code == 2
-    assert tagflow("runs", root, "--prune", "--older-than", "soon").code == 2
+        assert tagflow("history", root, *options).code == 2
+    assert tagflow("history", root, "--prune", "--keep", "1", "--older-than", "1d").code == 2
+    assert tagflow("history", root, "--prune", "--older-than", "soon").code == 2
     assert tree(root).keys() == {"a.txt"}
 
 
@@ -59,12 +59,12 @@ def test_a_prune_says_what_it_frees_and_a_dry_run_frees_nothing(tagflow, folder,
     first = tagflow("reorder", root, "--json").json["run"]
     tagflow("reorder", root, "--trigger", "sofa")
     before = tree(root)
-    told = tagflow("runs", root, "--prune", "--keep", "1", "--dry-run")
+    told = tagflow("history", root, "--prune", "--keep", "1", "--dry-run")
     assert f"{first}: would be given up" in told.out and "1 originals would be removed" in told.out
     assert tree(root) == before
-    result = tagflow("runs", root, "--prune", "--keep", "1", "--json")
+    result = tagflow("history", root, "--prune", "--keep", "1", "--json")
     assert result.json["given_up"] == [first] and result.json["bytes"] == len(MIXED)
-    assert tagflow("runs", root, "--prune", "--json").json["files"] == 0
+    assert tagflow("history", root, "--prune", "--json").json["files"] == 0
     assert [row["state"] for row in listed(tagflow, root)] == ["done", "given up"]
 
 
@@ -73,7 +73,7 @@ def test_after_a_prune_the_rest_can_be_undone_and_what_was_given_up_is_refused(t
     first = tagflow("reorder", root, "--json").json["run"]
     ordered = texts(root)
     tagflow("reorder", root, "--trigger", "sofa")
-    tagflow("runs", root, "--prune", "--keep", "1")
+    tagflow("history", root, "--prune", "--keep", "1")
     assert tagflow("undo", root).code == 0 and texts(root) == ordered and meta(root).run == first
     for args in ((first,), (first, "--force"), (first, "--dry-run")):
         result = tagflow("undo", root, *args)
@@ -87,7 +87,7 @@ def test_after_a_prune_a_text_of_ours_is_still_no_original(tagflow, folder, leni
     tagflow("reorder", root)
     tagflow("reorder", root, "--trigger", "sofa")
     tagflow("undo", root)
-    assert tagflow("runs", root, "--prune", "--keep", "0").code == 0
+    assert tagflow("history", root, "--prune", "--keep", "0").code == 0
     assert not list((root / ".tagflow" / "objects").glob("??/*"))
     assert tagflow("run", root, *lenient).code == 0
     assert audited(root)["a.txt"]["original"] == MIXED
@@ -99,8 +99,8 @@ def test_an_edit_that_a_forced_undo_put_aside_outlives_a_prune(tagflow, folder):
     (root / "a.txt").write_text("hand work")
     result = tagflow("undo", root, "--force")
     assert result.code == 0 and "1 edits were replaced" in result.err
-    tagflow("runs", root, "--prune")
+    tagflow("history", root, "--prune")
     kept = [file.read_text() for file in (root / ".tagflow" / "objects").glob("??/*")]
     assert kept == ["hand work"]
-    tagflow("runs", root, "--prune", "--keep", "0")
+    tagflow("history", root, "--prune", "--keep", "0")
     assert not list((root / ".tagflow" / "objects").glob("??/*"))

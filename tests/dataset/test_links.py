@@ -14,7 +14,7 @@ COMMANDS = [
     ("reorder", "{}"), ("reorder", "{}", "--dry-run"), ("reorder", "{}/a.txt"),
     ("run", "{}", "--encoders", "stand-in"), ("validate", "{}", "--encoders", "stand-in"),
     ("undo", "{}"), ("undo", "{}", "--dry-run"), ("undo", "{}", "--force"),
-    ("runs", "{}"), ("runs", "{}", "--prune"), ("audit", "{}"),
+    ("history", "{}"), ("history", "{}", "--prune"), ("audit", "{}"),
 ]  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def test_an_undo_that_fails_stands_as_far_as_it_came_and_blocks_nothing(tagflow,
     objects = {file.read_bytes(): file for file in (root / ".tagflow" / "objects").glob("??/*")}
     objects[b"lamp, photograph"].unlink()
     assert tagflow("undo", root).code == 3
-    (row,) = tagflow("runs", root, "--json").json["runs"]
+    (row,) = tagflow("history", root, "--json").json["runs"]
     assert (row["state"], row["changed"], row["given_back"]) == ("done", 2, 1)
     assert tagflow("reorder", root).code == 0
 

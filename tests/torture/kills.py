@@ -41,7 +41,7 @@ SCENARIOS = (
     Scenario("undo", (REORDER,), UNDO),
     Scenario("undo of two", (REORDER, AGAIN), (*UNDO, "FIRST")),
     Scenario("forced undo", (REORDER, AGAIN), (*UNDO, "FIRST", "--force"), b"long hand work, photograph"),
-    Scenario("prune", (REORDER, AGAIN, UNDO), ("runs", "DIR", "--prune")),
+    Scenario("prune", (REORDER, AGAIN, UNDO), ("history", "DIR", "--prune")),
     Scenario("caches cleared", (), (*REORDER, "--clear-caches")),
     Scenario("onto another disk", (), REORDER, far="5_room"),
     Scenario("undo from another disk", (REORDER,), UNDO, far="5_room"),

@@ -149,7 +149,7 @@ class Folder(RuleBasedStateMachine):
     @rule(keep=st.none() | st.integers(0, 2))
     def prune(self, keep: int | None) -> None:
         self.settle()
-        assert self.call("runs", "--prune", *([] if keep is None else ["--keep", str(keep)])).code == 0
+        assert self.call("history", "--prune", *([] if keep is None else ["--keep", str(keep)])).code == 0
         undoable = [run.name for run in self.ledger.standing() if run.open()]
         pruned = {record.run for record in Store(self.root).runs() if record.pruned}
         gone = pruned - {run.name for run in self.ledger.runs if run.pruned}
@@ -172,14 +172,14 @@ class Folder(RuleBasedStateMachine):
     @precondition(lambda self: self.ledger.now and (self.root / ".tagflow").is_dir())
     @rule(what=st.sampled_from(OTHERS), when=MOMENTS, blow=STRIKES)
     def crash_undo(self, what: str, when: float, blow: str) -> None:
-        records = self.foreseen("runs", "--prune")[1]
+        records = self.foreseen("history", "--prune")[1]
         undoable = [record.run for record in records if record.stands and record.to_undo()]
         self.crash(what.replace("OLDEST", undoable[0] if undoable else "").split(), when, blow)
 
     def crash(self, args: Sequence[str], when: float, blow: str) -> None:
         """A command is killed, interrupted or refused at one of its steps."""
         old = captions(self.root)
-        mended, records, _ = self.foreseen("runs", "--prune")
+        mended, records, _ = self.foreseen("history", "--prune")
         after, _, steps = self.foreseen(*args)
         way = [one for record in records if record.stands for one in record.changes]
         way = [(one.path, self.bytes_of[one.before]) for one in way] if args[0] == "undo" else None
@@ -214,7 +214,7 @@ class Folder(RuleBasedStateMachine):
             self.doubt = Doubt()
 
     def as_mended(self) -> tuple[State, list[Record]]:
-        now, records, _ = self.foreseen("runs", "--prune")
+        now, records, _ = self.foreseen("history", "--prune")
         assert not self.doubt.wholes or now in self.doubt.wholes, f"neither old nor new: {now}"
         assert self.doubt.allows(now), (now, self.doubt)
         return now, records

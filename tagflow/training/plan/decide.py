@@ -207,7 +207,7 @@ def for_machine(choices: Choices, around: Surroundings) -> Iterator[Finding]:
             "bitsandbytes-assumed",
             text,
             severity="info",
-            cure="--trainer-python FILE asks; `tagflow doctor` does, too",
+            cure="--trainer-python FILE asks; `tagflow train doctor` does, too",
         )
     threads = max(1, min(MOST_THREADS, os.cpu_count() or 1))
     reason = f"threads for what the CPU does; more than {MOST_THREADS} take cores from loading images"

@@ -69,7 +69,7 @@ def outcome(code: int, log: str, output: Output, before: dict[Path, tuple[int, i
     if _final_loss(log) in ("nan", "inf", "-inf"):
         return Outcome(
             "failed", f"the loss was {_final_loss(log)} at the end: {last} holds nothing of use",
-            "lower the learning rate, train in bf16, set no_half_vae; `tagflow monitor` shows where it broke",
+            "lower the learning rate, train in bf16, set no_half_vae; `train monitor` shows where it broke",
             last,
         )  # fmt: skip
     return Outcome("finished", lora=last)

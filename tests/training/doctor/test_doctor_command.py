@@ -1,4 +1,4 @@
-"""`tagflow doctor`: what it finds by itself, how it ends, and what its JSON holds."""
+"""`tagflow train doctor`: what it finds by itself, how it ends, and what its JSON holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tagflow monitor`: what is shown of a run, what is diagnosed, how it ends."""
+"""`tagflow train monitor`: what is shown of a run, what is diagnosed, how it ends."""
 
 from __future__ import annotations
 
