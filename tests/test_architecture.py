@@ -1,0 +1,53 @@
+"""docs/architecture.md shows the house as it is: every path in it is there, and every room is on it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+HOMES = (ROOT, ROOT / "tagflow", ROOT / "tagflow" / "training")
+
+
+def lies_here(path: str, homes: tuple[Path, ...] = HOMES) -> bool:
+    return any(any(home.glob(path)) for home in homes)
+
+
+def test_every_path_on_the_page_is_there() -> None:
+    lost = []
+    for line in PAGE.splitlines():
+        homes = HOMES
+        for path in re.findall(r"`([\w./*-]+\.(?:py|toml|json|csv|txt)|[\w./*-]+/)`", line):
+            if path.startswith("ontology/NAME") or path in ("train.toml", "dataset.toml", "plan.json"):
+                continue
+            path = path.removesuffix("/")
+            if not lies_here(path, homes):
+                lost.append((path, line[:60]))
+                continue
+            # `a/b.py` and `c.py` on one line: the second lies beside the first
+            homes += tuple(file.parent for home in homes for file in home.glob(path))
+    assert not lost
+    assert not lies_here("checks/nothing.py")
+
+
+def test_every_room_and_root_file_is_on_the_page() -> None:
+    tree = PAGE[PAGE.index("    tagflow/") : PAGE.index("The doors:")]
+    package = ROOT / "tagflow"
+    rooms = [one for one in package.iterdir() if (one / "__init__.py").exists()]
+    rooms += [one for one in (package / "training").iterdir() if (one / "__init__.py").exists()]
+    files = [one.name for one in package.glob("*.py") if not one.name.startswith("__")]
+    assert not [one.name for one in rooms if f"{one.name}/" not in tree]
+    assert not [name for name in files if name not in tree]
+
+
+def test_ten_things_and_where_to_change_them() -> None:
+    table = PAGE[PAGE.index("## Where do I change") :]
+    assert len(re.findall(r"^\| (?!what|-)", table, re.MULTILINE)) >= 10
+
+
+def test_the_glossary_is_linked_and_has_the_terms() -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert "(glossary.md)" in PAGE
+    terms = "caption tag token window te1 te2 category finding audit verdict gate".split()
+    assert not [term for term in (*terms, "relax level", "training run") if f"**{term}**" not in glossary]
