@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from examples import QUICK
+from hypothesis import settings
 
 from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
@@ -27,17 +29,44 @@ UNPRIVILEGED = [
 
 if importlib.util.find_spec("torch") is None:  # the `encoders` extra is not installed
     collect_ignore = [
-        "test_encode_stage.py",
-        "test_drift.py",
+        "stages/test_encode_stage.py",
+        "audit/test_drift.py",
         *(f"cli/test_{name}.py" for name in ("run", "runs", "validate", "bad_input", "certified", "relax")),
         *(f"cli/test_relax_{name}.py" for name in ("drift", "memory")),
     ]
+
+
+SLOW_FIXTURES = {
+    "process",
+    "unprivileged",
+    "checkpoint",
+    "lenient",
+    "certified",
+    "by_level",
+    "by_rung",
+    "worker",
+}
+SLOW_FOLDERS = {"bad_input", "encoders", "hooks", "torture"}
+settings.register_profile("full", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.load_profile("quick" if QUICK else "full")
 
 
 def pytest_configure(config):
     """Small towers are slower on several threads, far slower where other work wants the cores, too."""
     if config.option.markexpr != "full_size":
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """What starts processes or encodes is `slow`: all that uses such a fixture, module or folder."""
+    starts = {}
+    for item in items:
+        if item.path not in starts:
+            starts[item.path] = "import subprocess" in item.path.read_text(encoding="utf-8")
+        folders = set(item.path.relative_to(ROOT / "tests").parts[:-1])
+        if starts[item.path] or folders & SLOW_FOLDERS or SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker("slow")
 
 
 @dataclass(frozen=True)
@@ -56,13 +85,17 @@ class Result:
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(monkeypatch, tmp_path_factory):
-    """No test reads or writes the user's own settings, cache or network."""
+def _own_surroundings(request, monkeypatch, tmp_path_factory):
+    """No test reads or writes the user's own settings, cache or network.
+
+    What was encoded in one test is known in the next, but where the cache is the subject (`fresh_cache`).
+    """
     monkeypatch.delenv("TAGFLOW_ENCODERS", raising=False)
     cache = tmp_path_factory.getbasetemp() / "tagflow-cache"
     monkeypatch.setenv("TAGFLOW_CACHE", str(cache))
-    for file in cache.glob("vectors-*"):  # what one test encoded, the next one encodes again
-        file.unlink()
+    if request.node.get_closest_marker("fresh_cache"):
+        for file in cache.glob("vectors-*"):
+            file.unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.fresh_cache
+
 pytest.importorskip("torch")
 
 SIMS = ("sim_te1", "sim_te2", "sim_unet")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import regex
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,7 +139,7 @@ def test_open_clip_agrees_on_ordinary_captions() -> None:
 
 
 @given(ASCII)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_the_fast_path_equals_the_slow_one(text: str) -> None:
     slow = tuple(number for number, _ in CLIP._careful(text, aligned=False))
     assert CLIP.ids(text) == slow
@@ -149,7 +150,7 @@ def test_the_fast_path_equals_the_slow_one(text: str) -> None:
 
 
 @given(ANYTHING)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_spans_lie_in_the_text_and_never_go_back(text: str) -> None:
     encoded = CLIP.encode(text)
     assert encoded.ids == CLIP.ids(text)
@@ -220,7 +221,7 @@ def trainer(ids: list[int], limit: int, pad: int, *, v1: bool) -> list[list[int]
 
 
 @given(st.one_of(IDS, EDGES), st.sampled_from([75, 150, 225]))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_rows_and_windows_are_the_trainers(ids: list[int], limit: int) -> None:
     rows = {"te1": trainer(ids, limit, EOS, v1=True), "te2": trainer(ids, limit, 0, v1=False)}
     holding = max(1, sum(1 for at in range(0, limit, 75) if ids[at:limit]))

@@ -15,6 +15,7 @@ from pathlib import Path
 import ftfy
 import pytest
 import regex
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,7 @@ CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 @given(st.lists(st.one_of(FRAGMENTS, CHARACTERS), max_size=3).map("".join))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_new_fuzz_has_the_slow_tokenizers_ids(text):
     expected = slow_ids(text)
     assert list(CLIP.ids(text)) == expected

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,7 +96,7 @@ def test_what_was_put_comes_back(values):
             assert cache.get(list(values)) == values
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.data())
 def test_a_flipped_bit_is_a_miss_or_nothing(data):
     """Anywhere in the file: what is given back is what was put, and no error comes out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,9 @@ from tagflow.errors import OntologyError
 from tagflow.ontology import Folder, Ontology, read_folder
 from tagflow.ontology.lint import lint
 
-QUIET = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 WORDS = st.sampled_from(
     "name fallback version category profile order title description irregular words groups look text rule"
     " pattern label shape thing rest any det stuff a=b ( [ * \\ .* any* [any+] (?P<part>.) ''".split()

@@ -6,6 +6,7 @@ import itertools
 import re
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +50,7 @@ def first_witness(rules, at):
     return None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(TABLES)
 def test_the_answer_is_that_of_trying_every_short_shape(shapes):
     rules = table(*shapes)
@@ -69,7 +70,7 @@ def test_the_answer_is_that_of_trying_every_short_shape(shapes):
             pytest.fail("no such table is too large")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(TABLES)
 def test_the_rules_named_as_above_are_enough(shapes):
     rules = table(*shapes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -248,7 +249,7 @@ SETTINGS = st.lists(st.sampled_from(OPTIONS), unique_by=lambda one: one.name, ma
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(values=SETTINGS, tables=st.booleans())
 def test_what_sd_scripts_takes_before_it_takes_after(tmp_path_factory, values, tables):
     import tomlkit

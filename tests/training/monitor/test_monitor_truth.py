@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from event_files import noisy
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -86,7 +87,7 @@ def test_sick_runs_are_found(capsys):
     assert found["not flat half-way"] <= SICK * 0.02
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     loss=st.integers(1, 400).flatmap(lambda count: arrays(np.float64, count, elements=st.floats(width=64))),
     lr=st.sampled_from([0.0, 1e-4, -1.0, np.nan]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_data import caption
@@ -77,7 +78,7 @@ def test_without_tags_there_is_still_a_prompt():
 WORDS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=","), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.lists(WORDS, min_size=1, max_size=6), max_size=5), st.lists(WORDS, max_size=2))
 def test_whatever_the_tags_are_each_line_is_one_prompt(groups, triggers):
     rows = [tagged(at, ", ".join(group)) for at, group in enumerate(groups)]
