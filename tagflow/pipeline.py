@@ -5,10 +5,9 @@ Nothing here writes; `tagflow.write` takes what comes out.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -19,17 +18,15 @@ from tagflow.config import OnLow
 from tagflow.dataset.survey import Survey
 from tagflow.engines.local import Progress, run_stages, silent
 from tagflow.history.originals import OriginalsIndex
-from tagflow.judge.judge import Judgement, counted, judge
+from tagflow.judge.gate import Gate
+from tagflow.judge.judge import Judgement
 from tagflow.judge.relax import Relax
-from tagflow.judge.settle import Fp32Recheck
 from tagflow.ontology import Ontology
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
-from tagflow.stages.encode import Encode
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse
-from tagflow.stages.prove import prove
-from tagflow.stages.reorder import Pins, Reorder, ladder
+from tagflow.stages.reorder import Pins, Reorder, relax_levels
 from tagflow.stages.trigger import detect_trigger
 
 if TYPE_CHECKING:
@@ -52,20 +49,13 @@ class Options:
         return Count(tokenizer, self.limits.max_tokens, self.limits.warn_tokens)
 
     def order(self) -> dict[str, Any]:
-        """What decides an order beside the ontology, as the audit's `options` have it."""
+        """What decides an order beside the ontology, by the names of `AuditOptions`."""
         return {
             "keep_first": self.keep_first,
-            "triggers": list(self.triggers),
+            "triggers": self.triggers,
             "detect": self.detect,
             "clean": self.clean,
         }
-
-
-class Listener(Protocol):
-    """Who is told how far the work has come."""
-
-    def progress(self, stage: str) -> Progress:
-        """A function that is told (done, total) of one stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,89 +75,58 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The stages with what is costly to build. `pair` None: structure only."""
+    """The stages with what is costly to build. `pair` None: structure only.
+
+    progress: a function for each stage's name, told captions done and captions in all.
+    """
 
     ontology: Ontology
     tokenizer: Tokenizer | None
     pair: EncoderPair | None
     options: Options
-    listener: Listener
+    progress: Callable[[str], Progress]
 
     def __call__(
         self, found: Survey, previous: Audit | None, selected: Collection[str] | None = None
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
         earlier = OriginalsIndex(found, previous, self.certifies, self.remembers)
-        read = extract(found, previous, selected, self.listener.progress("reading"), earlier)
-        table = run_stages(read, [Parse(self.options.clean)], self.listener.progress("parsing"))
+        read = extract(found, previous, selected, self.progress("reading"), earlier)
+        parse = Parse(self.options.clean)
+        table = run_stages(read, [parse], self.progress("parsing"))
         trigger = self._trigger(table)
-        stages = [*self._order(trigger), self.options.count(self.tokenizer)]
-        table = run_stages(table, stages, self.listener.progress("reordering"))
+        order = [*self._order(trigger), self.options.count(self.tokenizer)]
+        table = run_stages(table, order, self.progress("reordering"))
         tidied = self.options.clean or earlier.tidied
-        settle = self._settle(tidied=tidied)
-        table = settle(self._measured(table, "encoding", tidied=tidied))
-        if self.options.on_low == "relax" and self._trained:
-            table = self._relaxed(read, table, trigger, settle, tidied=tidied)
-        table, judgement = self._judged(table, write_low=self._writes_low)
-        judgement = replace(judgement, sim_error=settle.error)
+        gate = self.gate(tidied=tidied, write_low=self.options.on_low == "write")
+        table = gate.recheck(gate.measure(table))
+        if self.options.on_low == "relax" and gate.trained:
+            levels = relax_levels(len(self.ontology.categories))
+            table = Relax(read, table, levels, [parse, *order], gate)()
+        table, judgement = gate.judge(table)
         return Outcome(table, judgement, trigger, tidied, found.images)
 
-    def judged(self, table: pa.Table, *, tidied: bool) -> tuple[pa.Table, Judgement]:
-        """The last stages of a validation: prove, encode, judge. It never lets a low caption through."""
-        settle = self._settle(tidied=tidied)
-        table, judgement = self._judged(settle(self._measured(table, "encoding", tidied=tidied)))
-        return table, replace(judgement, sim_error=settle.error)
-
-    def _judged(self, table: pa.Table, *, write_low: bool = False) -> tuple[pa.Table, Judgement]:
-        return judge(
-            table,
-            self.options.limits,
-            measured=self.pair is not None,
-            trained=self._trained,
-            write_low=write_low,
-        )
-
-    @property
-    def _trained(self) -> bool:
-        return self.pair is not None and self.pair.trained
-
-    @property
-    def _writes_low(self) -> bool:
-        return self.options.on_low == "write"
-
-    def _relaxed(
-        self, read: pa.Table, table: pa.Table, trigger: str | None, settle: Fp32Recheck, *, tidied: bool
-    ) -> pa.Table:
-        """The batch with coarser orders where the full one misses a limit."""
-        order = [Parse(self.options.clean), *self._order(trigger)]
-        count = [self.options.count(self.tokenizer)]
-        return Relax(
-            read,
-            table,
-            ladder(len(self.ontology.categories)),
-            reorder=lambda part: run_stages(part, order, silent),
-            measure=lambda part: self._measured(run_stages(part, count, silent), "relaxing", tidied=tidied),
-            settle=settle,
-            wholly=settle.wholly,
-            judge=self._judged,
-            min_sim=self.options.limits.min_sim,
-        )()
+    def gate(self, *, tidied: bool, write_low: bool = False) -> Gate:
+        """What measures and judges the captions of one folder."""
+        return Gate(self.options.limits, self.pair, self.tokenizer, self.progress, tidied, write_low)
 
     def certifies(self, meta: Meta) -> bool:
         """Whether an earlier run's pass makes its texts the originals of this one."""
         return certifies(meta, self.options.limits, None if self.pair is None else self.pair.fingerprint)
 
-    def remembers(self, meta: Meta, rung: int | None) -> bool:
-        """Whether a text that an earlier run certified on a rung stays there: what decided is the same.
+    def remembers(self, meta: Meta, relax_level: int | None) -> bool:
+        """Whether a text that a run certified on a relax level stays there: what decided is the same.
 
-        A validation decides no rung. Rung 1 is what `--on-low relax` alone holds to: else the full order is
+        A validation decides no level. Level 1 is what `--on-low relax` alone holds to: else the full order is
         proposed for every original. Options that an older tagflow did not write down are not the same.
         """
+        then = meta.options
         if meta.command != "run" or not self.certifies(meta) or meta.ontology_hash != self.ontology.hash:
             return False
-        if rung == 1 and (self.options.on_low, meta.options.get("on_low")) != ("relax", "relax"):
+        if relax_level == 1 and (self.options.on_low, then.on_low) != ("relax", "relax"):
             return False
-        return self._same_limits(meta.limits) and self.options.order().items() <= meta.options.items()
+        same = all(getattr(then, name) == wanted for name, wanted in self.options.order().items())
+        return same and self._same_limits(meta.limits)
 
     def _same_limits(self, then: Limits) -> bool:
         now = self.options.limits
@@ -186,27 +145,6 @@ class Pipeline:
         triggers = (*self.options.triggers, *([] if trigger is None else [trigger]))
         classify = Classify(self.ontology, triggers)
         return [classify, Reorder(self.ontology, pins)]
-
-    def _measured(self, table: pa.Table, what: str, *, tidied: bool) -> pa.Table:
-        """The batch proved and, where there are encoders, with its similarity columns."""
-        table = prove(table, tidied=tidied)
-        return table if self.pair is None else self._encoded(self.pair, what, table, tidied=tidied)
-
-    def _encoded(self, pair: EncoderPair, what: str, table: pa.Table, *, tidied: bool) -> pa.Table:
-        if self.tokenizer is None:
-            return table
-        tell, longest = self.listener.progress(what), self.options.limits.max_tokens
-        return Encode(pair, self.tokenizer, longest, tidied, tell)(table)
-
-    def _settle(self, *, tidied: bool) -> Fp32Recheck:
-        """What the encoders leave open in their dtype, and how it is settled in fp32."""
-        exact = None if self.pair is None else self.pair.exact
-        return Fp32Recheck(
-            self.options.limits,
-            measure=None if exact is None else partial(self._encoded, exact, "in fp32", tidied=tidied),
-            dtype="" if self.pair is None else self.pair.dtype,
-            counted=lambda part: counted(part, self.options.limits, write_low=self._writes_low),
-        )
 
 
 def parsed(found: Survey) -> pa.Table:

@@ -9,25 +9,13 @@ from __future__ import annotations
 from array import array as machine_array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    pass
-
-
-def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:
-    """The batch with more findings, by the caption's path."""
-    return add_findings(table, [notes.get(path, []) for path in rows(table, "path")])
-
-
-AUDIT_VERSION = "tagflow.audit/1"
-
-STATUSES = ("rewritten", "unchanged", "kept", "failed")
-"""rewritten: the file's text was changed; unchanged: nothing to change; kept: a new order was made but the
-file keeps its text; failed: the caption could not be processed."""
+AUDIT_VERSION = "tagflow.audit/2"
+"""The number rises when a column or a fact gets another name or meaning. 2: `relax_level`, before `rung`."""
 
 _TEXTS = pa.list_(pa.string())
 _INTS = pa.list_(pa.int32())
@@ -57,7 +45,7 @@ _COLUMNS = (
     _field("sha256_rewritten", pa.string(), "SHA-256 of the reordered text's bytes"),
     _field("moved", pa.int32(), "how many tags have changed their place"),
     _field(
-        "rung",
+        "relax_level",
         pa.int32(),
         "bands of categories that the order tells apart: all, fewer where it was relaxed, 1 where relaxing "
         "ended at the original; null where no order was made or used",
@@ -86,7 +74,7 @@ AUDIT = pa.schema(
     [
         FIELDS[name]
         for name in (
-            "path", "status", "original", "rewritten", "tags", "categories", "moved", "rung", "tokens",
+            "path", "status", "original", "rewritten", "tags", "categories", "moved", "relax_level", "tokens",
             "windows", "sim_te1", "sim_te2", "sim_unet", "sim_dtype", "findings", "details",
             "sha256_original", "sha256_rewritten", "sha256_file",
         )
@@ -122,6 +110,11 @@ def add_findings(table: pa.Table, found: Sequence[Sequence[tuple[str, str]]]) ->
         old + [detail for _, detail in new] for old, new in zip(rows(table, "details"), found, strict=True)
     ]
     return add(table, findings=codes, details=details)
+
+
+def with_notes(table: pa.Table, notes: dict[str, list[tuple[str, str]]]) -> pa.Table:
+    """The batch with more findings, by the caption's path."""
+    return add_findings(table, [notes.get(path, []) for path in rows(table, "path")])
 
 
 def replace_rows(table: pa.Table, places: Sequence[int], new: pa.Table) -> pa.Table:

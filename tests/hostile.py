@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.dataset.survey import survey
+from tagflow.engines.local import silent
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Outcome, Pipeline
 from tagflow.schema import batch
@@ -72,10 +73,10 @@ def reordered(
     pins: Pins = Pins(),  # noqa: B008 - frozen
     *,
     clean: bool = False,
-    rung: int | None = None,
+    relax_level: int | None = None,
 ) -> dict[str, Any]:
     """One caption's row after parse, classify and reorder."""
-    table = parsed([text], clean=clean, rung=rung)
+    table = parsed([text], clean=clean, relax_level=relax_level)
     return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(table)).to_pylist()[0]
 
 
@@ -84,7 +85,7 @@ def folder(texts: list[str], pins: Pins = Pins(), *, clean: bool = False) -> pa.
     return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(parsed(texts, clean=clean)))
 
 
-def parsed(texts: list[str], *, clean: bool = False, rung: int | None = None) -> pa.Table:
+def parsed(texts: list[str], *, clean: bool = False, relax_level: int | None = None) -> pa.Table:
     """The batch of these captions after parse."""
     count = len(texts)
     table = batch(
@@ -92,23 +93,16 @@ def parsed(texts: list[str], *, clean: bool = False, rung: int | None = None) ->
         text=texts,
         original=texts,
         selected=[True] * count,
-        rung=[rung] * count,
+        relax_level=[relax_level] * count,
         findings=[[]] * count,
         details=[[]] * count,
     )
     return Parse(clean)(table)
 
 
-class Silence:
-    """A listener that listens to nothing."""
-
-    def progress(self, stage: str) -> Any:
-        return lambda done, total: None
-
-
 def outcome(root: Path, **options: Any) -> Outcome:
     """The real pipeline over a folder, structure only."""
-    return Pipeline(ONTOLOGY, CLIP, None, Options(**options), Silence())(survey(root), None)
+    return Pipeline(ONTOLOGY, CLIP, None, Options(**options), lambda stage: silent)(survey(root), None)
 
 
 def rewritten_bytes(root: Path, row: dict[str, Any]) -> bytes:

@@ -8,6 +8,8 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 LAYERS = (
     "errors",
@@ -122,6 +124,58 @@ def test_one_stage_knows_nothing_of_another() -> None:
     stages = {name for name in files() if room(name) == "stages"}
     faults = [f"{name} imports {other}" for name in stages for other in graph()[name] & stages]
     assert not [fault for fault in faults if not fault.endswith("tagflow.stages")], "\n".join(faults)
+
+
+VERDICTS = {"pass", "fail", "uncertified"}
+JUDGEMENT = {"verdict", "reasons", "judgement", "sim_te1_mean", "sim_te2_mean", "sim_error"}
+
+
+def verdicts_made(tree: ast.AST) -> Iterator[int]:
+    """The lines where a judgement is made or changed, or a verdict is set to a word of its own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            given = {keyword.arg for keyword in node.keywords}
+            if name == "Judgement" or (name in ("replace", "__replace__") and given & JUDGEMENT):
+                yield node.lineno
+            for keyword in node.keywords:
+                if keyword.arg == "verdict" and is_verdict(keyword.value):
+                    yield node.lineno
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {getattr(target, "attr", getattr(target, "id", "")) for target in targets}
+            if names & JUDGEMENT and node.value is not None and is_verdict(node.value):
+                yield node.lineno
+
+
+def is_verdict(node: ast.AST) -> bool:
+    """Whether an expression has a verdict written out in it."""
+    return any(isinstance(part, ast.Constant) and part.value in VERDICTS for part in ast.walk(node))
+
+
+def test_a_verdict_is_decided_in_judge_alone() -> None:
+    trees = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in files().items()}
+    made = {name: sorted(set(verdicts_made(tree))) for name, tree in trees.items()}
+    assert made["tagflow.judge.judge"], "the scan sees nothing any more"
+    faults = [f"{name}: {lines}" for name, lines in made.items() if lines and room(name) != "judge"]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ('judged = replace(judged, verdict="fail", reasons=())', True),
+        ("outcome = dataclasses.replace(outcome, judgement=judged)", True),
+        ('Judgement("pass", (), None, None)', True),
+        ('Meta(verdict="pass")', True),
+        ('record.verdict = "pass" if good else old', True),
+        ("record.verdict = meta.verdict", False),
+        ("Meta(verdict=judgement.verdict, reasons=judgement.reasons)", False),
+        ('failed = meta.verdict == "fail"', False),
+    ],
+)
+def test_the_scan_for_verdicts(line: str, seen: bool) -> None:
+    assert bool(list(verdicts_made(ast.parse(line)))) == seen
 
 
 def test_a_file_is_one_thought() -> None:

@@ -65,20 +65,19 @@ def _captions(audit: Audit, now: Present) -> Iterator[Drift]:
 
 def _images(audit: Audit, now: Present) -> Iterator[Drift]:
     """An audit of before images were written down knows of none, and nothing is said."""
-    listed = audit.meta.options.get("images")
-    if not isinstance(listed, list):
+    if audit.meta.options.images is None:
         return
-    known, there = {str(path) for path in listed}, set(now.images)
+    known, there = set(audit.meta.options.images), set(now.images)
     for path in sorted(known ^ there):
         yield Drift(path, "image-missing" if path in known else "image-new")
 
 
 def _ontology(audit: Audit, now: Present) -> Iterator[Drift]:
-    ordered_by = audit.meta.options.get("order_hash") or audit.meta.ontology_hash
+    ordered_by = audit.meta.options.order_hash or audit.meta.ontology_hash
     if now.missing_overlay is not None:
         yield Drift(audit.meta.ontology, "ontology-changed", f"{now.missing_overlay} is not there any more")
     elif now.ontology_hash is not None and now.ontology_hash != ordered_by:
-        overlay = audit.meta.options.get("overlay")
+        overlay = audit.meta.options.overlay
         yield Drift(audit.meta.ontology, "ontology-changed", f"or the tags in {overlay}" if overlay else "")
 
 

@@ -8,35 +8,29 @@ from __future__ import annotations
 import filecmp
 import hashlib
 import io
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import pyarrow as pa
 
+from tagflow.config import OnLow
 from tagflow.dataset.survey import AUDIT_NAME, state_folder
 from tagflow.errors import AuditError
 from tagflow.files.parquet import read_parquet
 from tagflow.files.read import sha256
+from tagflow.files.typed import NewerFile, schema_number
 from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
 
 Verdict = Literal["pass", "fail", "uncertified"]
 
 _PREFIX = "tagflow."
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "str": str,
-    "Verdict": str,
-    "int": int,
-    "float": (float, int),
-    "float | None": (float, int, type(None)),
-    "dict[str, Any]": dict,
-    "list[str]": list,
-    "Limits": dict,
-}  # what JSON gives for each type of a fact
-LATER = {"rung", "sim_dtype"}
-"""Columns that came after the first version; an audit may lack them."""
+_BEFORE_2 = {"rung": "relax_level"}
+"""Columns that `tagflow.audit/1` calls by other names."""
+
+_LATER = {"relax_level", "sim_dtype"}
+"""Columns that came after the first version; a `tagflow.audit/1` may lack them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +41,37 @@ class Limits:
     min_sim_each: float | None = None
     max_tokens: int = 225
     warn_tokens: int = 150
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOptions:
+    """What a run was told, and what it took from the folder; None where its tagflow did not write it down.
+
+    ontology: the name or the folder, with its profile. overlay: the path of the user's own tags.
+    tidied: copies of a tag may have gone, by `--clean` of this run or of an uncertified one before it.
+    dtype, sim_error: what the encoders computed in, and the largest difference to fp32 that was seen.
+    order_hash: the ontology's that made the order. images: those that lay in the folder, by path.
+    """
+
+    ontology: str | None = None
+    overlay: str | None = None
+    keep_first: int | None = None
+    triggers: tuple[str, ...] | None = None
+    detect: bool | None = None
+    clean: bool | None = None
+    detected_trigger: str | None = None
+    on_low: OnLow | None = None
+    tidied: bool = False
+    dtype: str | None = None
+    sim_error: float | None = None
+    order_hash: str | None = None
+    images: tuple[str, ...] | None = None
+
+    @property
+    def all_triggers(self) -> tuple[str, ...]:
+        """The triggers that were named, then the one that was detected."""
+        detected = () if self.detected_trigger is None else (self.detected_trigger,)
+        return tuple(word for word in (*(self.triggers or ()), *detected) if word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +86,10 @@ class Meta:
     encoders: str
     encoder_fingerprint: str
     limits: Limits
-    options: dict[str, Any]
+    options: AuditOptions
     dataset_digest: str
     verdict: Verdict
-    reasons: list[str]
+    reasons: tuple[str, ...]
     sim_te1_mean: float | None
     sim_te2_mean: float | None
     started: str
@@ -104,31 +129,39 @@ def dataset_digest(table: pa.Table) -> str:
 
 def to_bytes(table: pa.Table, meta: Meta) -> bytes:
     """The parquet file's bytes: the audit's columns only, one metadata key for each fact."""
-    import pyarrow.parquet as pq  # late, for `tagflow check` knows of limits and never needs parquet
+    import msgspec  # late, for `tagflow check` knows of limits and never needs parquet
+    import pyarrow.parquet as pq
 
-    facts = {f"{_PREFIX}{name}": _as_text(value) for name, value in asdict(meta).items()}
-    facts[f"{_PREFIX}schema"] = AUDIT_VERSION
+    facts = {f"{_PREFIX}schema": AUDIT_VERSION}
+    for field in fields(Meta):
+        fact = getattr(meta, field.name)
+        facts[_PREFIX + field.name] = fact if isinstance(fact, str) else msgspec.json.encode(fact).decode()
     table = table.select(AUDIT.names).cast(AUDIT).replace_schema_metadata(facts)
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def read_audit(file: Path) -> Audit | None:
-    """Read an audit; None where there is none. Raises AuditError for one that is damaged or not ours."""
+    """Read an audit of this tagflow or an older one; None where there is none.
+
+    Raises AuditError for one that is damaged, not ours, or a newer tagflow's.
+    """
     if not file.exists():
         return None
     try:
-        table = read_parquet(file, AUDIT)
-        meta = _meta(table.schema.metadata or {})
-        table = _completed(table).cast(AUDIT)
+        table = read_parquet(file, pa.schema([*AUDIT, *(_former(name) for name in _BEFORE_2)]))
+        meta, number = _meta(table.schema.metadata or {})
+        if number == 1:
+            table = _renamed(table)
+        table = table.select(AUDIT.names).cast(AUDIT)
         table.validate(full=True)
         if any(table.column(field.name).null_count for field in AUDIT if not field.nullable):
             raise ValueError("a value is missing that every row must have")
+    except NewerFile as error:
+        raise AuditError(
+            f"{file}: {error}", "install that tagflow, or move the audit away and `tagflow run` again"
+        ) from error
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AuditError(
@@ -139,12 +172,15 @@ def read_audit(file: Path) -> Audit | None:
     return Audit(table, meta)
 
 
-def _completed(table: pa.Table) -> pa.Table:
-    """The table with nulls for the columns that its version of tagflow did not have yet."""
-    missing = [name for name in AUDIT.names if name not in table.column_names]
-    if not missing or not set(missing) <= LATER:
-        return table
-    return add(table, **{name: [None] * table.num_rows for name in missing}).select(AUDIT.names)
+def _former(name: str) -> pa.Field[Any]:
+    return AUDIT.field(_BEFORE_2[name]).with_name(name)
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    """A table of `tagflow.audit/1` with today's names, and nulls where its tagflow had no such column yet."""
+    table = table.rename_columns([_BEFORE_2.get(name, name) for name in table.column_names])
+    missing = _LATER.difference(table.column_names)
+    return add(table, **{name: [None] * table.num_rows for name in missing})
 
 
 def current_audit(root: Path) -> Audit | None:
@@ -167,30 +203,23 @@ def current_audit(root: Path) -> Audit | None:
     return audit
 
 
-def _meta(facts: dict[bytes, bytes]) -> Meta:
-    text = {key.decode(): value.decode() for key, value in facts.items()}
-    if text[f"{_PREFIX}schema"] != AUDIT_VERSION:
-        raise ValueError(f"its schema is {text[f'{_PREFIX}schema']}")
+def _meta(facts: dict[bytes, bytes]) -> tuple[Meta, int]:
+    """The facts with their types, for they are used long after they were read; and the schema's number."""
+    import msgspec
+
+    texts = {key.decode(): value.decode() for key, value in facts.items()}
+    number = schema_number(texts[f"{_PREFIX}schema"], AUDIT_VERSION)
     given: dict[str, Any] = {}
-    for field in fields(Meta):
-        value = text[f"{_PREFIX}{field.name}"]
-        given[field.name] = value if field.type in ("str", "Verdict") else json.loads(value)
-    if given["verdict"] not in ("pass", "fail", "uncertified"):
-        raise ValueError(f"its verdict is {given['verdict']!r}")
-    _check_types(Meta, given)
-    _check_types(Limits, given["limits"])
-    if not all(isinstance(reason, str) for reason in given["reasons"]):
-        raise ValueError("its reasons are no texts")
-    given["limits"] = Limits(**given["limits"])
-    return Meta(**given)
-
-
-def _check_types(kind: type[Meta] | type[Limits], given: dict[str, Any]) -> None:
-    """Facts are used in comparisons and messages long after they were read."""
-    for field in fields(kind):
-        value = given.get(field.name, field.default)
-        if not isinstance(value, _TYPES[str(field.type)]) or isinstance(value, bool):
-            raise ValueError(f"its {field.name} is {str(value)[:40]!r}")
+    for name, kind in get_type_hints(Meta).items():
+        text = texts[_PREFIX + name]
+        is_text = kind in (str, Verdict)
+        try:
+            given[name] = msgspec.convert(text, kind) if is_text else msgspec.json.decode(text, type=kind)
+        except ValueError as error:
+            raise ValueError(f"its {name}: {error}") from error
+    if msgspec.json.decode(texts[f"{_PREFIX}limits"]).keys() != {field.name for field in fields(Limits)}:
+        raise ValueError("its limits are not those of a tagflow")  # a default would certify too much
+    return Meta(**given), number
 
 
 def _check_paths(file: Path, table: pa.Table) -> None:

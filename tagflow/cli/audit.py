@@ -14,6 +14,7 @@ from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import AuditError
+from tagflow.schema import AUDIT_VERSION
 
 
 @command()
@@ -27,9 +28,7 @@ def audit(folder: Path, *, worst: int, as_json: bool) -> int:
     if found is None:
         raise AuditError(f"{file}: there is no audit", "run `tagflow run` first")
     if as_json:
-        output.as_json(
-            {"schema": "tagflow.audit/1", **asdict(found.meta), "captions": found.table.to_pylist()}
-        )
+        output.as_json({"schema": AUDIT_VERSION, **asdict(found.meta), "captions": found.table.to_pylist()})
         return 0
     output.out(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
     output.out(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")

@@ -74,7 +74,7 @@ def pipeline(
     words = None if found is None else Tokenizer(found)
     if pair is not None and words is None:
         find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing
-    return Pipeline(names, words, pair, chosen, show)
+    return Pipeline(names, words, pair, chosen, show.progress)
 
 
 def _encoders(choice: EncoderChoice | None, show: Progress, cache: VectorCache | None) -> EncoderPair | None:
@@ -82,5 +82,5 @@ def _encoders(choice: EncoderChoice | None, show: Progress, cache: VectorCache |
         return None
     with show.waiting(f"loading the text encoders ({choice.spec})"):
         return load_encoders(
-            choice.spec, choice.device, choice.dtype, cache, threads=choice.threads, note=note
+            choice.spec, choice.device, choice.dtype, cache, threads=choice.threads, warn=note
         )

@@ -99,15 +99,15 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
             f"similarity  te1 {meta.sim_te1_mean:.4f}, te2 {meta.sim_te2_mean:.4f} "
             f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
         )
-    if meta.options.get("sim_error") is not None:
+    if meta.options.sim_error is not None:
         exact = rows(table, "sim_dtype").count("fp32")
         yield (
-            f"precision   {meta.options['dtype']}; {exact} captions in fp32, near a limit or to compare "
-            f"(largest difference {meta.options['sim_error']:.2g})"
+            f"precision   {meta.options.dtype}; {exact} captions in fp32, near a limit or to compare "
+            f"(largest difference {meta.options.sim_error:.2g})"
         )
-    if rungs := relaxed(table):
-        parts = ", ".join(f"{count} to rung {rung}" for rung, count in rungs)
-        yield f"relaxed     {sum(count for _, count in rungs)} captions: {parts} (1: the original)"
+    if levels := relaxed(table):
+        parts = ", ".join(f"{count} to level {level}" for level, count in levels)
+        yield f"relaxed     {sum(count for _, count in levels)} captions: {parts} (1: the original)"
     tokens = [count for count in rows(table, "tokens") if count is not None]
     if tokens:
         over = sum(count > 75 for count in tokens)
@@ -121,9 +121,9 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
 
 
 def relaxed(table: pa.Table) -> list[tuple[int, int]]:
-    """Each rung that captions were relaxed to, strictest first, and how many stand there."""
-    columns = zip(rows(table, "rung"), rows(table, "findings"), strict=True)
-    counts = Counter(rung for rung, codes in columns if rung is not None and "order-relaxed" in codes)
+    """Each relax level that captions were relaxed to, strictest first, and how many stand there."""
+    columns = zip(rows(table, "relax_level"), rows(table, "findings"), strict=True)
+    counts = Counter(level for level, codes in columns if level is not None and "order-relaxed" in codes)
     return sorted(counts.items(), reverse=True)
 
 

@@ -40,7 +40,7 @@ from tagflow.history.store import Store
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.validate import present
 from tagflow.validate import validate as hold
-from tagflow.write import Written, check_out, now, preview, targets, write, write_audit, write_out
+from tagflow.write import Writing, Written, check_out, now, targets
 
 if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair
@@ -143,14 +143,13 @@ class _Job:
         started: str,
         progress: Progress,
     ) -> Written:
-        if self.given["dry_run"]:
-            return preview(pipeline, outcome, found.root, self.command, started)
-        if self.given.get("hook") and not targets(outcome):  # an audit in git would change every time
-            return preview(pipeline, outcome, found.root, self.command, started)
-        if self.given["out"]:
-            return write_out(pipeline, outcome, found, self.given["out"], self.command, started)
-        tell, clear = progress.progress("writing"), bool(self.given["clear_caches"])
-        return write(pipeline, outcome, store, self.command, started, tell, clear_caches=clear)
+        if out := self.given["out"]:
+            return Writing(pipeline, outcome, Store(out), self.command, started).from_folder(found.root)
+        writing = Writing(pipeline, outcome, store, self.command, started)
+        # An audit in git would change at every commit where a hook wrote one with nothing to rewrite.
+        if self.given["dry_run"] or (self.given.get("hook") and not targets(outcome)):
+            return writing.dry_run()
+        return writing.in_place(progress.progress("writing"), clear_caches=bool(self.given["clear_caches"]))
 
     def _tell(self, found: Survey, outcome: Outcome, written: Written, pair: EncoderPair | None) -> int:
         failed = written.meta.verdict == "fail"
@@ -229,11 +228,11 @@ def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
         "schema": RUN_SCHEMA,
         "captions": len(status),
         **{name: status.count(name) for name in ("rewritten", "unchanged", "kept", "failed")},
-        "relaxed": {str(rung): count for rung, count in output.relaxed(written.table)},
+        "relaxed": {str(level): count for level, count in output.relaxed(written.table)},
         "sim_te1_mean": written.meta.sim_te1_mean,
         "sim_te2_mean": written.meta.sim_te2_mean,
-        "dtype": written.meta.options["dtype"],
-        "sim_error": written.meta.options["sim_error"],
+        "dtype": written.meta.options.dtype,
+        "sim_error": written.meta.options.sim_error,
         "verdict": written.meta.verdict,
         "audit": None if written.audit is None else str(written.audit),
         "run": written.meta.run,
@@ -268,7 +267,7 @@ def validate(folder: Path | None, **given: Any) -> int:
             recover_interrupted(store)
             audit = _audit(folder)  # again: a recovery may have put an older one back
             outcome = hold(pipeline, found, audit)
-            written = write_audit(pipeline, outcome, store, "validate", started)
+            written = Writing(pipeline, outcome, store, "validate", started).audit_only()
     changed = drift(audit, present(pipeline, found, outcome, gone))
     strict = bool(config.get("strict", given["strict"], False))
     _tell(written, changed, pipeline.pair, strict=strict, as_json=given["as_json"])
@@ -302,7 +301,7 @@ def _with_its_ontology(audit: Audit, given: dict[str, Any]) -> tuple[dict[str, A
     """
     if given["ontology_name"] is not None or given["overlay"] is not None:
         return given, None
-    source, overlay = (audit.meta.options.get(name) for name in ("ontology", "overlay"))
+    source, overlay = audit.meta.options.ontology, audit.meta.options.overlay
     gone = overlay if overlay and not Path(overlay).exists() else None
     file = Path(overlay) if overlay and not gone else None
     return {**given, "ontology_name": source, "overlay": file}, gone

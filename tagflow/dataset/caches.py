@@ -9,8 +9,7 @@ What a rewrite does to the trainer's caches: which hold an old text now, as find
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -49,25 +48,14 @@ def stale_among(root: Path, paths: Iterable[str]) -> list[str]:
     return sorted({cache for path in paths for cache in stale_caches(root, path)})
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """Stale caches by the caption's path, relative to the folder."""
-
-    by_caption: dict[str, list[str]]
-
-    def names(self) -> tuple[str, ...]:
-        """Each cache once."""
-        return tuple(sorted({cache for caches in self.by_caption.values() for cache in caches}))
-
-    def noted(self, table: pa.Table) -> pa.Table:
-        """The batch with a finding for every stale cache."""
-        notes = {
-            path: [("cache-stale", cache) for cache in caches] for path, caches in self.by_caption.items()
-        }
-        return with_notes(table, notes)
+def stale(root: Path, table: pa.Table, written: Collection[str] = ()) -> dict[str, list[str]]:
+    """The caches of a batch that hold an old text, by caption. `written`: those with a new one."""
+    caches = {path: stale_caches(root, path, written) for path in rows(table, "path")}
+    return {path: names for path, names in caches.items() if names}
 
 
-def stale(root: Path, table: pa.Table, written: Collection[str] = ()) -> Stale:
-    """The caches of a batch that hold an old text. `written`: captions that have just got a new one."""
-    found = {path: stale_caches(root, path, written) for path in rows(table, "path")}
-    return Stale({path: caches for path, caches in found.items() if caches})
+def noted(table: pa.Table, caches: Mapping[str, list[str]]) -> pa.Table:
+    """The batch with a finding for every stale cache, by the caption's path."""
+    return with_notes(
+        table, {path: [("cache-stale", name) for name in names] for path, names in caches.items()}
+    )

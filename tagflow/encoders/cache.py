@@ -169,11 +169,11 @@ class VectorCache:
     """At most `limit` bytes of file; what runs used longest ago goes first. A key has 32 bytes.
 
     A context manager: leaving it writes what waits, also on Ctrl-C. No method raises for the file's sake:
-    what goes wrong is told to `say`, once.
+    what goes wrong is told to `warn`, once.
     """
 
-    def __init__(self, path: Path, limit: int, say: Callable[[str], None]) -> None:
-        self._path, self._limit, self._say = path, limit, say
+    def __init__(self, path: Path, limit: int, warn: Callable[[str], None]) -> None:
+        self._path, self._limit, self._warn = path, limit, warn
         self._base: sqlite3.Connection | None = None
         self._run = time.time_ns()
         self._pending: dict[bytes, bytes] = {}
@@ -244,9 +244,9 @@ class VectorCache:
                 self._off(error)
             elif is_gone(error, self._path):
                 lost = "the file was removed while in use; what this run encodes from now on is not kept"
-                self._say(f"{self._path}: {lost}")
+                self._warn(f"{self._path}: {lost}")
             else:
-                self._say(f"{self._path}: {error}; what this run encodes is not kept")
+                self._warn(f"{self._path}: {error}; what this run encodes is not kept")
         self._pending.clear()
         self._used.clear()
         self._unsound.clear()
@@ -271,13 +271,13 @@ class VectorCache:
         except FAULTS as error:
             if not is_damage(error):
                 raise
-            self._say(f"{self._path}: {error}; set aside as {set_aside(self._path).name}")
+            self._warn(f"{self._path}: {error}; set aside as {set_aside(self._path).name}")
         return connect(self._path)
 
     def _off(self, error: Exception) -> None:
         """Go on without the cache."""
         self._close()
-        self._say(f"{self._path}: {error}; this run goes on without the cache of vectors")
+        self._warn(f"{self._path}: {error}; this run goes on without the cache of vectors")
         if is_damage(error):
             with suppress(OSError):  # it is tried again by the next run
                 set_aside(self._path)

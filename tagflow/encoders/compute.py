@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tagflow.encoders.lines import is_memory
-from tagflow.encoders.tower import Tick, batches, silent
+from tagflow.encoders.lines import Warn, is_memory
+from tagflow.encoders.tower import PartProgress, batches, silent
 from tagflow.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Item = TypeVar("Item", bound="EncodeRequest")
 Made = tuple[list[Item], Floats, Floats]
-Note = Callable[[str], None]
 
 # Token ids of a batch on a CPU: so many that fetching the weights from memory is a small part of the work, so
 # few that a caption is soon in the cache of vectors (see benchmarks/encoders.py).
@@ -42,56 +41,61 @@ class Compute:
     batch: the token ids of a batch. It is halved where a device's memory does not suffice, once.
     """
 
-    def __init__(self, name: str, towers: Sequence[Tower], note: Note) -> None:
+    def __init__(self, name: str, towers: Sequence[Tower], warn: Warn) -> None:
         self.width, self.depth = towers[0].width, towers[0].depth
         self.batch = min(map(_fitting, towers))
         self._name = name
         self._towers = towers
-        self._note = note
+        self._warn = warn
         self._halved = False
         self._lock = Lock()
 
-    def __call__(self, asked: Sequence[Item], tick: Tick = silent) -> Iterator[Made[Item]]:
+    def __call__(self, asked: Sequence[Item], progress: PartProgress = silent) -> Iterator[Made[Item]]:
         """Yield (batch, pooled, means) until all is done, see `Tower`; with several devices in any order.
 
-        tick: told which part is done. Raises EncoderError if a vector is not finite or a memory too small.
+        progress: told which part is done. Raises EncoderError where a vector is not finite or a memory is too
+        small.
         """
         total, done = sum(one.tokens for one in asked), 0
         todo = batches(asked, lambda: self.batch, lambda one: one.tokens)
 
-        def tell(tokens: float) -> None:
-            tick((done + tokens) / total)
+        def tokens_done(tokens: float) -> None:
+            progress((done + tokens) / total)
 
-        for batch, pooled, means in self._made(todo, tell):
+        for batch, pooled, means in self._made(todo, tokens_done):
             if not (np.isfinite(pooled).all() and np.isfinite(means).all()):
                 raise EncoderError(
                     f"{self._name} gave NaN or Inf for one of {len(batch)} captions",
                     "use dtype fp32; if it is fp32 already, the checkpoint is damaged",
                 )
             done += sum(one.tokens for one in batch)
-            tick(done / total)
+            progress(done / total)
             yield batch, pooled, means
 
-    def _made(self, todo: Iterator[list[Item]], tell: Tick) -> Iterator[Made[Item]]:
+    def _made(self, todo: Iterator[list[Item]], tokens_done: Callable[[float], None]) -> Iterator[Made[Item]]:
         if len(self._towers) == 1:
-            return self._through(self._towers[0], todo, tell)
+            return self._through(self._towers[0], todo, tokens_done)
         return self._side_by_side(_Shared(todo))
 
-    def _through(self, tower: Tower, todo: Iterable[list[Item]], tell: Tick = silent) -> Iterator[Made[Item]]:
+    def _through(
+        self, tower: Tower, todo: Iterable[list[Item]], tokens_done: Callable[[float], None] = silent
+    ) -> Iterator[Made[Item]]:
         """Yield what one tower makes. A GPU has the next batch before this one is waited for."""
         before: list[_Queued[Item]] = []
         for batch in todo:
-            queued = self._queued(tower, batch, tell)
+            queued = self._queued(tower, batch, tokens_done)
             if tower.device.type == "cpu":
                 before, queued = queued, []
             yield from (one.fetched() for one in before)
             before = queued
         yield from (one.fetched() for one in before)
 
-    def _queued(self, tower: Tower, batch: list[Item], tell: Tick) -> list[_Queued[Item]]:
+    def _queued(
+        self, tower: Tower, batch: list[Item], tokens_done: Callable[[float], None]
+    ) -> list[_Queued[Item]]:
         tokens = sum(one.tokens for one in batch)
         try:
-            return [_queue(batch, *tower(batch, lambda part: tell(part * tokens)))]
+            return [_queue(batch, *tower(batch, lambda part: tokens_done(part * tokens)))]
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):
                 raise
@@ -110,7 +114,7 @@ class Compute:
             if self._halved:
                 return tokens > self.batch
             self._halved, self.batch = True, max(1, min(self.batch, tokens) // 2)
-        self._note(f"{self._name}: memory ran out; going on with batches half as large, {self.batch} tokens")
+        self._warn(f"{self._name}: memory ran out; going on with batches half as large, {self.batch} tokens")
         return True
 
     def _side_by_side(self, todo: _Shared[Item]) -> Iterator[Made[Item]]:

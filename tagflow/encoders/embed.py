@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +29,7 @@ from tagflow.encoders.lines import Line, is_memory
 from tagflow.encoders.load import STAND_IN, check_installed, check_words, encoder, find_devices, read_towers
 from tagflow.encoders.locate import locate
 from tagflow.encoders.pair import TextEncoder
+from tagflow.engines.local import Progress, silent
 from tagflow.errors import EncoderError, install_extra
 
 if TYPE_CHECKING:
@@ -36,11 +37,6 @@ if TYPE_CHECKING:
 
 
 Floats = npt.NDArray[np.float32]
-Progress = Callable[[int, int], None]
-
-
-def silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 class TextEmbedder(Protocol):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import gc
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tagflow.config import DTYPE_WORDS
 from tagflow.encoders.layout import TowerPlan
-from tagflow.encoders.lines import EncoderCache, is_memory, label
+from tagflow.encoders.lines import EncoderCache, Warn, is_memory, label
 from tagflow.encoders.locate import Located, locate
 from tagflow.encoders.pair import EncoderPair, TextEncoder
 from tagflow.errors import EncoderError, UsageProblem, install_extra
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tagflow.encoders.tower import Tower
 
 
-Note = Callable[[str], None]
 STAND_IN = "stand-in"
 DEVICE_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -38,7 +37,7 @@ def load_encoders(
     cache: VectorCache | None = None,
     *,
     threads: int | None = None,
-    note: Note = lambda text: None,
+    warn: Warn = lambda text: None,
 ) -> EncoderPair:
     """Load SDXL's two text encoders.
 
@@ -47,7 +46,7 @@ def load_encoders(
     device: auto (all GPUs, one worker each, else the CPU), cpu, cuda, cuda:n. dtype: fp32, bf16, fp16, or
     auto: what the device is clearly fastest in, by measurement. Where that is not fp32 the pair has `exact`.
     cache: where views of lines are kept; not the stand-in's, which are quickly made and prove nothing.
-    threads: of a CPU; torch's choice by default. note: told what a user should know.
+    threads: of a CPU; torch's choice by default. warn: told what a user should know.
 
     te2's pooled vector is x @ text_projection, as in open_clip, sgm, ComfyUI, A1111 and diffusers. sd-scripts
     does not transpose a single file's matrix and so computes x @ text_projection.T, another vector.
@@ -66,9 +65,9 @@ def load_encoders(
         torch.set_num_threads(threads)
     places = find_devices(device)
     if located is None:
-        return _stand_in(places[0], "fp32" if dtype == "auto" else dtype, note)
+        return _stand_in(places[0], "fp32" if dtype == "auto" else dtype, warn)
     word = fastest(places[0]) if dtype == "auto" else dtype
-    return _kept(_loaded(spec, located, word, places, note), cache, places[0].type)
+    return _kept(_loaded(spec, located, word, places, warn), cache, places[0].type)
 
 
 def check_words(device: str, dtype: str = "auto") -> None:
@@ -142,7 +141,7 @@ def fingerprint_of(spec: str) -> str:
 
 
 def _loaded(
-    spec: str, located: Located, word: str, places: Sequence[torch.device], note: Note
+    spec: str, located: Located, word: str, places: Sequence[torch.device], warn: Warn
 ) -> EncoderPair:
     import torch
 
@@ -152,22 +151,22 @@ def _loaded(
     plans = (located.te1, located.te2)
     towers, found = read_towers(spec, plans, DTYPES[word], places[0])
     copies = [[tower, *(tower.to(place) for place in places[1:])] for tower in towers]
-    te1, te2 = (encoder(plan.name, each, note) for plan, each in zip(plans, copies, strict=True))
+    te1, te2 = (encoder(plan.name, each, warn) for plan, each in zip(plans, copies, strict=True))
     folder, names = located.tokenizer_folder, ",".join(map(str, places))
     pair = EncoderPair(te1, te2, found, spec, True, word, names, folder)
     if DTYPES[word] != torch.float32:
         layers = (LayersOnDemand(plan, places[0]) for plan in plans)
         exact = (replace(tower, layers=anew) for tower, anew in zip(towers, layers, strict=True))
-        te1, te2 = (encoder(plan.name, [tower], note) for plan, tower in zip(plans, exact, strict=True))
+        te1, te2 = (encoder(plan.name, [tower], warn) for plan, tower in zip(plans, exact, strict=True))
         pair.exact = EncoderPair(te1, te2, found, spec, True, "fp32", str(places[0]), folder)
     return pair
 
 
-def encoder(name: str, towers: Sequence[Tower], note: Note = lambda text: None) -> TextEncoder:
+def encoder(name: str, towers: Sequence[Tower], warn: Warn = lambda text: None) -> TextEncoder:
     """Return the encoder of a tower, or of its copies on several devices."""
     from tagflow.encoders.compute import Compute
 
-    return TextEncoder(name, Compute(name, towers, note))
+    return TextEncoder(name, Compute(name, towers, warn))
 
 
 def _kept(pair: EncoderPair, cache: VectorCache | None, kind: str) -> EncoderPair:
@@ -183,11 +182,11 @@ def _kept(pair: EncoderPair, cache: VectorCache | None, kind: str) -> EncoderPai
     return pair
 
 
-def _stand_in(device: torch.device, word: str, note: Note) -> EncoderPair:
+def _stand_in(device: torch.device, word: str, warn: Warn) -> EncoderPair:
     from tagflow.encoders.standin import fingerprint, stand_in
     from tagflow.encoders.tower import DTYPES
 
-    te1, te2 = (encoder(name, [stand_in(name, DTYPES[word], device)], note) for name in ("te1", "te2"))
+    te1, te2 = (encoder(name, [stand_in(name, DTYPES[word], device)], warn) for name in ("te1", "te2"))
     return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(device), None)
 
 

@@ -16,7 +16,7 @@ from tagflow.encoders.lines import EncodedLine, EncoderCache, Line, view
 if TYPE_CHECKING:
     from tagflow.encoders.compute import Compute
     from tagflow.encoders.packing import EncodeRequest
-    from tagflow.encoders.tower import Tick
+    from tagflow.encoders.tower import PartProgress
 
 Item = TypeVar("Item", bound="EncodeRequest")
 Floats = npt.NDArray[np.float32]
@@ -73,16 +73,16 @@ class TextEncoder:
         """Take from a shelf what lies there, from now on, and put there what is made."""
         self._shelf = shelf
 
-    def view(self, lines: Sequence[Line], tick: Tick = lambda part: None) -> list[EncodedLine]:
+    def view(self, lines: Sequence[Line], progress: PartProgress = lambda part: None) -> list[EncodedLine]:
         """Return what the encoder makes of each line, in the order given; equal lines are computed once.
 
-        tick: told which part is done. Raises what `encode` raises.
+        progress: told which part is done. Raises what `encode` raises.
         """
         distinct = sorted(set(lines), key=_likeness)
         found = self._shelf.get(distinct) if self._shelf else {}
         self.cached += sum(len(line.windows) for line in found)
         missing = [line for line in distinct if line not in found]
-        for batch, pooled, means in self._made(missing, tick):
+        for batch, pooled, means in self._made(missing, progress):
             made = dict(zip(batch, _apart(batch, pooled, means), strict=True))
             self.encoded += sum(len(line.windows) for line in batch)
             if self._shelf:
@@ -106,10 +106,12 @@ class TextEncoder:
                 found[one] = Vectors(pooled=vector, hidden=states)
         return [found[one] for one in wanted]
 
-    def _made(self, asked: Sequence[Item], tick: Tick) -> Iterator[tuple[list[Item], Floats, Floats]]:
+    def _made(
+        self, asked: Sequence[Item], progress: PartProgress
+    ) -> Iterator[tuple[list[Item], Floats, Floats]]:
         for one in asked:
             _check(one)
-        return self._compute(asked, tick)
+        return self._compute(asked, progress)
 
 
 @dataclass

@@ -32,7 +32,7 @@ AT_ONCE = 512
 
 Item = TypeVar("Item")
 Activation = Callable[[Tensor], Tensor]
-Tick = Callable[[float], None]
+PartProgress = Callable[[float], None]
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -90,12 +90,14 @@ class Tower:
         )
 
     @torch.inference_mode()
-    def __call__(self, asked: Sequence[EncodeRequest], tick: Tick = silent) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, asked: Sequence[EncodeRequest], progress: PartProgress = silent
+    ) -> tuple[Tensor, Tensor]:
         """Return (pooled, means), float32, on the tower's device; a GPU is not waited for.
 
         pooled (asked, projection width or width): final norm at the first EOS of its first window, projected.
         means (means of all of `asked`, width): of the states after the last layer but one, no final norm.
-        tick: told after each layer which part is done.
+        progress: told after each layer which part is done.
         """
         limit = AT_ONCE if self.device.type == "cpu" else sum(one.tokens for one in asked)
         parts = [self._embedded(some) for some in batches(asked, lambda: limit, lambda one: one.tokens)]
@@ -109,7 +111,7 @@ class Tower:
                     part.x += self._mlp(layer, part.x)
                 else:
                     pooled.append(self._last(layer, part))
-            tick(number / self.depth)
+            progress(number / self.depth)
             del layer  # where layers are read one after another, the next one takes its memory
         return torch.cat(pooled), torch.cat([_means(part) for part in parts])
 

@@ -23,12 +23,12 @@ from tagflow.schema import rows
 
 
 @dataclass(frozen=True, slots=True)
-class _Left:
+class _Entry:
     """What a run left of one caption."""
 
     digest: str | None
     original: str | None
-    rung: int | None
+    relax_level: int | None
 
 
 @dataclass
@@ -40,13 +40,13 @@ class _Run:
     record: Path | None = None
 
     @cached_property
-    def left(self) -> dict[str, _Left]:
-        names = ("path", "sha256_file", "original", "rung")
+    def left(self) -> dict[str, _Entry]:
+        names = ("path", "sha256_file", "original", "relax_level")
         columns = zip(*(rows(self.audit.table, name) for name in names), strict=True)
-        return {f"{self.root}/{path}": _Left(*rest) for path, *rest in columns}
+        return {f"{self.root}/{path}": _Entry(*rest) for path, *rest in columns}
 
     @cached_property
-    def strays(self) -> dict[str | None, _Left]:
+    def strays(self) -> dict[str | None, _Entry]:
         """What was left, by its digest, of files that are not there any more: they may have been renamed."""
         return {left.digest: left for path, left in self.left.items() if not Path(path).exists()}
 
@@ -60,7 +60,7 @@ class _Run:
     def stands(self) -> bool:
         return self.record is None or (self.record.is_file() and read_record(self.record).stands)
 
-    def entry(self, path: str, digest: str) -> _Left | None:
+    def entry(self, path: str, digest: str) -> _Entry | None:
         """What this run says of a text that it left; None where it left no such text."""
         left = self.left.get(path)
         return left if left is not None and left.digest == digest else self.strays.get(digest)
@@ -71,7 +71,7 @@ class OriginalsIndex:
     """The earlier runs in a folder, in those above it and in those below it, newest first.
 
     `previous` is the folder's audit as it lies there; `certifies` says whether a run's pass counts here,
-    `remembers` whether a rung that it found for a text does.
+    `remembers` whether a relax level that it found for a text does.
     `tidied` becomes true once an original was found from which `--clean` took something out.
     """
 
@@ -96,30 +96,30 @@ class OriginalsIndex:
             if self._is_proof(run, path, text) and (number or trust_newest):
                 break
             if entry.original != text:
-                self.tidied = self.tidied or bool(run.audit.meta.options.get("tidied"))
+                self.tidied = self.tidied or run.audit.meta.options.tidied
                 text, digest = entry.original, sha256(entry.original.encode())
         return text
 
     def _is_proof(self, run: _Run, path: str, text: str) -> bool:
         """Say whether a run's pass makes the text that it left an original.
 
-        A relaxed text counts only while it keeps its rung: else it is sorted anew, and step by step, each
-        measured against the last, it would drift below the limit that all of them claim.
+        A relaxed text counts only while it keeps its relax level: else it is sorted anew, and step by step,
+        each measured against the last, it would drift below the limit that all of them claim.
         """
         if not self.certifies(run.audit.meta):
             return False
-        return sha256(text.encode()) not in run.relaxed or self.rung(path, text) is not None
+        return sha256(text.encode()) not in run.relaxed or self.relax_level(path, text) is not None
 
-    def rung(self, path: str, text: str) -> int | None:
-        """The rung on which a run that still stands left just this text; None where none counts here.
+    def relax_level(self, path: str, text: str) -> int | None:
+        """The relax level on which a run that still stands left just this text; None where none counts here.
 
         Raises AuditError where a run's audit or record is damaged.
         """
         place, digest = f"{self._root}/{path}", sha256(text.encode())
         for run in self._newest_first():
             entry = run.entry(place, digest)
-            if entry is not None and self.remembers(run.audit.meta, entry.rung) and run.stands:
-                return entry.rung
+            if entry is not None and self.remembers(run.audit.meta, entry.relax_level) and run.stands:
+                return entry.relax_level
         return None
 
     @cached_property
@@ -148,7 +148,7 @@ class OriginalsIndex:
             yield _Run(self._root, self.previous)
         known = self.previous.meta.run if self.previous else None
         files = [(file, store.root) for store in self._stores() for file in store.kept_audits()]
-        for file, root in sorted(files, key=lambda one: one[0].parent.name, reverse=True):
+        for file, root in sorted(files, key=lambda pair: pair[0].parent.name, reverse=True):
             audit = None if file.parent.name == known else read_audit(file)
             if audit is not None:
                 yield _Run(root, audit, file.with_name("record.json"))

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from tagflow.errors import AuditError
+from tagflow.files.typed import NewerFile, read_json
 
 RECORD = "tagflow.record/1"
 State = Literal["writing", "written", "done", "undoing", "undone", "rolled-back"]
@@ -83,7 +84,7 @@ class Record:
     def digests(self) -> set[str]:
         """The originals that this record speaks of."""
         return {change.before for change in self.changes if change.before} | {
-            one.sha256 for one in self.aside
+            edit.sha256 for edit in self.aside
         }
 
 
@@ -108,37 +109,21 @@ def to_bytes(record: Record) -> bytes:
 
 
 def read_record(file: Path) -> Record:
-    """Read a record. Raises AuditError where it is damaged or not ours."""
+    """Read a record. Raises AuditError where it is damaged, not ours, or a newer tagflow's."""
     try:
-        data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if data["schema"] != RECORD or data["run"] != file.parent.name:
-            raise ValueError("its schema or its run's name is not what it should be")
-        if data["state"] not in get_args(State):
-            raise ValueError(f"its state is {data['state']!r}")
-        return Record(
-            data["run"],
-            str(data["command"]),
-            data["state"],
-            [Change(_name(one["path"]), str(one["before"]), str(one["after"])) for one in data["changes"]],
-            [str(path) for path in data["undone"]],
-            str(data.get("verdict", "")),
-            [Aside(str(one["path"]), str(one["sha256"])) for one in data.get("aside", ())],
-            [
-                ClearedCache(str(one["path"]), int(one["size"]), str(one["sha256"]))
-                for one in data.get("caches", ())
-            ],
-            data.get("pruned", False) is True,
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        record = read_json(file.read_bytes(), Record, RECORD)
+        if record.run != file.parent.name:
+            raise ValueError(f"it is of another run, {record.run[:60]!r}")
+        for change in record.changes:
+            if not change.path or "\0" in change.path:
+                raise ValueError(f"{change.path!r} is no path")
+    except NewerFile as error:
+        raise AuditError(
+            f"{file}: {error}", "install that tagflow, or move this run's folder away"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
         raise AuditError(f"{file}: not a run record ({error})", "move this run's folder away") from error
-
-
-def _name(path: Any) -> str:
-    """A path as a record may name it. Raises ValueError where no file can have it."""
-    text = str(path)
-    if "\0" in text or not text:
-        raise ValueError(f"{text!r} is no path")
-    return text.encode().decode()  # UnicodeEncodeError, a ValueError, for half a surrogate pair
+    return record
 
 
 def standing_runs(records: Sequence[Record]) -> list[Record]:

@@ -1,14 +1,17 @@
-"""Judge: which captions are written, whether the gate holds, and what may be said of the folder.
+"""Judge: which captions are written, and the folder's verdict with its reasons. No other module makes one.
 
 `--min-sim` holds for the mean of each encoder over the changed captions that are to be written; where it
 fails nothing is written. `--min-sim-each` holds for single captions; one below it keeps its original, or is
 written all the same and then nothing is certified (`--on-low write`).
+
+What comes out only later is brought back here: `after_writing` the files that were left alone, `standing`
+what a validation found in the files.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +21,7 @@ from tagflow.audit.file import Limits, Verdict, mean
 from tagflow.captions.grammar import changed_lines
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.findings.catalogue import kind_of
-from tagflow.schema import add, add_findings, rows
+from tagflow.schema import add, add_findings, rows, with_notes
 
 _DIFFERENT = frozenset({"tag-lost", "tag-added"})
 
@@ -38,14 +41,20 @@ class Judgement:
 
 
 def judge(
-    table: pa.Table, limits: Limits, *, measured: bool, trained: bool, write_low: bool = False
+    table: pa.Table,
+    limits: Limits,
+    *,
+    measured: bool,
+    trained: bool,
+    write_low: bool = False,
+    sim_error: float | None = None,
 ) -> tuple[pa.Table, Judgement]:
     """Give every caption its status and the folder its verdict.
 
     `measured` says that similarities were computed, `trained` that the encoders were trained ones: without
     both nothing is judged, kept back or certified. `write_low`: a caption below `min_sim_each` is not kept
-    back. Status `rewritten` here means: is to be written. A caption that is kept leaves its rung, but for
-    rung 1, which is the original.
+    back. Status `rewritten` here means: is to be written. A caption that is kept leaves its relax level, but
+    for level 1, which is the original.
     """
     gated = measured and trained
     low = [list(_too_low(row, limits)) if gated else [] for row in _sims(table)]
@@ -54,12 +63,40 @@ def judge(
     table = _with_status(table, list(map(_status, _texts(table), kept)))
     te1, te2 = _mean(table, "sim_te1"), _mean(table, "sim_te2")
     if gated and (failed := list(_failed(te1, te2, limits))):
-        status = ["kept" if one == "rewritten" else one for one in rows(table, "status")]
+        status = ["kept" if status == "rewritten" else status for status in rows(table, "status")]
         table = _with_status(table, status)
-        means = (None if value is None or math.isnan(value) else value for value in (te1, te2))
-        return table, Judgement("fail", tuple(failed), *means)
-    reasons = (*_uncertified(table, measured=measured, trained=trained), *_written_low(low, kept))
-    return table, Judgement("uncertified" if reasons else "pass", reasons, te1, te2)
+        te1, te2 = (None if mean is None or math.isnan(mean) else mean for mean in (te1, te2))
+        return table, Judgement("fail", tuple(failed), te1, te2, sim_error)
+    written_low = sum(bool(why) and not back for why, back in zip(low, kept, strict=True))
+    reasons = tuple(_uncertified(table, written_low, measured=measured, trained=trained))
+    return table, Judgement("uncertified" if reasons else "pass", reasons, te1, te2, sim_error)
+
+
+def after_writing(
+    table: pa.Table, judgement: Judgement, left_alone: Mapping[str, str]
+) -> tuple[pa.Table, Judgement]:
+    """The batch and the judgement once the files were replaced; with one left alone nothing is certified.
+
+    left_alone: captions whose files were changed meanwhile, or must not be, by path, with the finding's code.
+    """
+    if not left_alone:
+        return table, judgement
+    paths, before = rows(table, "path"), rows(table, "status")
+    status = ["failed" if path in left_alone else status for path, status in zip(paths, before, strict=True)]
+    known = _with_errors(table)
+    table = with_notes(add(table, status=status), {path: [(code, "")] for path, code in left_alone.items()})
+    reasons = (*(reason for reason in judgement.reasons if reason not in known), *_with_errors(table))
+    return table, replace(judgement, verdict="uncertified", reasons=reasons)
+
+
+def standing(judgement: Judgement, low: int) -> Judgement:
+    """The judgement of a validation: a text too far from its original cannot be kept back, and fails.
+
+    low: how many captions below `min_sim_each` stand in their files.
+    """
+    if not low or judgement.verdict == "fail":
+        return judgement
+    return replace(judgement, verdict="fail", reasons=(_standing_low(low),))
 
 
 def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list[int]:
@@ -74,15 +111,15 @@ def judged_sims(table: pa.Table) -> list[list[float]]:
 
 
 def _texts(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows(table, name) for name in ("text", "rewritten", "findings", "rung")), strict=True)
+    return zip(*(rows(table, name) for name in ("text", "rewritten", "findings", "relax_level")), strict=True)
 
 
 def _with_status(table: pa.Table, status: list[str]) -> pa.Table:
-    rungs = [
-        rung if one in ("rewritten", "unchanged") or (one, rung) == ("kept", 1) else None
-        for rung, one in zip(rows(table, "rung"), status, strict=True)
+    levels = [
+        level if now in ("rewritten", "unchanged") or (now, level) == ("kept", 1) else None
+        for level, now in zip(rows(table, "relax_level"), status, strict=True)
     ]
-    return add(table, status=status, rung=rungs)
+    return add(table, status=status, relax_level=levels)
 
 
 def _sims(table: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -113,10 +150,10 @@ def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
 
 
 def _status(row: tuple[Any, ...], low: bool) -> str:
-    text, rewritten, findings, rung = row
+    text, rewritten, findings, relax_level = row
     if text is None or not _DIFFERENT.isdisjoint(findings):
         return "failed"
-    if low or rung == 1:
+    if low or relax_level == 1:
         return "kept"
     return "unchanged" if rewritten == text else "rewritten"
 
@@ -142,28 +179,31 @@ def _counted(table: pa.Table) -> list[int]:
     ]
 
 
+# The reasons, as a user reads them.
+
+
 def _failed(te1: float | None, te2: float | None, limits: Limits) -> Iterator[str]:
     for name, value in (("te1", te1), ("te2", te2)):
         if value is not None and not value >= limits.min_sim:
             yield f"mean similarity in {name} is {value:.4f}, below {limits.min_sim:g}"
 
 
-def _uncertified(table: pa.Table, *, measured: bool, trained: bool) -> Iterator[str]:
+def _uncertified(table: pa.Table, written_low: int, *, measured: bool, trained: bool) -> Iterator[str]:
     if not measured:
         yield "only the structure was checked; no encoder was asked"
     elif not trained:
         yield "the stand-in encoders are untrained; their similarities prove nothing"
-    errors = error_codes(rows(table, "findings"))
-    if errors:
-        yield "captions with errors: " + ", ".join(errors)
+    yield from _with_errors(table)
+    if written_low:
+        yield f"{written_low} captions below the limit for single captions were written all the same"
 
 
-def _written_low(low: Sequence[Sequence[str]], kept: Sequence[bool]) -> Iterator[str]:
-    written = sum(bool(why) and not back for why, back in zip(low, kept, strict=True))
-    if written:
-        yield f"{written} captions below the limit for single captions were written all the same"
+def _with_errors(table: pa.Table) -> list[str]:
+    """The reason that some captions have findings of severity error; none where no caption has."""
+    codes = {code for found in rows(table, "findings") for code in found}
+    errors = sorted(code for code in codes if kind_of(code).severity == "error")
+    return [f"captions with errors: {', '.join(errors)}"] if errors else []
 
 
-def error_codes(findings: Sequence[Sequence[str]]) -> list[str]:
-    """The codes of severity error among all findings, each once."""
-    return sorted({code for codes in findings for code in codes if kind_of(code).severity == "error"})
+def _standing_low(low: int) -> str:
+    return f"{low} captions are below the limit for single captions; `tagflow run` keeps their originals"

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tagflow.audit.file import Limits
 from tagflow.files.read import sha256
-from tagflow.judge.judge import judged_sims
+from tagflow.judge.judge import counted, judged_sims
 from tagflow.schema import replace_rows, rows
 
 SAMPLE = 16  # captions that are encoded twice to measure the difference
@@ -33,13 +33,13 @@ class Fp32Recheck:
     """The work on one folder.
 
     measure: the batch with its similarities in fp32; None where they are already, or where there are none.
-    counted: the rows that are in the means. dtype: what the encoders work in.
+    write_low: as `judge` has it. dtype: what the encoders work in.
     error: the largest difference that was seen between a similarity and its value in fp32; None before any.
     """
 
     limits: Limits
     measure: Measure | None
-    counted: Callable[[pa.Table], Sequence[int]]
+    write_low: bool = False
     dtype: str = EXACT
     error: float | None = None
 
@@ -58,7 +58,10 @@ class Fp32Recheck:
         if self.measure is None:
             return table
         rough = set(_rough(table))
-        return self._exact(self.measure, table, [at for at in self.counted(table) if at in rough])
+        return self._exact(self.measure, table, [at for at in self._counted(table) if at in rough])
+
+    def _counted(self, table: pa.Table) -> list[int]:
+        return counted(table, self.limits, write_low=self.write_low)
 
     @property
     def _margin(self) -> float:
@@ -71,7 +74,7 @@ class Fp32Recheck:
         before = table.take(places)
         after = measure(before)
         pairs = (pair for name in SIMS for pair in zip(rows(before, name), rows(after, name), strict=True))
-        apart = [abs(one - two) for one, two in pairs if one is not None and two is not None]
+        apart = [abs(rough - exact) for rough, exact in pairs if rough is not None and exact is not None]
         self.error = max([self.error or 0.0, *apart])
         return replace_rows(table, places, after)
 
@@ -84,18 +87,18 @@ class Fp32Recheck:
 
     def _near_mean(self, table: pa.Table) -> list[int]:
         """Rows of a mean that is near its limit, lowest first, as many as may take the doubt away."""
-        counted, rough = self.counted(table), set(_rough(table))
-        open_ = [at for at in counted if at in rough]
-        needed = max((self._needed(rows(table, name), counted, len(open_)) for name in SIMS[:2]), default=0)
+        in_means, rough = self._counted(table), set(_rough(table))
+        open_ = [at for at in in_means if at in rough]
+        needed = max((self._needed(rows(table, name), in_means, len(open_)) for name in SIMS[:2]), default=0)
         return _lowest(table, open_)[:needed]
 
-    def _needed(self, sims: Sequence[float | None], counted: Sequence[int], open_: int) -> int:
+    def _needed(self, sims: Sequence[float | None], in_means: Sequence[int], open_: int) -> int:
         """How many of the `open_` rows must be exact before a mean is further from its limit than its doubt.
 
         The doubt of a mean is that of one row, times the share of the rows that are open.
         """
-        values = [value for at in counted if (value := sims[at]) is not None]
-        if not open_ or len(values) < len(counted):
+        values = [value for at in in_means if (value := sims[at]) is not None]
+        if not open_ or len(values) < len(in_means):
             return 0
         gap = abs(math.fsum(values) / len(values) - self.limits.min_sim)
         if gap > self._margin * open_ / len(values):

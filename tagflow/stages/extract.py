@@ -42,8 +42,8 @@ def extract(
     columns: dict[str, list[Any]] = {
         name: []
         for name in (
-            "path", "text", "original", "sha256_original", "sha256_read", "selected", "rung", "findings",
-            "details",
+            "path", "text", "original", "sha256_original", "sha256_read", "selected", "relax_level",
+            "findings", "details",
         )
     }  # fmt: skip
     gone = known.keys() - set(found.captions) if against_audit else set()
@@ -54,7 +54,7 @@ def extract(
         note, original = (_held if against_audit else _first_seen)(reading, known.get(path), earlier)
         row = _row(reading, note, original)
         row["selected"] = selected is None or path in selected
-        row["rung"] = None if against_audit else _rung(reading, earlier)
+        row["relax_level"] = None if against_audit else _relax_level(reading, earlier)
         for name, values in columns.items():
             values.append(row[name])
     progress(len(paths), len(paths))
@@ -82,9 +82,11 @@ def _first_seen(
     return "caption-edited" if edited and original == reading.text else None, original
 
 
-def _rung(reading: Reading, earlier: OriginalsIndex | None) -> int | None:
-    """A text that was certified in a relaxed order stays on its rung, or runs would undo each other."""
-    return None if reading.text is None or earlier is None else earlier.rung(reading.path, reading.text)
+def _relax_level(reading: Reading, earlier: OriginalsIndex | None) -> int | None:
+    """A text that was certified in a relaxed order stays on its level, or runs would undo each other."""
+    if reading.text is None or earlier is None:
+        return None
+    return earlier.relax_level(reading.path, reading.text)
 
 
 def _held(reading: Reading, known: Known, earlier: OriginalsIndex | None) -> tuple[str | None, str | None]:

@@ -4,8 +4,8 @@ A caption already in order keeps its bytes. In a changed stretch tags are joined
 outside it, and everything inside a tag, stays as it was. A new order that would be read differently than it
 was meant (an unclosed bracket that meets a partner, say) is not used: the caption stays, `order-ambiguous`.
 
-Coarser orders are the rungs of a ladder: each merges two neighbouring bands of the rung before, so whatever
-it tells apart the stricter rungs tell apart, too. The last rung is the text as it came.
+Coarser orders have lower relax levels: each merges two neighbouring bands of the level before, so whatever it
+tells apart the stricter levels tell apart, too. Relax level 1, the last, is the text as it came.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Row:
     tags: list[str] | None
     categories: list[str] | None
     moved: int | None
-    rung: int | None
+    relax_level: int | None
     findings: list[tuple[str, str]]
 
 
@@ -53,22 +53,22 @@ class Pins:
     detected: str | None = None
 
 
-def ladder(categories: int) -> tuple[int, ...]:
-    """The number of bands on each rung, strictest first: 14, 7, 4, 2, 1 for 14 categories."""
-    return (categories,) if categories <= 1 else (categories, *ladder(-(-categories // 2)))
+def relax_levels(categories: int) -> tuple[int, ...]:
+    """The relax levels, each the number of its bands, strictest first: 14, 7, 4, 2, 1 for 14 categories."""
+    return (categories,) if categories <= 1 else (categories, *relax_levels(-(-categories // 2)))
 
 
-def relaxed_note(rung: int, categories: int) -> tuple[str, str]:
-    """The finding on a caption that stands on a coarser rung than the first."""
-    return "order-relaxed", f"rung {rung} of {categories}" + (", the original" if rung == 1 else "")
+def relaxed_note(level: int, categories: int) -> tuple[str, str]:
+    """The finding on a caption that stands on a coarser relax level than the first."""
+    return "order-relaxed", f"relax level {level} of {categories}" + (", the original" if level == 1 else "")
 
 
 @dataclass(slots=True)
 class Reorder:
     """`source, tags, ..., categories` -> `rewritten, sha256_rewritten, moved`, and tags in the new order.
 
-    `rung` says for each caption how many bands of categories are told apart, null for all of them; what was
-    put in order leaves with the number itself. Rung 1 is `source` untouched, triggers and all.
+    `relax_level` says for each caption how many bands of categories are told apart, null for all of them;
+    what was put in order leaves with the number itself. Level 1 is `source` untouched, triggers and all.
     """
 
     ontology: Ontology
@@ -81,7 +81,7 @@ class Reorder:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows without text keep nulls; rows not selected keep their text as it is."""
         columns = (
-            "selected", "text", "source", "rung",
+            "selected", "text", "source", "relax_level",
             "tags", "starts", "ends", "segments", "lines", "categories",
         )  # fmt: skip
         done = [self._row(*row) for row in zip(*(rows(table, name) for name in columns), strict=True)]
@@ -91,25 +91,25 @@ class Reorder:
             tags=[row.tags for row in done],
             categories=[row.categories for row in done],
             moved=[row.moved for row in done],
-            rung=[row.rung for row in done],
+            relax_level=[row.relax_level for row in done],
             sha256_rewritten=[None if row.text is None else sha256(row.text.encode()) for row in done],
         )
         return add_findings(table, [row.findings for row in done])
 
     def _row(
-        self, selected: bool, text: str | None, source: str | None, rung: int | None, *columns: Any
+        self, selected: bool, text: str | None, source: str | None, relax_level: int | None, *columns: Any
     ) -> _Row:
         if text is None or source is None:
             return _Row(None, None, None, None, None, [])
         tags, starts, ends, segments, lines, categories = columns
         if not selected:
             return _Row(text, tags, categories, 0, None, [("not-selected", "")])
-        bands = rung or len(self.ontology.categories)
+        bands = relax_level or len(self.ontology.categories)
         order = self.order(tags, segments, lines, categories, bands)
         moved = sum(new != old for new, old in enumerate(order))
         findings = self._pin_findings(tags, lines)
-        if rung is not None and rung < len(self.ontology.categories):
-            findings.append(relaxed_note(rung, len(self.ontology.categories)))
+        if relax_level is not None and relax_level < len(self.ontology.categories):
+            findings.append(relaxed_note(relax_level, len(self.ontology.categories)))
         if not moved:
             return _Row(source, tags, categories, 0, bands, findings)
         gaps = gaps_between(source, starts, ends)
@@ -117,7 +117,7 @@ class Reorder:
         placed = [tags[at] for at in order]
         rewritten = join(placed, changed)
         if not _reads_as(rewritten, placed, segments, lines) or not _same_when_wide(source, rewritten):
-            return _Row(source, tags, categories, 0, rung, [*findings, ("order-ambiguous", "")])
+            return _Row(source, tags, categories, 0, relax_level, [*findings, ("order-ambiguous", "")])
         return _Row(rewritten, placed, [categories[at] for at in order], moved, bands, findings)
 
     def order(
@@ -132,7 +132,7 @@ class Reorder:
         order = list(range(len(tags)))
         if bands == 1:
             return order
-        keys = self._keys(tags, lines, categories, ladder(len(self.ontology.categories)).index(bands))
+        keys = self._keys(tags, lines, categories, relax_levels(len(self.ontology.categories)).index(bands))
         for segment, group in groupby(range(len(tags)), key=segments.__getitem__):
             members = list(group)
             if segment != FIXED:

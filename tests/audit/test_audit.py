@@ -9,10 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tagflow.audit.file import Limits, Meta, current_audit, dataset_digest, mean, read_audit, to_bytes
+from tagflow.audit.file import (
+    AuditOptions,
+    Limits,
+    Meta,
+    current_audit,
+    dataset_digest,
+    mean,
+    read_audit,
+    to_bytes,
+)
 from tagflow.errors import AuditError
 from tagflow.files.read import sha256
-from tagflow.schema import AUDIT
+from tagflow.schema import AUDIT, add
 
 
 @pytest.fixture
@@ -34,7 +43,8 @@ def table():
 def facts(table):
     return Meta(
         "r1", "run", "1", "architecture", "ab", "x (fp32 on cpu)", "ff", Limits(min_sim_each=0.5),
-        {"keep_first": 1}, dataset_digest(table), "pass", ["straße"], 0.5, None, "t0", "t1",
+        AuditOptions(keep_first=1, triggers=("ohwx",)), dataset_digest(table), "pass", ("straße",), 0.5, None,
+        "t0", "t1",
     )  # fmt: skip
 
 
@@ -77,12 +87,72 @@ def test_a_missing_value_is_refused(table, facts, tmp_path):
         read_audit(file)
 
 
-def test_an_audit_from_before_the_rungs_is_read(table, facts, tmp_path):
+def as_of(file, schema, **facts):
+    """Has an audit say that it is of another schema, with other facts."""
+    table = pq.read_table(file)
+    changed = {f"tagflow.{name}".encode(): text.encode() for name, text in facts.items()}
+    metadata = {**table.schema.metadata, b"tagflow.schema": schema.encode(), **changed}
+    pq.write_table(table.replace_schema_metadata(metadata), file)
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_the_column_that_an_audit_1_calls_rung_or_has_not(table, facts, tmp_path, had):
+    file = tmp_path / "a.parquet"
+    file.write_bytes(to_bytes(add(table, relax_level=[7]), facts))
+    names = [{"relax_level": "rung"}.get(name, name) for name in AUDIT.names]
+    new = pq.read_table(file)
+    old = new.rename_columns(names).replace_schema_metadata(new.schema.metadata)
+    pq.write_table(old if had else old.drop_columns(["rung", "sim_dtype"]), file)
+    with pytest.raises(AuditError, match="not an audit"):
+        read_audit(file)  # of a tagflow.audit/2
+    as_of(file, "tagflow.audit/1")
+    found = read_audit(file)
+    assert found.table.column_names == AUDIT.names
+    assert found.by_path()["ü/a.txt"]["relax_level"] == (7 if had else None)
+
+
+def test_a_newer_audit_is_told_from_a_damaged_one(table, facts, tmp_path):
     file = tmp_path / "a.parquet"
     file.write_bytes(to_bytes(table, facts))
-    pq.write_table(pq.read_table(file).drop_columns(["rung"]), file)
-    found = read_audit(file)
-    assert found.table.column_names == AUDIT.names and found.by_path()["ü/a.txt"]["rung"] is None
+    as_of(file, "tagflow.audit/3")
+    with pytest.raises(AuditError, match="made by a newer tagflow") as newer:
+        read_audit(file)
+    assert str(file) in newer.value.message and "install that tagflow" in newer.value.cure
+    for schema in (
+        "tagflow.audit/0",
+        "tagflow.audit/x",
+        "tagflow.audit/",
+        "tagflow.record/1",
+        "tagflow.audit/³",
+    ):
+        as_of(file, schema)
+        with pytest.raises(AuditError, match="not an audit"):
+            read_audit(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("options", '{"keep_first": "1"}'), ("options", '{"keep_first": true}'),
+        ("options", '{"triggers": [1]}'), ("options", '{"images": "a.png"}'),
+        ("options", '{"on_low": "never"}'), ("options", "[]"),
+        ("limits", "{}"), ("limits", '{"min_sim": 0.9}'), ("reasons", '[null]'), ("sim_te1_mean", "NaN"),
+        ("sim_te1_mean", '"1"'), ("verdict", "passed"),
+    ],
+)  # fmt: skip
+def test_a_fact_of_another_type_is_refused_by_name(table, facts, tmp_path, name, text):
+    file = tmp_path / "a.parquet"
+    file.write_bytes(to_bytes(table, facts))
+    as_of(file, "tagflow.audit/2", **{name: text})
+    with pytest.raises(AuditError, match=f"its {name}"):
+        read_audit(file)
+
+
+def test_an_option_that_this_tagflow_does_not_know_does_no_harm(table, facts, tmp_path):
+    file = tmp_path / "a.parquet"
+    file.write_bytes(to_bytes(table, facts))
+    as_of(file, "tagflow.audit/2", options='{"keep_first": 1, "of_tomorrow": {"x": []}}')
+    assert read_audit(file).meta.options == AuditOptions(keep_first=1)
 
 
 def test_mean():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tagflow.audit.drift import Drift, Present, caption_drift, drift
-from tagflow.audit.file import read_audit
+from tagflow.audit.file import AuditOptions, read_audit
 from tagflow.schema import rows
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
@@ -71,7 +71,7 @@ def test_encoders_are_held_against_those_that_certified(audit, same):
 
 
 def test_an_audit_of_before_images_were_written_down(audit, same):
-    older = replace(audit, meta=replace(audit.meta, options={"images": None}))
+    older = replace(audit, meta=replace(audit.meta, options=AuditOptions()))
     assert drift(older, replace(same, images=("x.png",))) == []
 
 

@@ -234,6 +234,7 @@ FILES = [
     audit("limits of the wrong type", fact("limits", '{"min_sim": "x", "min_sim_each": null, "max_tokens": 75, "warn_tokens": 75}')),
     audit("facts nested 100,000 deep", fact("options", "[" * 100_000)),
     audit("a number of 5,000 digits", fact("sim_te1_mean", "9" * 5_000)),
+    audit("a newer tagflow's", fact("schema", "tagflow.audit/3")),
     audit("texts that unpack to half a terabyte", repeated),
     audit("the same without saying so", repeated, store_schema=False, heavy=True),
     audit("one row that unpacks to half a terabyte", one_row, store_schema=False),
@@ -254,5 +255,7 @@ FILES = [
     record("a digest of nothing that was kept", lambda data: data["changes"][0].__setitem__("before", "a" * 64)),
     record("a state that is none", lambda data: data.__setitem__("state", ["done"])),
     record("another run's name", lambda data: data.__setitem__("run", "../../x")),
+    record("a newer tagflow's", lambda data: data.__setitem__("schema", "tagflow.record/2")),
+    record("a size that is no number", lambda data: data.__setitem__("caches", [{"path": "a", "size": "1", "sha256": ""}])),
     record("changes that are none", lambda data: data.__setitem__("changes", [1, None])),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Fixtures of relaxing: a dozen sample captions, what each is on each rung, and a limit that some miss."""
+"""Fixtures of relaxing: a dozen sample captions, what each is on each level, and a limit that some miss."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def few(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def by_rung(checkpoint):
-    """Each caption on each rung, made and measured caption by caption: (text, the lowest similarity)."""
+def by_level(checkpoint):
+    """Each caption on each relax level, measured caption by caption: (text, the lowest similarity)."""
     from hostile import CLIP, ONTOLOGY
 
     from tagflow.encoders import load_encoders
@@ -39,19 +39,19 @@ def by_rung(checkpoint):
     pair = load_encoders(str(checkpoint), device="cpu", dtype="fp32")
     texts = [(SAMPLES / f"{name}.txt").read_bytes().decode() for name in NAMES]
     found = {f"{name}.txt": {1: (text, 1.0)} for name, text in zip(NAMES, texts, strict=True)}
-    for rung in (14, 7, 4, 2):
+    for level in (14, 7, 4, 2):
         table = batch(
-            path=list(NAMES), text=texts, original=texts, selected=[True] * 12, rung=[rung] * 12,
+            path=list(NAMES), text=texts, original=texts, selected=[True] * 12, relax_level=[level] * 12,
             findings=[[]] * 12, details=[[]] * 12,
         )  # fmt: skip
         table = Encode(pair, CLIP, 225)(Reorder(ONTOLOGY)(Classify(ONTOLOGY)(Parse()(table))))
         columns = (rows(table, name) for name in ("rewritten", "sim_te1", "sim_te2"))
         for name, text, te1, te2 in zip(NAMES, *columns, strict=True):
-            found[f"{name}.txt"][rung] = (text, min(te1, te2))
+            found[f"{name}.txt"][level] = (text, min(te1, te2))
     return found
 
 
 @pytest.fixture
-def limit(by_rung):
+def limit(by_level):
     """A limit that a third of the captions misses in full order."""
-    return sorted(rungs[14][1] for rungs in by_rung.values())[4]
+    return sorted(levels[14][1] for levels in by_level.values())[4]

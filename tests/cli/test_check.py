@@ -236,7 +236,7 @@ def test_it_writes_nothing_and_imports_little(folder, process, tree):
     assert tree(root) == before
     script = (
         "import sys; from tagflow.cli.boundary import run; run(['check', sys.argv[1]]);"
-        "heavy = ('torch', 'pandas', 'rich', 'pyarrow.parquet', 'tagflow.ontology');"
+        "heavy = ('torch', 'pandas', 'rich', 'msgspec', 'pyarrow.parquet', 'tagflow.ontology');"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script, root], capture_output=True, text=True, check=True)

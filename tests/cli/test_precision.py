@@ -44,7 +44,7 @@ def test_a_run_says_in_which_dtype_and_how_far_off(judged, exact):
 
 def same(one, two):
     (first, rows), (second, others) = one, two
-    for name in ("status", "rung"):
+    for name in ("status", "relax_level"):
         assert {path: row[name] for path, row in rows.items()} == {p: row[name] for p, row in others.items()}
     for name in ("verdict", "kept", "relaxed"):
         assert first.json[name] == second.json[name]
@@ -55,7 +55,7 @@ def same(one, two):
 @pytest.mark.parametrize("on_low", ["relax", "write"])
 @pytest.mark.parametrize("apart", [-1e-6, 1e-6])
 def test_what_becomes_of_low_captions(judged, exact, dtype, on_low, apart):
-    """Both limits at once, the mean's in the middle of what relaxing can reach: the same rungs."""
+    """Both limits at once, the mean's in the middle of what relaxing can reach: the same levels."""
     values = sorted(row["sim_te2"] for row in changed(exact[1]).values())
     mean = min(exact[0].json["sim_te1_mean"], exact[0].json["sim_te2_mean"])
     options = ("--min-sim-each", values[5] + apart, "--min-sim", mean + 0.01 + apart, "--on-low", on_low)

@@ -28,36 +28,36 @@ def relax(tagflow, folder, lenient, *options):
 
 
 def test_each_low_caption_gets_the_strictest_order_that_passes(
-    tagflow, few, lenient, by_rung, limit, audited, texts
+    tagflow, few, lenient, by_level, limit, audited, texts
 ):
     result = relax(tagflow, few, lenient, "--min-sim-each", limit)
     assert result.code == 0 and result.json["verdict"] == "pass"
     for path, row in audited(few).items():
-        best = next(rung for rung in LADDER if by_rung[path][rung][1] >= limit)
-        assert (row["rung"], row["status"] == "kept") == (best, best == 1), path
-        assert texts(few)[path].decode() == by_rung[path][best][0]
+        best = next(level for level in LADDER if by_level[path][level][1] >= limit)
+        assert (row["relax_level"], row["status"] == "kept") == (best, best == 1), path
+        assert texts(few)[path].decode() == by_level[path][best][0]
         assert ("order-relaxed" in row["findings"]) == (best < 14)
         assert ("similarity-low" in row["findings"]) == (best == 1)
     relaxed = result.json["relaxed"]
     assert sum(relaxed.values()) == 4 and result.json["kept"] == relaxed.get("1", 0) < 4
 
 
-def test_only_what_fails_is_encoded_again(tagflow, few, lenient, by_rung, limit, encoded):
+def test_only_what_fails_is_encoded_again(tagflow, few, lenient, by_level, limit, encoded):
     relax(tagflow, few, lenient, "--min-sim-each", limit)
-    low = {path for path, rungs in by_rung.items() if rungs[14][1] < limit}
-    assert len(encoded[0]) == len(by_rung) and set(encoded[1]) == low
+    low = {path for path, levels in by_level.items() if levels[14][1] < limit}
+    assert len(encoded[0]) == len(by_level) and set(encoded[1]) == low
     for path in low:  # once for each other text, until one passes
         tried = dict.fromkeys(
-            by_rung[path][rung][0] for rung in LADDER[:-1]
-            if all(by_rung[path][above][1] < limit for above in LADDER if above > rung)
+            by_level[path][level][0] for level in LADDER[:-1]
+            if all(by_level[path][above][1] < limit for above in LADDER if above > level)
         )  # fmt: skip
-        assert sum(call.count(path) for call in encoded) == len(set(tried) - {by_rung[path][1][0]})
+        assert sum(call.count(path) for call in encoded) == len(set(tried) - {by_level[path][1][0]})
 
 
 def test_a_failed_mean_relaxes_the_lowest_captions_until_it_passes(
-    tagflow, few, lenient, by_rung, audited, texts
+    tagflow, few, lenient, by_level, audited, texts
 ):
-    full = {path: rungs[14][1] for path, rungs in by_rung.items()}
+    full = {path: levels[14][1] for path, levels in by_level.items()}
     mean = sum(one for one in full.values() if one < 1) / sum(one < 1 for one in full.values())
     before = texts(few)
     low = ("--min-sim", mean + 0.02)
@@ -65,11 +65,11 @@ def test_a_failed_mean_relaxes_the_lowest_captions_until_it_passes(
     result = relax(tagflow, few, lenient, *low)
     assert result.code == 0 and result.json["verdict"] == "pass"
     assert min(result.json["sim_te1_mean"], result.json["sim_te2_mean"]) >= mean + 0.02
-    rungs = {path: row["rung"] for path, row in audited(few).items()}
-    relaxed = {path for path, rung in rungs.items() if rung < 14}
-    assert 0 < len(relaxed) < len(by_rung)
-    assert max(full[path] for path in relaxed) <= min(full[path] for path in rungs.keys() - relaxed)
-    assert all(texts(few)[path].decode() == by_rung[path][rung][0] for path, rung in rungs.items())
+    levels = {path: row["relax_level"] for path, row in audited(few).items()}
+    relaxed = {path for path, level in levels.items() if level < 14}
+    assert 0 < len(relaxed) < len(by_level)
+    assert max(full[path] for path in relaxed) <= min(full[path] for path in levels.keys() - relaxed)
+    assert all(texts(few)[path].decode() == by_level[path][level][0] for path, level in levels.items())
 
 
 def test_where_no_order_passes_all_originals_stay_and_nothing_fails(tagflow, few, lenient, texts, audited):
@@ -77,7 +77,7 @@ def test_where_no_order_passes_all_originals_stay_and_nothing_fails(tagflow, few
     result = relax(tagflow, few, lenient, "--min-sim", "0.999999")
     assert (result.code, result.json["verdict"], result.json["sim_te1_mean"]) == (0, "pass", None)
     assert texts(few) == before
-    assert {row["rung"] for row in audited(few).values() if row["status"] == "kept"} == {1}
+    assert {row["relax_level"] for row in audited(few).values() if row["status"] == "kept"} == {1}
 
 
 @pytest.mark.parametrize("gate", ["each", "mean"])
@@ -88,18 +88,20 @@ def test_a_second_run_changes_nothing(tagflow, few, lenient, limit, texts, audit
         (few / "latin.txt").write_bytes("café".encode("latin-1"))
     relax(tagflow, few, lenient, *options)
     after = texts(few)
-    rungs = {path: (row["status"] == "kept", row["rung"]) for path, row in audited(few).items()}
-    assert len({rung for _, rung in rungs.values()}) > 1
+    levels = {path: (row["status"] == "kept", row["relax_level"]) for path, row in audited(few).items()}
+    assert len({level for _, level in levels.values()}) > 1
     if between == "validate":
         assert tagflow("validate", few, *lenient, *options, "--json").json["verdict"] == "pass"
     if between == "keep":
         # The originals that no order could replace are asked about anew, and are then all of the mean.
-        anew = gate == "mean" and (True, 1) in rungs.values()
+        anew = gate == "mean" and (True, 1) in levels.values()
         verdict = tagflow("run", few, *lenient, *options, "--json").json["verdict"]
         assert verdict == ("fail" if anew else "pass") and texts(few) == after
     again = relax(tagflow, few, lenient, *options)
     assert again.json["rewritten"] == 0 and texts(few) == after
-    assert {path: (row["status"] == "kept", row["rung"]) for path, row in audited(few).items()} == rungs
+    assert {
+        path: (row["status"] == "kept", row["relax_level"]) for path, row in audited(few).items()
+    } == levels
 
 
 def test_a_reorder_at_its_limits_does_not_undo_a_relaxed_order(tagflow, few, lenient, limit, texts):
@@ -112,34 +114,34 @@ def test_a_reorder_at_its_limits_does_not_undo_a_relaxed_order(tagflow, few, len
 def test_at_other_limits_a_relaxed_order_is_tried_anew(tagflow, few, lenient, limit, texts, audited):
     relax(tagflow, few, lenient, "--min-sim-each", limit)
     assert relax(tagflow, few, lenient, "--min-sim-each", limit / 2).json["verdict"] == "pass"
-    assert {row["rung"] for row in audited(few).values()} == {14}
+    assert {row["relax_level"] for row in audited(few).values()} == {14}
 
 
 def test_validate_accepts_relaxed_captions(tagflow, few, lenient, limit, audited):
     relax(tagflow, few, lenient, "--min-sim-each", limit)
-    before = {path: row["rung"] for path, row in audited(few).items()}
+    before = {path: row["relax_level"] for path, row in audited(few).items()}
     again = tagflow("validate", few, *lenient, "--min-sim-each", limit, "--json")
     assert (again.code, again.json["verdict"]) == (0, "pass")
-    assert {path: row["rung"] for path, row in audited(few).items()} == before
+    assert {path: row["relax_level"] for path, row in audited(few).items()} == before
 
 
 def test_what_was_reordered_before_is_relaxed_from_its_original(
-    tagflow, few, lenient, by_rung, limit, texts, audited
+    tagflow, few, lenient, by_level, limit, texts, audited
 ):
     assert tagflow("reorder", few).code == 0
     assert relax(tagflow, few, lenient, "--min-sim-each", limit).json["verdict"] == "pass"
     for path, row in audited(few).items():
-        assert texts(few)[path].decode() == by_rung[path][row["rung"]][0]
-        assert row["rung"] == next(rung for rung in LADDER if by_rung[path][rung][1] >= limit)
+        assert texts(few)[path].decode() == by_level[path][row["relax_level"]][0]
+        assert row["relax_level"] == next(level for level in LADDER if by_level[path][level][1] >= limit)
 
 
-def test_write_writes_low_captions_and_certifies_nothing(tagflow, few, lenient, limit, texts, by_rung):
+def test_write_writes_low_captions_and_certifies_nothing(tagflow, few, lenient, limit, texts, by_level):
     each = ("--min-sim-each", limit, "--on-low", "write")
     result = tagflow("run", few, *lenient, *each, "--json")
     assert (result.code, result.json["verdict"], result.json["kept"]) == (0, "uncertified", 0)
     assert "4 captions below the limit" in result.err
     after = texts(few)
-    assert all(after[path].decode() == rungs[14][0] for path, rungs in by_rung.items())
+    assert all(after[path].decode() == levels[14][0] for path, levels in by_level.items())
     assert tagflow("run", few, *lenient, *each, "--json").json["verdict"] == "uncertified"
     assert texts(few) == after
     assert tagflow("validate", few, *lenient, *each[:2], "--json").json["verdict"] == "fail"
@@ -155,7 +157,7 @@ def test_the_file_of_settings_and_the_summary(tagflow, few, lenient, limit, meta
     (few / "tagflow.toml").write_text(f'[limits]\nmin_sim_each = {limit}\non_low = "relax"\n')
     result = tagflow("run", few, *lenient)
     line = next(line for line in result.out.splitlines() if line.startswith("relaxed"))
-    assert line.startswith("relaxed     4 captions: ") and "to rung" in line
-    assert meta(few).options["on_low"] == "relax"
+    assert line.startswith("relaxed     4 captions: ") and "to level" in line
+    assert meta(few).options.on_low == "relax"
     (few / "tagflow.toml").write_text('[limits]\non_low = "loosen"\n')
     assert tagflow("run", few, *lenient).code == 3

@@ -32,12 +32,12 @@ def run(tagflow, few, lenient):
 
 
 @pytest.fixture
-def rungs(audited, few):
-    return lambda: {path: row["rung"] for path, row in audited(few).items()}
+def levels(audited, few):
+    return lambda: {path: row["relax_level"] for path, row in audited(few).items()}
 
 
-def low(rungs):
-    return {path for path, rung in rungs.items() if rung and rung < 14}
+def low(levels):
+    return {path for path, level in levels.items() if level and level < 14}
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,18 @@ def low(rungs):
      ("--max-tokens", "150")],
 )  # fmt: skip
 def test_with_other_options_a_relaxed_order_is_tried_anew(
-    run, rungs, audited, few, first_seen, limit, texts, option
+    run, levels, audited, few, first_seen, limit, texts, option
 ):
     run(limit)
-    relaxed = low(rungs())
+    relaxed = low(levels())
     run(limit, *option)
     rows = audited(few)
     assert relaxed and {path: rows[path]["original"] for path in relaxed} == {
         path: first_seen[path] for path in relaxed
     }
-    before, after = rungs(), texts(few)
+    before, after = levels(), texts(few)
     assert low(before) and run(limit, *option)["rewritten"] == 0
-    assert (rungs(), texts(few)) == (before, after)
+    assert (levels(), texts(few)) == (before, after)
     rows = audited(few)
     assert all(rows[path]["original"] == rows[path]["rewritten"] for path in low(before))
 
@@ -83,17 +83,17 @@ def test_a_validation_makes_a_relaxed_text_no_stepping_stone(tagflow, few, lenie
     assert min(min(row["sim_te1"], row["sim_te2"]) for row in audited(few).values()) >= limit
 
 
-def test_a_validation_at_other_limits_holds_no_rung_there(tagflow, few, lenient, limit, run, rungs):
+def test_a_validation_at_other_limits_holds_no_level_there(tagflow, few, lenient, limit, run, levels):
     run(limit)
     assert tagflow("validate", few, *lenient, "--min-sim-each", limit / 2).code == 0
-    assert low(rungs())
+    assert low(levels())
     run(limit / 2)
-    assert set(rungs().values()) == {14}
+    assert set(levels().values()) == {14}
 
 
-def test_an_undone_run_holds_no_rung(tagflow, few, run, rungs, limit, first_seen, audited):
+def test_an_undone_run_holds_no_level(tagflow, few, run, levels, limit, first_seen, audited):
     run(limit)
-    relaxed = {path: (few / path).read_bytes() for path in low(rungs())}
+    relaxed = {path: (few / path).read_bytes() for path in low(levels())}
     assert tagflow("undo", few).code == 0
     for path, data in relaxed.items():  # so that only the memory could hold them there
         (few / path).write_bytes(data)
@@ -104,27 +104,27 @@ def test_an_undone_run_holds_no_rung(tagflow, few, run, rungs, limit, first_seen
         assert (few / path).read_bytes().decode() == first_seen[path]
 
 
-def test_an_original_that_no_order_could_replace_is_held_by_relax_alone(run, rungs, audited, few):
+def test_an_original_that_no_order_could_replace_is_held_by_relax_alone(run, levels, audited, few):
     run(HARD)
-    before = rungs()
-    kept = {path for path, rung in before.items() if rung == 1}
+    before = levels()
+    kept = {path for path, level in before.items() if level == 1}
     assert kept and run(HARD)["windows_encoded"] == 0
     run(HARD, "--on-low", "keep")
     rows = audited(few)
     assert all("similarity-low" in rows[path]["findings"] for path in kept)
-    assert rungs() == {path: None if path in kept else rung for path, rung in before.items()}
+    assert levels() == {path: None if path in kept else level for path, level in before.items()}
     run(HARD)
-    assert rungs() == before
+    assert levels() == before
 
 
-def test_a_renamed_caption_stays_on_its_rung(run, rungs, few, limit, texts):
+def test_a_renamed_caption_stays_on_its_level(run, levels, few, limit, texts):
     run(limit)
-    before = rungs()
+    before = levels()
     (path, *_) = low(before)
     (few / path).rename(few / "renamed.txt")
     after = texts(few)
     assert run(limit)["rewritten"] == 0 and texts(few) == after
-    assert rungs()["renamed.txt"] == before[path]
+    assert levels()["renamed.txt"] == before[path]
 
 
 def test_what_an_audit_does_not_tell_of_its_options_is_not_taken_for_the_same(run, few, limit, meta):
@@ -133,5 +133,5 @@ def test_what_an_audit_does_not_tell_of_its_options_is_not_taken_for_the_same(ru
     now = Pipeline(ONTOLOGY, None, None, Options(limits=then.limits), None)
     assert now.remembers(then, 7) and not now.remembers(then, 1)
     for name in now.options.order():
-        options = {key: value for key, value in then.options.items() if key != name}
+        options = replace(then.options, **{name: None})
         assert not now.remembers(replace(then, options=options), 7), name

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from tagflow.audit.file import Limits
-from tagflow.judge.judge import judge
+from tagflow.judge.judge import Judgement, after_writing, judge, standing
 from tagflow.schema import add, batch, rows
 
 
@@ -18,7 +19,7 @@ def table(*captions):
     return batch(
         path=[f"{at}.txt" for at in range(len(captions))],
         details=[[""] * len(found) for found in columns["findings"]],
-        rung=[None] * len(captions),
+        relax_level=[None] * len(captions),
         **columns,
     )
 
@@ -99,12 +100,12 @@ def test_what_is_low_may_be_written_and_is_not_certified():
     assert rows(done, "findings") == [["similarity-low"], []]
 
 
-def test_on_the_last_rung_a_caption_is_kept_and_in_no_mean():
-    given = add(table(changed(0.5, 0.5), changed(0.99, 0.98), changed(0.1, 0.1)), rung=[1, 7, 14])
+def test_on_the_last_relax_level_a_caption_is_kept_and_in_no_mean():
+    given = add(table(changed(0.5, 0.5), changed(0.99, 0.98), changed(0.1, 0.1)), relax_level=[1, 7, 14])
     done, judged = verdict(given, Limits(min_sim_each=0.2))
     assert judged.verdict == "pass" and judged.sim_te1_mean == pytest.approx(0.99)
     assert rows(done, "status") == ["kept", "rewritten", "kept"]
-    assert rows(done, "rung") == [1, 7, None]
+    assert rows(done, "relax_level") == [1, 7, None]
 
 
 def test_errors_in_the_data_never_pass():
@@ -124,3 +125,36 @@ def test_structure_alone_is_uncertified():
     done, judged = verdict(given, measured=False, trained=False)
     assert judged.verdict == "uncertified" and "structure" in judged.reasons[0]
     assert judged.sim_te1_mean is None and rows(done, "status") == ["rewritten"]
+
+
+def test_a_file_left_alone_certifies_nothing():
+    done, judged = verdict(table(changed(1.0, 1.0), changed(0.99, 0.99)))
+    assert judged.verdict == "pass"
+    after, late = after_writing(done, judged, {"1.txt": "caption-changed"})
+    assert late == replace(judged, verdict="uncertified", reasons=("captions with errors: caption-changed",))
+    assert rows(after, "status") == ["rewritten", "failed"]
+    assert rows(after, "findings") == [[], ["caption-changed"]]
+    assert after_writing(done, judged, {}) == (done, judged)
+
+
+def test_the_errors_of_before_and_of_the_writing_are_one_reason():
+    done, judged = verdict(table(changed(1.0, 1.0), FAILED), trained=False)
+    _, late = after_writing(done, judged, {"0.txt": "caption-changed"})
+    assert len(late.reasons) == 2 and "stand-in" in late.reasons[0]
+    assert late.reasons[1] == "captions with errors: caption-changed, caption-not-utf8"
+
+
+def test_a_read_only_file_is_left_alone_without_an_error():
+    done, judged = verdict(table(changed(1.0, 1.0)))
+    _, late = after_writing(done, judged, {"0.txt": "caption-read-only"})
+    assert late.verdict == "uncertified" and len(late.reasons) == 1
+
+
+def test_low_captions_that_stand_in_their_files_fail_a_validation():
+    passed = Judgement("pass", (), 0.99, 0.98, 1e-4)
+    assert standing(passed, 0) == passed
+    failed = standing(passed, 3)
+    assert failed.verdict == "fail" and "3 captions are below the limit" in failed.reasons[0]
+    assert (failed.sim_te1_mean, failed.sim_te2_mean, failed.sim_error) == (0.99, 0.98, 1e-4)
+    missed = Judgement("fail", ("mean similarity in te1 is 0.9, below 0.95",), 0.9, 0.98)
+    assert standing(missed, 3) == missed

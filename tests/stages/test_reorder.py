@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagflow.captions.grammar import FIXED, parse
-from tagflow.stages.reorder import Pins, ladder
+from tagflow.stages.reorder import Pins, relax_levels
 
 PINS = st.builds(
     Pins,
@@ -86,36 +86,36 @@ def test_categories_are_in_order_and_stable_in_every_stretch(text: str) -> None:
             assert now == sorted(old, key=rank)
 
 
-def test_the_ladder() -> None:
-    assert ladder(14) == (14, 7, 4, 2, 1)
-    assert ladder(17) == (17, 9, 5, 3, 2, 1)
-    assert [ladder(few) for few in (1, 2, 3)] == [(1,), (2, 1), (3, 2, 1)]
+def test_the_relax_levels() -> None:
+    assert relax_levels(14) == (14, 7, 4, 2, 1)
+    assert relax_levels(17) == (17, 9, 5, 3, 2, 1)
+    assert [relax_levels(few) for few in (1, 2, 3)] == [(1,), (2, 1), (3, 2, 1)]
 
 
 @given(st.integers(1, 40))
-def test_each_rung_merges_neighbouring_bands_of_the_one_before(categories: int) -> None:
-    rungs = ladder(categories)
-    assert rungs[0] == categories and rungs[-1] == 1 and list(rungs) == sorted(set(rungs), reverse=True)
-    assert [len({rank >> at for rank in range(categories)}) for at in range(len(rungs))] == list(rungs)
+def test_each_level_merges_neighbouring_bands_of_the_one_before(categories: int) -> None:
+    levels = relax_levels(categories)
+    assert levels[0] == categories and levels[-1] == 1 and list(levels) == sorted(set(levels), reverse=True)
+    assert [len({rank >> at for rank in range(categories)}) for at in range(len(levels))] == list(levels)
 
 
 @given(CAPTIONS, PINS)
-def test_every_rung_keeps_every_tag_and_is_looser_than_the_one_before(text: str, pins: Pins) -> None:
-    made = {rung: reordered(text, pins, rung=rung) for rung in ladder(14)}
+def test_every_level_keeps_every_tag_and_is_looser_than_the_one_before(text: str, pins: Pins) -> None:
+    made = {level: reordered(text, pins, relax_level=level) for level in relax_levels(14)}
     assert made[14]["rewritten"] == reordered(text, pins)["rewritten"]
     assert made[1]["rewritten"] == text and made[1]["moved"] == 0
-    for rung, row in made.items():
+    for level, row in made.items():
         after = row["rewritten"]
         assert Counter(parse(after).texts()) == Counter(parse(text).texts())
-        assert reordered(after, pins, rung=rung)["rewritten"] == after
-        assert ("order-relaxed" in row["findings"]) == (rung < 14)
+        assert reordered(after, pins, relax_level=level)["rewritten"] == after
+        assert ("order-relaxed" in row["findings"]) == (level < 14)
     if any("order-ambiguous" in row["findings"] for row in made.values()):
         return
     for strict, loose in pairwise(made):
         if loose > 1:  # what is in the stricter order is in the looser one, and comes back from it
             in_order = made[strict]["rewritten"]
-            assert reordered(in_order, pins, rung=loose)["rewritten"] == in_order
-            back = reordered(made[loose]["rewritten"], pins, rung=strict)
+            assert reordered(in_order, pins, relax_level=loose)["rewritten"] == in_order
+            back = reordered(made[loose]["rewritten"], pins, relax_level=strict)
             assert back["tags"] == made[strict]["tags"] or "order-ambiguous" in back["findings"]
 
 

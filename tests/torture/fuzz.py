@@ -84,7 +84,7 @@ class Way:
         count = len(texts)
         table = batch(
             path=[f"{at}.txt" for at in range(count)], text=texts, original=texts, selected=[True] * count,
-            rung=[None] * count, findings=[[]] * count, details=[[]] * count,
+            relax_level=[None] * count, findings=[[]] * count, details=[[]] * count,
         )  # fmt: skip
         return self.classify(Parse(self.clean)(table))
 

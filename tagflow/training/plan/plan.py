@@ -206,9 +206,7 @@ def _prompts(found: Survey, audit: Audit | None, asked: PlanRequest, size: Size)
 def _tagged(found: Survey, audit: Audit | None, asked: PlanRequest) -> tuple[Iterable[Tagged], list[str]]:
     """Every caption's tags with their categories, and the triggers: the audit's, else looked up now."""
     if audit is not None:
-        options = audit.meta.options
-        words = [*(options.get("triggers") or ()), options.get("detected_trigger")]
-        return _of_table(audit.table), list(dict.fromkeys(str(word) for word in words if word))
+        return _of_table(audit.table), list(dict.fromkeys(audit.meta.options.all_triggers))
     ontology = asked.ontology or Ontology.load("architecture")
     table = run_stages(extract(found, None, None, silent), [Parse(), Classify(ontology)], silent)
     word = detect_trigger(table, ontology)

@@ -294,9 +294,9 @@ def _told(one: Drift) -> str:
 
 def _ontology_now(audit: Audit) -> str | None:
     """The hash of the audit's ontology as it is today; None where it cannot be known any more."""
-    source, overlay = (audit.meta.options.get(name) for name in ("ontology", "overlay"))
+    source, overlay = audit.meta.options.ontology, audit.meta.options.overlay
     try:
-        return Ontology.load(str(source), Path(str(overlay)) if overlay else None).hash if source else None
+        return Ontology.load(source, Path(overlay) if overlay else None).hash if source else None
     except (OntologyError, UsageProblem, OSError):
         return None
 

@@ -172,8 +172,8 @@ def layout(
         structure,
         category_of(audit),
         tuple(name for name in names if name in leading),
-        frozenset(map(tag_key, _triggers(audit.meta))),
-        int(audit.meta.options.get("keep_first") or 0),
+        frozenset(map(tag_key, audit.meta.options.all_triggers)),
+        audit.meta.options.keep_first or 0,
         wildcards,
     )
 
@@ -188,9 +188,4 @@ def category_of(audit: Audit) -> dict[str, str]:
 
 
 def _categories(meta: Meta) -> tuple[str, ...]:
-    return Ontology.load(str(meta.options.get("ontology") or meta.ontology)).categories
-
-
-def _triggers(meta: Meta) -> list[str]:
-    named = meta.options.get("triggers") or ()
-    return [str(word) for word in (*named, meta.options.get("detected_trigger")) if word]
+    return Ontology.load(meta.options.ontology or meta.ontology).categories
