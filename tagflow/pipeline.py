@@ -87,11 +87,11 @@ class Pipeline:
     progress: Callable[[str], Progress]
 
     def __call__(
-        self, found: Survey, previous: Audit | None, selected: Collection[str] | None = None
+        self, survey: Survey, previous: Audit | None, selected: Collection[str] | None = None
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
-        earlier = OriginalsIndex(found, previous, self.certifies, self.remembers)
-        read = extract(found, previous, selected, self.progress("reading"), earlier)
+        earlier = OriginalsIndex(survey, previous, self.certifies, self.remembers)
+        read = extract(survey, previous, selected, self.progress("reading"), earlier)
         parse = Parse(self.options.clean)
         table = run_stages(read, [parse], self.progress("parsing"))
         trigger = self._trigger(table)
@@ -104,7 +104,7 @@ class Pipeline:
             levels = relax_levels(len(self.ontology.categories))
             table = Relax(read, table, levels, [parse, *order], gate)()
         table, judgement = gate.judge(table)
-        return Outcome(table, judgement, trigger, tidied, found.images)
+        return Outcome(table, judgement, trigger, tidied, survey.images)
 
     def gate(self, *, tidied: bool, write_low: bool = False) -> Gate:
         """What measures and judges the captions of one folder."""
@@ -147,6 +147,6 @@ class Pipeline:
         return [classify, Reorder(self.ontology, pins)]
 
 
-def parsed(found: Survey) -> pa.Table:
+def parsed(survey: Survey) -> pa.Table:
     """The batch of captions as they stand, with their tags; nothing is classified."""
-    return run_stages(extract(found, None, None, silent), [Parse()], silent)
+    return run_stages(extract(survey, None, None, silent), [Parse()], silent)

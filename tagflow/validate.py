@@ -22,11 +22,11 @@ from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse
 
 
-def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
+def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     """Hold a folder against its audit."""
     then = audit.meta.options
-    earlier = OriginalsIndex(found, audit, pipeline.certifies, _keeps_its_level)
-    table = extract(found, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
+    earlier = OriginalsIndex(survey, audit, pipeline.certifies, _keeps_its_level)
+    table = extract(survey, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     classify = Classify(pipeline.ontology, (*pipeline.options.triggers, *then.all_triggers))
     stages = (Parse(), classify, pipeline.options.count(pipeline.tokenizer))
@@ -46,13 +46,13 @@ def validate(pipeline: Pipeline, found: Survey, audit: Audit) -> Outcome:
     )
 
 
-def present(pipeline: Pipeline, found: Survey, outcome: Outcome, missing_overlay: str | None) -> Present:
+def present(pipeline: Pipeline, survey: Survey, outcome: Outcome, missing_overlay: str | None) -> Present:
     """The dataset as a validation has just seen it, to be held against the audit."""
     read = zip(rows(outcome.table, "path"), rows(outcome.table, "sha256_read"), strict=True)
-    there = set(found.captions)
+    there = set(survey.captions)
     return Present(
         {path: sha for path, sha in read if path in there},
-        found.images,
+        survey.images,
         pipeline.ontology.hash,
         None if pipeline.pair is None else pipeline.pair.fingerprint,
         missing_overlay,

@@ -57,7 +57,7 @@ class Writing:
     def dry_run(self) -> Written:
         """What `in_place` would leave behind, and which captions alone; nothing is written."""
         table, new = self.outcome.table, targets(self.outcome)
-        read, alone = by_path(table, "sha256_read"), {}
+        read, alone = _by_path(table, "sha256_read"), {}
         for path in new:
             file = self.store.place(path)
             if code := why_not_replace(file, bytes_now(file), read[path]):
@@ -142,7 +142,7 @@ class Writing:
 
         In the order of their times, so that those who sort by time find the order they know.
         """
-        read = by_path(self.outcome.table, "sha256_read")
+        read = _by_path(self.outcome.table, "sha256_read")
         changes: dict[Path, tuple[int, Change]] = {}
         alone: dict[str, str] = {}
         for path, text in new.items():
@@ -161,7 +161,7 @@ class Writing:
     def _by_every_name(self, digests: Mapping[Path, str]) -> dict[str, str]:
         """What was written, under every name it has in the folder: a link's file may have been written."""
         named = {}
-        for path, sha in by_path(self.outcome.table, "sha256_read").items():
+        for path, sha in _by_path(self.outcome.table, "sha256_read").items():
             file = self.store.real / path
             place = file.resolve() if sha is not None and file.is_symlink() else file
             if place in digests:
@@ -170,7 +170,7 @@ class Writing:
 
     def _copied(self, source: Path, record: Record, table: pa.Table, new: Mapping[str, str]) -> None:
         """Write every caption that could be read, all of them or none, after the record names them."""
-        out, read, left = self.store.root, by_path(table, "sha256_read"), by_path(table, "sha256_file")
+        out, read, left = self.store.root, _by_path(table, "sha256_read"), _by_path(table, "sha256_file")
         readable = [path for path, sha in read.items() if sha is not None]
         begin(self.store, record, [Change(path, "", left[path]) for path in readable])
         for path in readable:
@@ -242,7 +242,7 @@ def targets(outcome: Outcome) -> dict[str, str]:
     return new
 
 
-def by_path(table: pa.Table, name: str) -> dict[str, Any]:
+def _by_path(table: pa.Table, name: str) -> dict[str, Any]:
     """A column's values, by the caption's path."""
     return dict(zip(rows(table, "path"), rows(table, name), strict=True))
 

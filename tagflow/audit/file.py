@@ -150,7 +150,8 @@ def read_audit(file: Path) -> Audit | None:
     if not file.exists():
         return None
     try:
-        table = read_parquet(file, pa.schema([*AUDIT, *(_former(name) for name in _BEFORE_2)]))
+        former = [AUDIT.field(new).with_name(old) for old, new in _BEFORE_2.items()]
+        table = read_parquet(file, pa.schema([*AUDIT, *former]))
         meta, number = _meta(table.schema.metadata or {})
         if number == 1:
             table = _renamed(table)
@@ -170,10 +171,6 @@ def read_audit(file: Path) -> Audit | None:
     _check_paths(file, table)
     _check_digests(file, table, meta)
     return Audit(table, meta)
-
-
-def _former(name: str) -> pa.Field[Any]:
-    return AUDIT.field(_BEFORE_2[name]).with_name(name)
 
 
 def _renamed(table: pa.Table) -> pa.Table:

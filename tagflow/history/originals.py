@@ -75,7 +75,7 @@ class OriginalsIndex:
     `tidied` becomes true once an original was found from which `--clean` took something out.
     """
 
-    found: Survey
+    survey: Survey
     previous: Audit | None
     certifies: Callable[[Meta], bool]
     remembers: Callable[[Meta, int | None], bool]
@@ -124,7 +124,7 @@ class OriginalsIndex:
 
     @cached_property
     def _root(self) -> Path:
-        return self.found.root.resolve()
+        return self.survey.root.resolve()
 
     def _newest_first(self) -> Iterator[_Run]:
         """The runs, read when they are asked for: nearly always the newest one knows.
@@ -154,6 +154,10 @@ class OriginalsIndex:
                 yield _Run(root, audit, file.with_name("record.json"))
 
     def _stores(self) -> Iterator[Store]:
-        for folder in (*self._root.parents, self._root, *(self._root / below for below in self.found.stores)):
+        for folder in (
+            *self._root.parents,
+            self._root,
+            *(self._root / below for below in self.survey.stores),
+        ):
             if (folder / STATE_FOLDER).is_dir():
                 yield Store(folder)

@@ -68,7 +68,7 @@ def _needed(record: Record) -> set[str]:
     """The originals that undoing a run needs, and the edits that a forced undo of it put aside."""
     if record.stands or record.state in CUT_OFF:
         return record.digests()
-    return {one.sha256 for one in record.aside}
+    return {edit.sha256 for edit in record.aside}
 
 
 def _objects(folder: Path) -> Iterator[Path]:

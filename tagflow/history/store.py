@@ -8,7 +8,7 @@
 
 The record is saved before the first caption is replaced (`writing`), again when all files and the run's
 audit are in place (`written`), and once more when the audit is published (`done`). So a run that was cut off
-is known, and the next command that writes puts its files back or publishes its audit (recover.py).
+is known, and the next command that writes puts its files back or publishes its audit (undo.py).
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def _finish(store: Store, records: Sequence[Record]) -> None:
     for record in records:
         record.state = "done" if record.to_undo() else "undone"
     ours = {record.run: record for record in records}
-    standing = standing_runs([ours.get(one.run, one) for one in store.runs()])
+    standing = standing_runs([ours.get(record.run, record) for record in store.runs()])
     if standing:
         store.show_audit(standing[0])
     else:

@@ -85,10 +85,10 @@ class Encode:
         chunks = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
         for chunk, sides in self._tokenised(chunks):
 
-            def tell(part: float, start: int = len(sims), count: int = len(chunk)) -> None:
+            def part_done(part: float, start: int = len(sims), count: int = len(chunk)) -> None:
                 self.progress(start + int(part * count), len(ordered))
 
-            sims.update(zip(chunk, self._chunk(chunk, sides, tell), strict=True))
+            sims.update(zip(chunk, self._chunk(chunk, sides, part_done), strict=True))
             self.progress(len(sims), len(ordered))
         return sims
 
@@ -105,7 +105,7 @@ class Encode:
         return {line: self.side(line) for line in dict.fromkeys(line for pair in chunk for line in pair)}
 
     def _chunk(
-        self, chunk: Pairs, sides: dict[str, TokenizedLine], tell: Callable[[float], None]
+        self, chunk: Pairs, sides: dict[str, TokenizedLine], progress: Callable[[float], None]
     ) -> Iterator[Sims]:
         """Yield each pair's similarities. An encoder's share of the work is that of its weights."""
         one, two = self.pair.te1, self.pair.te2
@@ -113,9 +113,9 @@ class Encode:
         share = weights[0] / sum(weights)
         rest = 1 - share
         given = [(side.te1, side.tags) for side in sides.values()]
-        te1 = dict(zip(sides, _views(one, given, lambda part: tell(share * part)), strict=True))
+        te1 = dict(zip(sides, _views(one, given, lambda part: progress(share * part)), strict=True))
         given = [(side.te2, side.tags) for side in sides.values()]
-        te2 = dict(zip(sides, _views(two, given, lambda part: tell(share + rest * part)), strict=True))
+        te2 = dict(zip(sides, _views(two, given, lambda part: progress(share + rest * part)), strict=True))
         for before, after in chunk:
             yield _compare((te1[before], te2[before]), (te1[after], te2[after]))
 
@@ -157,9 +157,9 @@ def _worst(
 def _views(
     encoder: TextEncoder,
     sides: Sequence[tuple[Any, dict[TagKey, tuple[int, ...]]]],
-    tell: Callable[[float], None],
+    progress: Callable[[float], None],
 ) -> list[LineVectors]:
-    seen = encoder.view([Line(windows, tuple(tags.values())) for windows, tags in sides], tell)
+    seen = encoder.view([Line(windows, tuple(tags.values())) for windows, tags in sides], progress)
     return [
         LineVectors(one.pooled, dict(zip(tags, one.tags, strict=True)))
         for one, (_, tags) in zip(seen, sides, strict=True)

@@ -21,7 +21,7 @@ def test_summary_and_json(tagflow, ordered):
     result = tagflow("audit", ordered)
     assert result.code == 0 and "verdict     UNCERTIFIED" in result.out and "captions    " in result.out
     found = tagflow("audit", ordered / "tagflow-audit.parquet", "--json").json
-    assert found["schema"] == "tagflow.audit/1" and found["verdict"] == "uncertified"
+    assert found["schema"] == "tagflow.audit/2" and found["verdict"] == "uncertified"
     assert len(found["captions"]) >= 60 and found["limits"]["max_tokens"] == 225
 
 
