@@ -260,6 +260,21 @@ def test_no_second_list_of_suffixes_and_no_second_name_of_a_cache() -> None:
     assert not strange, "\n".join(strange)
 
 
+def test_a_light_command_loads_nothing_of_training_but_these_rules() -> None:
+    """`check` starts in a moment: what it shares with the trainer's commands is one small module."""
+
+    def imported(file: Path) -> set[str]:
+        doc = ast.parse(file.read_text(encoding="utf-8"))
+        return {node.module or "" for node in ast.walk(doc) if isinstance(node, ast.ImportFrom)}
+
+    assert {name for name in imported(Path(files.__file__)) if "tagflow" in name} == {"tagflow.files.read"}
+    for room in ("dataset", "checks"):
+        asked = {name for file in (PACKAGE / room).glob("*.py") for name in imported(file)}
+        assert {name for name in asked if name.startswith("tagflow.training")} <= {
+            "tagflow.training.sd_scripts.files", "tagflow.training.sd_scripts",
+        }  # fmt: skip
+
+
 # ------------------------------------------------------------------ the real sd-scripts
 
 
