@@ -1,12 +1,7 @@
-"""Checks of file names, as sd-scripts meets them: it goes from each image to `<stem><caption_extension>`.
+"""Checks of the names of files and folders: what the trainer would not find, or would find twice.
 
-It lists the images of a folder whose suffix is all lower or all upper case and whose name begins with no
-dot. Beside the plain name it tries one other, of old face crops: the last four `_` parts cut off.
-
-Checks of folders, as sd-scripts takes them with `--train_data_dir`: it must hold folders `N_name`.
-
-`N` is a whole number of at least 1 before the first `_`; whatever else lies there is left out with a
-warning at most, and no subset's folder is searched below itself. A dataset_config names its folders itself.
+Which files sd-scripts takes for images and captions, and which folders for subsets, is in
+:mod:`tagflow.training.sd_scripts.files`. A dataset_config names its folders itself.
 """
 
 from __future__ import annotations
@@ -16,21 +11,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tagflow.checks.tags import Lists, key
-from tagflow.dataset.survey import CAPTION_SUFFIX, IMAGE_SUFFIXES, Tree
+from tagflow.dataset.survey import CAPTION_SUFFIX, Tree
 from tagflow.findings.finding import Finding, finding
-
-_OTHER_SUFFIX = ".caption"
-_CROP_PARTS = 4
+from tagflow.training.sd_scripts.files import (
+    CODES,
+    DEFAULT_CAPTION,
+    Sight,
+    caption_stems,
+    is_image,
+    overlooked,
+    repeats,
+    split_name,
+)
 
 
 @dataclass(slots=True)
 class Folder:
-    """The names of one folder, sorted out. `images` are those that the trainer sees, by stem."""
+    """The names of one folder, sorted out.
+
+    `images`: those that the trainer sees, or may see, by stem; `overlooked`: what it leaves out, or may.
+    """
 
     path: str
     names: set[str]
     images: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    unseen: list[str] = field(default_factory=list)
+    overlooked: dict[str, Sight] = field(default_factory=dict)
     captions: set[str] = field(default_factory=set)  # stems of .txt files
     claimed: set[str] = field(default_factory=set)  # .txt files that belong to an image in some other way
 
@@ -46,23 +51,17 @@ def folders(found: Tree) -> list[Folder]:
 
 def _sorted_out(folder: Folder) -> Folder:
     for name in sorted(folder.names):
-        stem, dot, suffix = name.rpartition(".")
-        if not stem:
-            continue
+        stem = split_name(name)[0]
         if name.endswith(CAPTION_SUFFIX) and not name.startswith("."):
             folder.captions.add(stem)
-        elif dot + suffix.lower() in IMAGE_SUFFIXES:
-            if name.startswith(".") or suffix not in (suffix.lower(), suffix.upper()):
-                folder.unseen.append(name)
-            else:
-                folder.images[stem].append(name)
+        elif is_image(name):
+            folder.images[stem].append(name)
+    folder.overlooked = overlooked(folder.names, CAPTION_SUFFIX)
     return folder
 
 
 def name_findings(all_folders: list[Folder], lists: Lists) -> Iterator[Finding]:
     """What is wrong with names. A tree without images is a set of captions alone: nothing to compare."""
-    if not any(folder.images or folder.unseen for folder in all_folders):
-        return
     homes = {stem: folder for folder in all_folders for stem in folder.images}
     for folder in all_folders:
         yield from _unseen(folder)
@@ -72,14 +71,9 @@ def name_findings(all_folders: list[Folder], lists: Lists) -> Iterator[Finding]:
 
 
 def _unseen(folder: Folder) -> Iterator[Finding]:
-    """A hidden image counts only with its caption: else it is meant to be hidden."""
-    for name in folder.unseen:
-        stem = name.rpartition(".")[0]
-        if not name.startswith("."):
-            folder.claimed.add(stem)
-            yield finding("image-not-seen", "the suffix is in mixed case", file=folder.at(name))
-        elif stem + CAPTION_SUFFIX in folder.names and not name.startswith("._"):
-            yield finding("image-not-seen", "the name begins with a dot", file=folder.at(name))
+    for name, seen in folder.overlooked.items():
+        folder.claimed.add(split_name(name)[0])
+        yield finding(CODES[seen.state], seen.why, file=folder.at(name))
 
 
 def _shared(folder: Folder) -> Iterator[Finding]:
@@ -93,15 +87,15 @@ def _captions_of_images(folder: Folder) -> Iterator[Finding]:
     by_case = {name.casefold(): name for name in sorted(folder.names) if not name.startswith(".")}
     for stem, names in folder.images.items():
         if stem in folder.captions:
-            if stem + _OTHER_SUFFIX in folder.names:
+            if stem + DEFAULT_CAPTION in folder.names:
                 found.append(
-                    finding("caption-twice", stem + _OTHER_SUFFIX, file=folder.at(stem + CAPTION_SUFFIX))
+                    finding("caption-twice", stem + DEFAULT_CAPTION, file=folder.at(stem + CAPTION_SUFFIX))
                 )
             continue
         place = _misnamed(folder, stem, names, by_case)
         if place is not None:
             found.append(place)
-        elif stem + _OTHER_SUFFIX in folder.names:  # a folder of .caption files: the trainer's own default
+        elif stem + DEFAULT_CAPTION in folder.names:  # a folder of .caption files: the trainer's own default
             other = True
         elif not _is_crop(folder, stem):
             bare += names
@@ -125,21 +119,18 @@ def _misnamed(folder: Folder, stem: str, names: list[str], by_case: dict[str, st
     if other is not None and other.rpartition(".")[0] not in folder.images:
         folder.claimed.add(other.rpartition(".")[0])
         return finding("caption-name-case", f"the image is {names[0]}", file=folder.at(other))
-    if stem + _OTHER_SUFFIX in folder.names and folder.captions:
+    if stem + DEFAULT_CAPTION in folder.names and folder.captions:
         return finding(
-            "caption-suffix-other", f"the image is {names[0]}", file=folder.at(stem + _OTHER_SUFFIX)
+            "caption-suffix-other", f"the image is {names[0]}", file=folder.at(stem + DEFAULT_CAPTION)
         )
     return None
 
 
 def _is_crop(folder: Folder, stem: str) -> bool:
     """Whether the trainer finds the caption of `im_1_2_3_4.png` in `im.txt`."""
-    parts = stem.split("_")
-    short = "_".join(parts[:-_CROP_PARTS])
-    if len(parts) <= _CROP_PARTS or short not in folder.captions:
-        return False
-    folder.claimed.add(short)
-    return True
+    read = folder.captions.intersection(caption_stems(stem))
+    folder.claimed |= read
+    return bool(read)
 
 
 def _lost(folder: Folder, homes: dict[str, Folder], lists: Lists) -> Iterator[Finding]:
@@ -150,14 +141,6 @@ def _lost(folder: Folder, homes: dict[str, Folder], lists: Lists) -> Iterator[Fi
             continue
         where = "" if home is None else f"its image lies in {home.path or '.'}"
         yield finding("caption-without-image", where, file=folder.at(stem + CAPTION_SUFFIX))
-
-
-def repeats(name: str) -> int | None:
-    """The repeats that a folder's name gives; None where it gives none."""
-    try:
-        return int(name.partition("_")[0])
-    except ValueError:
-        return None
 
 
 def folder_findings(all_folders: list[Folder], root_name: str) -> Iterator[Finding]:

@@ -190,6 +190,11 @@ class _Job:
             )
         if found.others:
             output.note(f"{len(found.others)} .txt files are no captions, not touched: {_some(found.others)}")
+        if found.foreign:
+            output.note(
+                f"{len(found.foreign)} captions stand beside pictures that the trainer does not read; "
+                f"convert these to PNG, JPEG or WebP: {_some(found.foreign)}"
+            )
         if found.uncaptioned:
             output.note(f"{len(found.uncaptioned)} images have no caption: {_some(found.uncaptioned)}")
         if written.meta.verdict == "fail":

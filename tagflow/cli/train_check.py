@@ -132,9 +132,6 @@ def _looked_at(setup: Setup, *, sd_scripts: Path | None, trainer_python: Path | 
     from tagflow.training.sd_scripts.environment import trainer_python as find_python
     from tagflow.training.setup.look import with_files
 
-    progress = Progress()
-    with progress.shown():
-        setup = with_files(setup, progress.progress("folders"))
     named = (trainer_python, sd_scripts)
     planned = _planned(setup) if named == (None, None) else named
     try:
@@ -143,8 +140,10 @@ def _looked_at(setup: Setup, *, sd_scripts: Path | None, trainer_python: Path | 
         if named != (None, None):
             raise
         output.note(f"the machine was not looked at: {problem.message}; {problem.cure}")
-        return setup
-    return replace(setup, machine=machine)
+        machine = None
+    progress = Progress()
+    with progress.shown():
+        return with_files(replace(setup, machine=machine), progress.progress("folders"))
 
 
 def _planned(setup: Setup) -> tuple[Path | None, Path | None]:

@@ -1,17 +1,14 @@
-"""A folder of captions: which files are captions, and what is in them.
+"""A folder of captions: which files are captions, what is in them, and which dataset a path belongs to.
 
-If the tree holds images, a caption is a `.txt` beside an image of the same stem; other `.txt` files are
-listed and never touched. If it holds no image, every `.txt` is one. Names that begin with a dot are left out.
-
-Every file name below a folder, as the trainer would meet it: hidden names and any suffix, too.
-
-Which folder a path belongs to: files are reordered within the dataset they lie in.
+If the tree holds images, a caption is a `.txt` that the trainer would read for one of them, or that stands
+beside a picture of another kind with the same stem; other `.txt` files are listed and never touched. If it
+holds no image, every `.txt` is one. Names that begin with a dot are left out. What the trainer takes for
+images and captions is in :mod:`tagflow.training.sd_scripts.files`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,9 +18,7 @@ from tagflow.config import CONFIG_NAME, load_config
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import inside, sha256
 from tagflow.findings.finding import Finding, finding
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"})
-"""What sd-scripts opens as an image (the last two with plugins)."""
+from tagflow.training.sd_scripts.files import caption_stems, is_image_kind, overlooked, repeats, split_name
 
 CAPTION_SUFFIX = ".txt"
 STATE_FOLDER = ".tagflow"
@@ -34,7 +29,11 @@ LARGEST_CAPTION = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What lies in a folder. All paths are relative to `root`, with forward slashes, and sorted."""
+    """What lies in a folder. All paths are relative to `root`, with forward slashes, and sorted.
+
+    `images`: of the kinds that the trainer reads, whatever its Python needs for them. `foreign`: pictures of
+    other kinds, each with a caption that stands beside it alone; the caption is among `captions`.
+    """
 
     root: Path
     captions: tuple[str, ...]
@@ -42,6 +41,7 @@ class Survey:
     uncaptioned: tuple[str, ...] = ()  # images without a caption
     misnamed: frozenset[str] = frozenset()  # captions whose names are not UTF-8, as `captions` spells them
     images: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()  # folders below `root` that tagflow has worked in by themselves
 
 
@@ -59,6 +59,7 @@ class Reading:
 class _Found:
     texts: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
     misnamed: set[str] = field(default_factory=set)
     stores: list[str] = field(default_factory=list)
 
@@ -82,30 +83,37 @@ def survey(root: Path, *, empty: bool = False) -> Survey:
     if not root.is_dir():
         raise UsageProblem(f"{root} is a file, not a folder", "give the folder that holds the captions")
     found = _walk(root)
-    stems = {_stem(path) for path in found.images}
-    captions = [path for path in found.texts if not stems or _stem(path) in stems]
+    texts = set(found.texts)
+    read = {path: _caption_of(path, texts) for path in found.images}
+    captions = texts
+    if found.images:
+        captions = texts & {*read.values(), *map(_beside, found.foreign)}
     if not captions and not empty:
-        raise SourceError(f"{root}: no captions found", _no_captions(found))
-    named = {_stem(path) for path in captions}
+        cure = "give a folder that holds .txt captions, in itself or below"
+        if found.images:
+            cure = "write a .txt beside each image, with the image's name"
+        raise SourceError(f"{root}: no captions found", cure)
     return Survey(
         root,
         tuple(sorted(captions)),
-        tuple(sorted(set(found.texts) - set(captions))),
-        tuple(sorted(path for path in found.images if _stem(path) not in named)),
-        frozenset(found.misnamed.intersection(captions)),
+        tuple(sorted(texts - captions)),
+        tuple(sorted(path for path, caption in read.items() if caption is None)),
+        frozenset(found.misnamed & captions),
         tuple(sorted(found.images)),
+        tuple(sorted(found.foreign)),
         tuple(found.stores),
     )
 
 
-def _no_captions(found: _Found) -> str:
-    if found.images:
-        return "write a .txt beside each image, with the image's name"
-    return "give a folder that holds .txt captions, in itself or below"
+def _beside(path: str) -> str:
+    return split_name(path)[0] + CAPTION_SUFFIX
 
 
-def _stem(path: str) -> str:
-    return path[: path.rindex(".")]
+def _caption_of(image: str, texts: set[str]) -> str | None:
+    """The caption that the trainer reads for an image: its own, or that of the picture it was cut out of."""
+    folder, slash, name = image.rpartition("/")
+    stems = caption_stems(split_name(name)[0])
+    return next((text for stem in stems if (text := folder + slash + stem + CAPTION_SUFFIX) in texts), None)
 
 
 def _walk(root: Path) -> _Found:
@@ -124,8 +132,11 @@ def _walk(root: Path) -> _Found:
                 continue
             if name.endswith(CAPTION_SUFFIX):
                 found.texts.append(found.spelled(prefix + name))
-            elif name[name.rfind(".") :].lower() in IMAGE_SUFFIXES:
+            elif is_image_kind(name):
                 found.images.append(found.spelled(prefix + name))
+        for name in overlooked(files, CAPTION_SUFFIX):
+            if not is_image_kind(name) and not name.startswith("."):
+                found.foreign.append(found.spelled(prefix + name))
         if STATE_FOLDER in below and prefix:
             found.stores.append(here)
         below[:] = sorted(name for name in below if not name.startswith("."))
@@ -223,9 +234,6 @@ def _spelled(name: str) -> str:
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-_REPEATS = re.compile(r"\d+_")
-
-
 def by_root(paths: Iterable[Path]) -> dict[Path, set[str] | None]:
     """Each dataset folder with the caption files chosen in it (relative paths); None: all of them.
 
@@ -266,7 +274,8 @@ def root_of(file: Path) -> Path:
         named = _configured(folder)
         if named is not None and file.is_relative_to(named):
             return named
-    return file.parent.parent if _REPEATS.match(file.parent.name) else file.parent
+    name = file.parent.name
+    return file.parent.parent if "_" in name and repeats(name) is not None else file.parent
 
 
 def _configured(folder: Path) -> Path | None:

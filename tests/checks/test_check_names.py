@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.checks.folders import folder_findings, folders, name_findings, repeats
+from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.tags import read_lists
 from tagflow.dataset.survey import tree
+from tagflow.training.sd_scripts.files import repeats
 
 NAMES = [
     (

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tagflow.dataset.caches import stale_caches
+from tagflow.dataset.caches import stale_by_caption
 from tagflow.dataset.survey import read, survey
 from tagflow.errors import SourceError, UsageProblem
 
@@ -91,6 +91,6 @@ def test_a_cache_older_than_its_caption_is_stale(folder):
     root = folder({"a.txt": "x", "a_te_outputs.npz": b"", "b.txt": "x", "metadata_cache.json": b""})
     os.utime(root / "a.txt", ns=(2 * 10**9, 2 * 10**9))
     os.utime(root / "a_te_outputs.npz", ns=(10**9, 10**9))
-    assert stale_caches(root, "a.txt") == ["a_te_outputs.npz"]
-    assert stale_caches(root, "b.txt") == []
-    assert stale_caches(root, "n" * 251 + ".txt") == []  # no name is long enough for its cache
+    longest = "n" * 251 + ".txt"  # no name is long enough for its cache
+    assert stale_by_caption(root, ["a.txt", "b.txt", longest]) == {"a.txt": ["a_te_outputs.npz"]}
+    assert stale_by_caption(root, ["b.txt"], {"b.txt"}) == {"b.txt": ["metadata_cache.json"]}

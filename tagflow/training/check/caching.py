@@ -9,15 +9,20 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
-from tagflow.dataset.caches import FOLDER_CACHE, TEXT_SUFFIX
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import SubsetView, caches_latents, caches_text, names, over, trains_text
+from tagflow.training.sd_scripts.files import (
+    FOLDER_CACHE,
+    LATENTS_CACHE,
+    TEXT_CACHE,
+    old_latents,
+    sizes_by_caches,
+)
 from tagflow.training.sd_scripts.steps import Size, predefined
 from tagflow.training.setup.setup import Images, Setup
 
-LATENTS_SUFFIX = "_sdxl.npz"
 _STRIDE = 8  # pixels to one latent
 
 
@@ -45,8 +50,8 @@ def _info(part: SubsetView, files: Images) -> Iterator[Finding]:
         yield finding("cache-info-stale", "older than a caption", option="cache_info")
     elif FOLDER_CACHE in files.caches and part.subset.folder is not None:
         known = _listed(part.subset.folder / FOLDER_CACHE)
-        strange = files.sizes.keys() ^ known if known is not None else set()
-        if strange:
+        strange = set(files.names) ^ known if known is not None else set()
+        if strange := strange - files.overlooked.keys():
             yield finding("cache-info-stale", f"not the images: {names(strange)}", option="cache_info")
 
 
@@ -60,7 +65,7 @@ def _listed(file: Path) -> set[str] | None:
 
 
 def _text(setup: Setup, part: SubsetView, files: Images) -> Iterator[Finding]:
-    caches = [name for name in files.caches if name.endswith(TEXT_SUFFIX)]
+    caches = [name for name in files.caches if name.endswith(TEXT_CACHE)]
     option = "cache_text_encoder_outputs_to_disk"
     stale = [name for name in caches if name in files.stale]
     if stale:
@@ -72,46 +77,23 @@ def _text(setup: Setup, part: SubsetView, files: Images) -> Iterator[Finding]:
 
 
 def _sizes(part: SubsetView, files: Images) -> Iterator[Finding]:
-    """The trainer takes an image's size from the name of a latents cache; even where it uses no cache."""
     wrong = {
         f"{image}: {size[0]}x{size[1]}, by the cache {named[0]}x{named[1]}"
-        for image, named in _named_sizes(files).items()
+        for image, named in sizes_by_caches(files.names, files.caches).items()
         if (size := files.sizes.get(image)) is not None and size != named
     }
     if wrong:
         yield finding("cache-latents-size", names(wrong))
 
 
-def _named_sizes(files: Images) -> dict[str, Size]:
-    """The size that each image would be given. As `load_dreambooth_dir`: a beginning of a name is enough."""
-    caches = [name for name in files.caches if name.endswith(LATENTS_SUFFIX) and name.count("_") >= 2]
-    caches.sort(key=lambda name: name.rsplit("_", maxsplit=2)[0])
-    found: dict[str, Size] = {}
-    at = 0
-    for image in sorted({*files.sizes, *files.unreadable}):
-        stem = PurePath(image).stem
-        while at < len(caches) and caches[at][: len(stem)] < stem:
-            at += 1
-        if at < len(caches) and caches[at].startswith(stem) and (size := _size_in(caches[at])):
-            found[image] = size
-    return found
-
-
-def _size_in(name: str) -> Size | None:
-    width, _, height = name.split("_")[-2].partition("x")
-    return (int(width), int(height)) if width.isdigit() and height.isdigit() else None
-
-
 def _latent_bytes(part: SubsetView, files: Images) -> Iterator[Finding]:
     option = "cache_latents_to_disk"
-    stems = {PurePath(image).stem for image in files.sizes}
-    old = [name for name in files.caches if name.removesuffix(".npz") in stems]
-    if old:
+    if old := old_latents(files.names, files.caches):
         yield finding("cache-latents-old", names(old), option=option)
     other = [
         name
         for name in files.caches
-        if name.endswith(LATENTS_SUFFIX)
+        if name.endswith(LATENTS_CACHE)
         and (shape := _shape(part, name, "latents"))
         and not _possible(part, (shape[-1] * _STRIDE, shape[-2] * _STRIDE))
     ]

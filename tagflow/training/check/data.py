@@ -6,13 +6,14 @@ What the trainer would read for captions, and what it would make of them.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import SubsetView, caches_text, names, over, parts
-from tagflow.training.setup.look import is_image
+from tagflow.training.sd_scripts.captions import read_caption
+from tagflow.training.sd_scripts.files import CODES, is_image, repeats
 from tagflow.training.setup.setup import Images, Setup
 
 _NAMING = ("train_data_dir", "reg_data_dir", "in_json")
@@ -54,7 +55,7 @@ def _parent(setup: Setup) -> Iterator[Finding]:
 def _children(root: Path, named: str) -> Iterator[Finding]:
     children = [one for one in root.iterdir() if not one.name.startswith(".")]
     folders = [one.name for one in children if one.is_dir()]
-    numbered = [name for name in folders if _repeats(name) > 0]
+    numbered = [name for name in folders if (repeats(name) or 0) > 0]
     if not numbered:
         inside = any(is_image(one.name) for one in children)
         what = "the images are in it" if inside else "none of its folders is named so"
@@ -66,16 +67,20 @@ def _children(root: Path, named: str) -> Iterator[Finding]:
         yield finding("data-left-out", names(other), option="train_data_dir")
 
 
-def _repeats(name: str) -> int:
-    try:
-        return int(name.partition("_")[0])
-    except ValueError:
-        return 0
-
-
 def _subsets(setup: Setup) -> Iterator[Finding]:
-    yield from over(setup, _folder, _repeated)
+    yield from over(setup, _folder, _overlooked, _repeated)
     yield from _twice(parts(setup))
+
+
+def _overlooked(setup: Setup, part: SubsetView) -> Iterator[Finding]:
+    """Pictures that the trainer leaves out without a word, or may leave out."""
+    for state, code in CODES.items():
+        whys: defaultdict[str, list[str]] = defaultdict(list)
+        for name, seen in part.overlooked.items():
+            if seen.state == state:
+                whys[seen.why].append(name)
+        for why, found in whys.items():
+            yield finding(code, f"{names(found)}: {why}", option="image_dir")
 
 
 def _repeated(setup: Setup, part: SubsetView) -> Iterator[Finding]:
@@ -170,13 +175,13 @@ def _texts(setup: Setup, part: SubsetView) -> Iterator[Finding]:
     """What stands in the captions, as far as the trainer reads them."""
     texts = dict(part.files.texts) if part.files else {}
     wild = part.on("enable_wildcard")
-    blank = [name for name, text in texts.items() if not (text if wild else _first(text)).strip()]
+    read = {name: read_caption(text, enable_wildcard=wild) for name, text in texts.items()}
+    blank = [name for name, text in read.items() if not text]
     if blank and not caches_text(setup):
         yield finding("captions-blank", names(blank))
     longer = [name for name, text in texts.items() if text.strip().count("\n") and not wild]
     if longer:
         yield finding("captions-lines", names(longer), option="enable_wildcard")
-    read = {name: text if wild else _first(text) for name, text in texts.items()}
     for code, option, test in _tests(setup, part):
         found = [name for name, text in read.items() if test(text)]
         if found:
@@ -193,7 +198,7 @@ def _tests(setup: Setup, part: SubsetView) -> Iterator[tuple[str, str, Test]]:
     if part.on("enable_wildcard"):
         yield "wildcard-nested", "enable_wildcard", _NESTED.search
         if part.text("caption_prefix") or part.text("caption_suffix"):
-            yield "wildcard-affixes", "caption_prefix", lambda text: "\n" in text.strip()
+            yield "wildcard-affixes", "caption_prefix", lambda text: "\n" in text
     else:
         yield "wildcard-off", "enable_wildcard", _CHOICE.search
 
@@ -201,8 +206,3 @@ def _tests(setup: Setup, part: SubsetView) -> Iterator[tuple[str, str, Test]]:
 def _bare_brackets(text: str) -> bool:
     """Brackets that would be taken for a weight, though none is written: `name (series)`."""
     return bool(_BARE.search(_WEIGHT.sub("", text)))
-
-
-def _first(text: str) -> str:
-    """The first line: what the trainer reads without wildcards."""
-    return re.split(r"\r\n|\r|\n", text, maxsplit=1)[0]

@@ -6,12 +6,14 @@ import ast
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tagflow.findings.finding import Finding
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.files import Sight
+from tagflow.training.sd_scripts.optimizers import optimizer_of
 from tagflow.training.sd_scripts.options import Value
 from tagflow.training.sd_scripts.steps import Buckets, Size
 from tagflow.training.setup.setup import Images, Setup
@@ -23,10 +25,14 @@ STEP = 32  # pixels: SDXL's U-Net halves latents twice, a latent is eight pixels
 
 @dataclass(frozen=True, slots=True)
 class SubsetView:
-    """A subset with what lies in its folder. `files`: None where nobody looked, or no image lies there."""
+    """A subset with what lies in its folder. `files`: None where nobody looked, or no image lies there.
+
+    `overlooked`: pictures there that the trainer does not see, or may not.
+    """
 
     subset: Subset
     files: Images | None
+    overlooked: Mapping[str, Sight] = field(default_factory=dict)
 
     def on(self, name: str) -> bool:
         """Whether a value is set to something other than nought."""
@@ -83,9 +89,11 @@ def parts(setup: Setup) -> list[SubsetView]:
         return []
     images = setup.images or ()
     if setup.subsets or setup.values.get("dataset_config"):
-        known = [files if files.count else None for files in images]
-        known += [None] * (len(setup.subsets) - len(known))
-        return [SubsetView(subset, files) for subset, files in zip(setup.subsets, known, strict=True)]
+        views = [
+            SubsetView(subset, files if files.count else None, files.overlooked)
+            for subset, files in zip(setup.subsets, images, strict=False)
+        ]
+        return views + [SubsetView(subset, None) for subset in setup.subsets[len(views) :]]
     doc: Mapping[str, Any] = {"datasets": [{"subsets": [{}]}]}
     made = dataset_config.subsets(doc, setup.values, setup.given, setup.folder, "")
     return [SubsetView(Subset("", None, one.values, one.given), None) for one in made]
@@ -138,11 +146,7 @@ def trains_text(setup: Setup) -> bool:
 
 def optimizer(setup: Setup) -> str:
     """The optimizer's name in lower case, as sd-scripts chooses it."""
-    if setup.on("use_8bit_adam"):
-        return "adamw8bit"
-    if setup.on("use_lion_optimizer"):
-        return "lion"
-    return (setup.text("optimizer_type") or "AdamW").lower()
+    return optimizer_of(setup.values)
 
 
 def adapts(setup: Setup) -> bool:
@@ -177,7 +181,7 @@ def batches(setup: Setup) -> int | None:
     shared: defaultdict[tuple[str, int], Counter[Size]] = defaultdict(Counter)
     for part in parts(setup):
         made = part.buckets if part.on("enable_bucket") else Buckets((0, 0))  # without buckets there is one
-        if made is None or part.files is None or not _countable(part):
+        if made is None or part.files is None or part.files.unsized or not _countable(part):
             return None
         dataset = part.subset.where.partition(".subsets")[0]
         key = ("" if dataset.startswith("--") else dataset, int(part.number("batch_size")))

@@ -22,6 +22,7 @@ from tagflow.training.check.derived import (
     trains_unet,
     words,
 )
+from tagflow.training.sd_scripts.optimizers import OWN, TORCH
 from tagflow.training.setup.setup import Setup
 
 _TAKEN = (
@@ -228,19 +229,6 @@ def _masks(setup: Setup) -> Iterator[Finding]:
         yield finding("masked-loss-without-masks", option="masked_loss")
 
 
-# By sd-scripts' own names, in any case.
-_OWN = (
-    "adamw", "adamw8bit", "lion", "lion8bit", "sgdnesterov", "sgdnesterov8bit", "pagedadamw",
-    "pagedadamw8bit", "pagedadamw32bit", "pagedlion8bit", "adafactor", "prodigy", "dadaptation",
-    "dadaptadampreprint",
-    "dadaptadagrad", "dadaptadam", "dadaptadan", "dadaptadanip", "dadaptlion", "dadaptsgd",
-    "adamwschedulefree", "radamschedulefree", "sgdschedulefree",
-)  # fmt: skip
-# By the names of torch.optim's classes, exactly so. LBFGS and SparseAdam take no LoRA, so they are not here.
-_TORCH = (
-    "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Muon", "NAdam", "RAdam",
-    "RMSprop", "Rprop", "SGD",
-)  # fmt: skip
 _HIGH, _LOW = 0.01, 0.1
 
 
@@ -263,8 +251,8 @@ def _optimizer(setup: Setup) -> Iterator[Finding]:
         yield finding(
             "optimizer-twice", ", ".join([*both, *[f"optimizer_type {said}"][: bool(said)]]), option=both[0]
         )
-    if said and "." not in said and said.lower() not in _OWN and said not in _TORCH:
-        near = [name for name in (*_TORCH, "AdamW8bit") if name.lower() == said.lower()]
+    if said and "." not in said and said.lower() not in OWN and said not in TORCH:
+        near = [name for name in (*TORCH, "AdamW8bit") if name.lower() == said.lower()]
         meant = f"; did you mean {near[0]}?" if near else ""
         yield finding("optimizer-unknown", said + meant, option="optimizer_type")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import optimizer
+from tagflow.training.sd_scripts.optimizers import is_bitsandbytes, packages_of
 from tagflow.training.setup.setup import Setup
 
 _ATTENTION = ("mem_eff_attn", "xformers", "sdpa")  # the first one wins
@@ -91,28 +92,19 @@ def _memory(setup: Setup) -> Iterator[Finding]:
 def _packages(setup: Setup) -> Iterator[Finding]:
     name = optimizer(setup)
     option = "use_8bit_adam" if setup.on("use_8bit_adam") else "optimizer_type"
-    if name.endswith("8bit") or name.startswith("paged"):
+    if is_bitsandbytes(name):
         if _lacks(setup, "bitsandbytes"):
             yield finding("eight-bit-missing", f"{name}; {_why(setup, 'bitsandbytes')}", option=option)
         elif setup.machine is not None and not setup.machine.gpus:
             yield finding("eight-bit-without-gpu", name, option=option)
-    needed = _package_of(name)
-    if needed and _lacks(setup, needed):
-        yield finding("optimizer-package-missing", f"{name} needs {needed}", option=option)
+    else:
+        for needed in packages_of(name):
+            if _lacks(setup, needed):
+                yield finding("optimizer-package-missing", f"{name} needs {needed}", option=option)
     if setup.text("log_with") in ("wandb", "all") and _lacks(setup, "wandb"):
         yield finding("wandb-missing", _why(setup, "wandb"), option="log_with")
     if setup.text("logging_dir") and setup.text("log_with") != "wandb" and _lacks(setup, "tensorboard"):
         yield finding("tensorboard-missing", _why(setup, "tensorboard"), option="logging_dir")
-
-
-def _package_of(name: str) -> str | None:
-    if name == "lion":
-        return "lion-pytorch"
-    if name == "prodigy":
-        return "prodigyopt"
-    if name.startswith("dadapt"):
-        return "dadaptation"
-    return "schedulefree" if name.endswith("schedulefree") and "." not in name else None
 
 
 def _lacks(setup: Setup, package: str) -> bool:

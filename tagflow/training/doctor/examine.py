@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tagflow.errors import TrainerError
 from tagflow.training.doctor.disk import of_disk, of_memory
-from tagflow.training.doctor.files import Progress, of_base, of_sd_scripts, of_tokenizers, of_vae
+from tagflow.training.doctor.files import Progress, of_base, of_images, of_sd_scripts, of_tokenizers, of_vae
 from tagflow.training.doctor.line import Line, Needs, State, bad
 from tagflow.training.doctor.python import of_gpus, of_packages, of_python, of_torch, without_torch
 from tagflow.training.machine.facts import Machine
@@ -69,7 +69,7 @@ def examine(
         if asked.deep and machine is not None:
             note("loading sd-scripts' script, which takes a while ...")
         lines += of_sd_scripts(folder, python if machine else None, deep=asked.deep)
-    lines += _of_files(asked, setup, needs, progress)
+    lines += _of_files(asked, setup, machine, needs, progress)
     return Diagnosis(tuple(lines), folder, python, machine)
 
 
@@ -119,7 +119,9 @@ def _of_machine(machine: Machine | None, needs: Needs) -> Iterator[Line]:
     yield from of_packages(machine, needs)
 
 
-def _of_files(asked: DoctorRequest, setup: Setup | None, needs: Needs, progress: Progress) -> Iterator[Line]:
+def _of_files(
+    asked: DoctorRequest, setup: Setup | None, machine: Machine | None, needs: Needs, progress: Progress
+) -> Iterator[Line]:
     base = asked.base or (setup.path("pretrained_model_name_or_path") if setup else None)
     vae = asked.vae or (setup.path("vae") if setup else None)
     yield from of_base(base, needs, deep=asked.deep, progress=progress)
@@ -127,5 +129,6 @@ def _of_files(asked: DoctorRequest, setup: Setup | None, needs: Needs, progress:
         yield from of_vae(vae, deep=asked.deep, progress=progress)
     yield from of_tokenizers(needs)
     if setup is not None:
+        yield from of_images(setup, None if machine is None else machine.plugins)
         yield from of_disk(setup, needs)
     yield of_memory(needs)

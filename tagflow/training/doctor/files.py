@@ -1,8 +1,9 @@
-"""The files that a run needs: sd-scripts, the checkpoint, a VAE, two tokenizers."""
+"""The files that a run needs: sd-scripts, the checkpoint, a VAE, two tokenizers, and images that are seen."""
 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,16 @@ from tagflow.findings.finding import Severity
 from tagflow.training.doctor.line import Line, Needs, bad, ok
 from tagflow.training.machine.probe import options_of
 from tagflow.training.sd_scripts.environment import sd_scripts_version
+from tagflow.training.sd_scripts.files import CODES, DEFAULT_CAPTION, Plugins, Sight, is_image, overlooked
 from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.setup.setup import Setup
 
 if TYPE_CHECKING:
     from tagflow.findings.finding import Finding
 
 Progress = Callable[[int, int], None]
 TOKENIZERS = ("openai/clip-vit-large-patch14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
+_SHOWN = 3  # names in a line
 _TOKENIZER_FILES = ("vocab.json", "merges.txt")
 
 
@@ -182,3 +186,22 @@ def _hub_caches() -> Iterator[Path]:
 def _offline() -> bool:
     values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
     return any(value.upper() in {"1", "ON", "YES", "TRUE"} for value in values)
+
+
+def of_images(setup: Setup, plugins: Plugins) -> Iterator[Line]:
+    """Pictures in the run's folders that the trainer does not see, or may not: one line for each reason."""
+    count, found = 0, defaultdict[Sight, list[str]](list)
+    for subset in setup.subsets or ():
+        try:
+            names = [file.name for file in subset.folder.iterdir()] if subset.folder else []
+        except OSError:  # `train check` says that it is not there
+            continue
+        count += sum(is_image(name, plugins) for name in names)
+        extension = str(subset.values.get("caption_extension") or DEFAULT_CAPTION)
+        for name, seen in overlooked(names, extension, plugins).items():
+            found[seen].append(name)
+    for seen, names in found.items():
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
+        yield bad("images", CODES[seen.state], f"{shown}: {seen.why}")
+    if not found:
+        yield ok("images", f"{count}, which the trainer sees")

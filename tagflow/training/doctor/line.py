@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tagflow.findings.catalogue import Severity, kind_of
+from tagflow.training.sd_scripts.optimizers import is_bitsandbytes, optimizer_of
 from tagflow.training.sd_scripts.options import Value
 
 State = Literal["ok", "info", "warning", "error"]
@@ -56,13 +57,12 @@ class Needs:
     @property
     def optimizer(self) -> str:
         """The optimizer in lower case, as sd-scripts compares it."""
-        old = "adamw8bit" if self.on("use_8bit_adam") else "lion" if self.on("use_lion_optimizer") else ""
-        return self.text("optimizer_type").lower() or old
+        return optimizer_of(self.values)
 
     @property
     def bitsandbytes(self) -> bool:
         """Whether the optimizer is one of bitsandbytes'."""
-        return self.optimizer.endswith("8bit") or self.optimizer.startswith("paged")
+        return is_bitsandbytes(self.optimizer)
 
     @property
     def gpu(self) -> str:

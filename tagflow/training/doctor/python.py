@@ -12,6 +12,7 @@ from tagflow.findings.finding import Severity
 from tagflow.training.doctor.line import Line, Needs, bad, ok
 from tagflow.training.machine.facts import Gpu, Machine
 from tagflow.training.sd_scripts.environment import is_own
+from tagflow.training.sd_scripts.optimizers import packages_of
 
 PINNED = {"transformers": "4.54.1", "huggingface-hub": "0.34.3", "diffusers": "0.32.1", "accelerate": "1.6.0"}
 """sd-scripts' requirements.txt at 0.10.1: those that its behaviour hangs on."""
@@ -20,10 +21,6 @@ _IMPORTED = (
     "torchvision", "numpy", "safetensors", "opencv-python", "pillow", "voluptuous", "toml", "einops",
     "imagesize",
 )  # fmt: skip
-# By how an optimizer's name begins, in lower case, or ends: the package that it comes from.
-_BEGINS = {"dadapt": "dadaptation", "prodigyplus": "prodigy-plus-schedule-free"}
-_ENDS = {"schedulefree": "schedulefree"}
-_IS = {"lion": "lion-pytorch", "prodigy": "prodigyopt"}
 
 
 def of_packages(machine: Machine, needs: Needs) -> Iterator[Line]:
@@ -105,13 +102,8 @@ def _tensorboard(machine: Machine, needs: Needs) -> Iterator[Line]:
 
 def _asked(needs: Needs) -> Iterator[str]:
     """The packages that only some runs use, where this one does."""
-    name = needs.optimizer
-    yield from (package for start, package in _BEGINS.items() if name.startswith(start))
-    yield from (package for end, package in _ENDS.items() if name.endswith(end) and "." not in name)
-    if name in _IS:
-        yield _IS[name]
-    if "." in name:  # a class by its module, such as pytorch_optimizer.CAME
-        yield name.partition(".")[0].replace("_", "-")
+    if not needs.bitsandbytes:  # it has lines of its own
+        yield from packages_of(needs.optimizer)
     if needs.text("log_with") in {"wandb", "all"}:
         yield "wandb"
     if needs.on("deepspeed"):

@@ -19,7 +19,8 @@ from typing import Any, Callable  # noqa: UP035  Python 3.8's collections.abc ta
 
 MARK = "tagflow-says: "
 Say = Callable[..., None]
-# By distribution: the modules that stand for it, each with a name that must be in it. Every run takes them.
+# By distribution: the modules that stand for it, each with a name that must be in it. Every run takes them,
+# where they are there.
 IMPORTED = {
     "numpy": [("numpy", "")],
     "torch": [("torch", "nn")],
@@ -40,6 +41,9 @@ IMPORTED = {
     "einops": [("einops", "rearrange")],
     "imagesize": [("imagesize", "get")],
     "rich": [("rich.logging", "RichHandler")],
+    "pillow-avif-plugin": [("pillow_avif", "")],
+    "pillow-jxl-plugin": [("pillow_jxl", "")],
+    "jxlpy": [("jxlpy.JXLImagePlugin", "")],
 }
 # Optimizers, loggers and launchers that few runs ask for: only their presence is told.
 FOUND = {

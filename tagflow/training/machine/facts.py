@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tagflow.training.sd_scripts.files import PLUGINS
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -40,3 +42,8 @@ class Machine:
     def has(self, package: str) -> bool:
         """Whether a package is there and imports."""
         return self.packages.get(package) is not None and package not in self.broken
+
+    @property
+    def plugins(self) -> frozenset[str]:
+        """The suffixes of images that sd-scripts reads in this Python beside the usual ones."""
+        return frozenset(suffix for suffix, packages in PLUGINS.items() if any(map(self.has, packages)))

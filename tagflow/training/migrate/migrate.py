@@ -19,6 +19,7 @@ from tagflow.errors import TrainerError
 from tagflow.files.read import read_toml
 from tagflow.training.migrate.rules import BATCH, NUMBERS, TABLES, Facts, OptionChange, additions, decide
 from tagflow.training.sd_scripts.dataset_config import misshapen
+from tagflow.training.sd_scripts.options import flat
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -50,14 +51,6 @@ def read(file: Path) -> TOMLDocument:
     except (OSError, ValueError, TOMLKitError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
         raise TrainerError(f"{file}: {reason}", cure) from problem
-
-
-def flat(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as sd-scripts flattens them: tables mean nothing, a later value wins."""
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        values |= value if isinstance(value, dict) else {name: value}
-    return values
 
 
 def dataset_file(values: Mapping[str, Any], source: Path) -> Path | None:

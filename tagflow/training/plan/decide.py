@@ -17,6 +17,7 @@ from tagflow.training.plan.choices import Choices
 from tagflow.training.plan.fitting import Surroundings
 from tagflow.training.plan.presets import Preset
 from tagflow.training.run_folder import DATASET, LOGS, OUTPUT, PROMPTS
+from tagflow.training.sd_scripts.optimizers import is_bitsandbytes
 from tagflow.training.sd_scripts.steps import Buckets, Size
 from tagflow.training.structure.structure import CHOICES, WHY, Structure, conflicts
 
@@ -191,17 +192,13 @@ def for_machine(choices: Choices, around: Surroundings) -> Iterator[Finding]:
         reason = "SDXL's VAE overflows in fp16, and cached latents would be NaN"
         choices.put("train.toml", "no_half_vae", True, reason, source)
     wanted = str(choices.train("optimizer_type") or "")
-    if (
-        around.lacks_bitsandbytes
-        and wanted.lower().endswith("8bit")
-        and not choices.is_pinned("optimizer_type")
-    ):
-        plain = wanted[:-4]
+    if around.lacks_bitsandbytes and is_bitsandbytes(wanted) and not choices.is_pinned("optimizer_type"):
+        plain = wanted.removeprefix("Paged").removesuffix("8bit")
         reason = (
             f"{wanted} needs bitsandbytes, which {around.python} lacks; the same method with 32-bit states"
         )
         choices.put("train.toml", "optimizer_type", plain, reason, source)
-    elif wanted.lower().endswith("8bit") and around.machine is None:
+    elif is_bitsandbytes(wanted) and around.machine is None:
         text = f"{wanted} needs bitsandbytes and CUDA; nobody asked the trainer's Python for it"
         yield finding(
             "bitsandbytes-assumed",

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tagflow.checks.folders import repeats as repeats_named
 from tagflow.dataset.survey import Survey
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.plan.presets import repeats_rule
 from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.files import CODES, Plugins, Sight
+from tagflow.training.sd_scripts.files import repeats as repeats_named
 from tagflow.training.sd_scripts.steps import Size
 from tagflow.training.setup import look
 from tagflow.training.setup.setup import Images
@@ -37,29 +38,30 @@ class Repeated:
     source: str
 
 
-def parts(found: Survey, extension: str) -> tuple[ImageFolder, ...]:
-    """Every folder of a dataset that holds images, sorted; their sizes and captions are read.
+def parts(found: Survey, extension: str, plugins: Plugins = None) -> tuple[ImageFolder, ...]:
+    """Every folder of a dataset that holds pictures, sorted; their sizes and captions are read.
 
-    extension: that of the captions, with its dot.
+    The trainer may see none of them. extension: that of the captions, with its dot. plugins: see
+    :mod:`tagflow.training.sd_scripts.files`.
     """
     root = found.root.resolve()
-    names = sorted({str(PurePosixPath(image).parent) for image in found.images})
-    return tuple(
-        ImageFolder(name, path := root / name, look.images(_subset(path, extension))) for name in names
-    )
+    made = []
+    for name in sorted({str(PurePosixPath(path).parent) for path in (*found.images, *found.foreign)}):
+        subset = Subset("", root / name, {"caption_extension": extension}, frozenset())
+        made.append(ImageFolder(name, root / name, look.images(subset, plugins)))
+    return tuple(made)
 
 
-def _subset(folder: Path, extension: str) -> Subset:
-    return Subset("", folder, {"caption_extension": extension}, frozenset())
-
-
-def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Finding]:
+def faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
     """What would be trained wrongly, or stop the trainer at once."""
-    bare, unreadable, unusable, taken = [], [], [], set()
+    bare, unreadable, unusable, unsized = [], [], [], []
+    seen: dict[str, Sight] = {}
     for part in looked:
         place = "" if part.name == "." else f"{part.name}/"
-        taken |= {place + name for name in (*part.images.sizes, *part.images.unreadable)}
-        bare += [place + name for name in part.images.sizes if name not in part.images.captioned]
+        sound = (*part.images.sizes, *part.images.unsized)
+        bare += [place + name for name in sound if name not in part.images.captioned]
+        seen |= {place + name: one for name, one in part.images.overlooked.items()}
+        unsized += [place + name for name in part.images.unsized]
         unreadable += [place + name for name in part.images.unreadable]
         unusable += [f"{place}{name} ({why})" for name, why in part.images.unusable.items()]
     if bare:
@@ -80,10 +82,15 @@ def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Finding]:
         yield finding(
             "caption-unusable", text, severity="error", cure="mend them; `tagflow check` names what is wrong"
         )
-    if left := sorted(set(found.images) - taken):
-        text = f"sd-scripts does not take {len(left)} files for images: {_some(left)}"
-        cure = "make them PNG, JPEG or WebP, with an extension in lower case and a name in UTF-8"
-        yield finding("image-ignored", text, severity="warning" if taken else "error", cure=cure)
+    for state, code in CODES.items():
+        if left := [path for path, one in seen.items() if one.state == state]:
+            whys = "; ".join(dict.fromkeys(seen[path].why for path in left))
+            does = "may not take" if state == "unsure" else "does not take"
+            text = f"sd-scripts {does} {len(left)} files for images: {_some(left)} ({whys})"
+            yield finding(code, text)
+    if unsized:
+        text = f"the sizes of {len(unsized)} images cannot be read here, so the steps are without them"
+        yield finding("image-unsized", f"{text}: {_some(unsized)}")
 
 
 def _some(names: list[str]) -> str:

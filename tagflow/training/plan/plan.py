@@ -107,10 +107,15 @@ def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     run = run_folder(root, asked.out, name)
     choices = Choices(parse_settings(_sets(asked), known_options()))
     extension = str(choices.get("dataset.toml", "caption_extension") or "txt").removeprefix(".")
-    audit, looked = current_audit(root), parts(found, f".{extension}")
+    plugins = None if asked.around.machine is None else asked.around.machine.plugins
+    audit, folders = current_audit(root), parts(found, f".{extension}", plugins)
+    looked = tuple(folder for folder in folders if folder.images.count)
     if not looked:
-        raise SourceError(f"{dataset}: holds no image to train on", "put each caption's image beside it")
-    notes = [*faults(found, looked), *asked.around.notes]
+        unseen = [one.why for folder in folders for one in folder.images.overlooked.values()]
+        whys = "; ".join(dict.fromkeys(unseen))
+        cure = "put each caption's image beside it, as PNG, JPEG or WebP"
+        raise SourceError(f"{dataset}: holds no image to train on{whys and f' ({whys})'}", cure)
+    notes = [*faults(folders), *asked.around.notes]
     base = decide.base_of(asked.base)
     decide.from_preset(choices, wanted)
     decide.for_files(choices, run, base, asked.vae, _file_name(asked.name or f"{root.name}-{name}"))

@@ -57,15 +57,12 @@ class When:
     steps: int = 0
 
 
-def read_caption(data: bytes, *, enable_wildcard: bool = False) -> str:
-    """The caption that the trainer reads from a file's bytes: the first line, or, with wildcards, all lines.
+def read_caption(text: str, *, enable_wildcard: bool = False) -> str:
+    """The caption that the trainer reads from a file's text: the first line, or, with wildcards, all lines.
 
-    A byte order mark stays. Raises ValueError where the trainer stops: an empty file, or (UnicodeDecodeError)
-    no UTF-8.
+    A byte order mark stays. At an empty file, and one that is not UTF-8, the trainer stops.
     """
-    if not data:
-        raise ValueError("caption file is empty")
-    lines = _NEWLINE.sub("\n", data.decode("utf-8")).split("\n")
+    lines = _NEWLINE.sub("\n", text).split("\n")
     if not enable_wildcard:
         return lines[0].strip()
     return "\n".join(line.strip() for line in lines if line.strip())

@@ -85,6 +85,17 @@ def parse_options(text: str) -> Options:
     return Options(data["script"], data["version"], {option.name: option for option in options})
 
 
+def flat(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a file for `--config_file`: the names of tables in it mean nothing, a later value wins.
+
+    Source: sd-scripts `library/train_util.py`, `read_config_from_file`.
+    """
+    values: dict[str, Any] = {}
+    for name, value in doc.items():
+        values |= value if isinstance(value, dict) else {name: value}
+    return values
+
+
 @cache
 def known_options() -> Options:
     """The options of the version that tagflow knows."""

@@ -1,7 +1,6 @@
 """What the rules want to know of the files behind a setup: images, captions, caches, and the checkpoint.
 
-Found as sd-scripts finds them (its `library/train_util.py`: `glob_images`, `read_caption`): flat in a folder,
-extensions in lower or upper case, the caption beside the image.
+Which of them sd-scripts reads is in :mod:`tagflow.training.sd_scripts.files`; a folder is not searched below.
 """
 
 from __future__ import annotations
@@ -11,32 +10,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tagflow.dataset.caches import FOLDER_CACHE, TEXT_SUFFIX
 from tagflow.errors import EncoderError
-from tagflow.files.read import is_file
 from tagflow.files.safetensors import read_whole_header
 from tagflow.models.prediction import Prediction, prediction
+from tagflow.training.sd_scripts import files
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.setup.setup import Images, Setup
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-"""What sd-scripts takes for images without plug-ins, in lower and in upper case."""
-
-_TEXTS = (".txt", ".caption")
+_TEXTS = (".txt", files.DEFAULT_CAPTION)
 _LARGEST = 256 * 1024  # bytes; tagflow certifies no larger caption
 
 
 def with_files(setup: Setup, progress: Callable[[int, int], None] = lambda done, total: None) -> Setup:
     """The setup with what lies in its folders and what its checkpoint says of itself.
 
+    Which images the trainer reads hangs on `setup.machine`, so ask for that first, if at all.
     `progress` is told the subsets looked at, and all of them.
     """
     found = None
     if setup.subsets is not None:
         looked_at = []
+        plugins = None if setup.machine is None else setup.machine.plugins
         for done, subset in enumerate(setup.subsets):
             progress(done, len(setup.subsets))
-            looked_at.append(images(subset))
+            looked_at.append(images(subset, plugins))
         found = tuple(looked_at)
     return replace(setup, images=found, base=_base(setup))
 
@@ -52,45 +49,41 @@ def _base(setup: Setup) -> Prediction | None:
     return prediction(header.entries, header.metadata)
 
 
-def images(subset: Subset) -> Images:
-    """What lies in a subset's folder; nothing where there is no such folder."""
+def images(subset: Subset, plugins: files.Plugins = None) -> Images:
+    """What lies in a subset's folder; nothing where there is no such folder.
+
+    `plugins`: the suffixes that the trainer's Python can read beside the usual ones; None: nobody asked it.
+    """
     folder = subset.folder
     names = sorted(file.name for file in folder.iterdir()) if folder and folder.is_dir() else []
     if folder is None or not names:
         return Images({}, (), frozenset(), (), (), {})
-    pictures = [name for name in names if is_image(name)]
+    extension = str(subset.values.get("caption_extension") or files.DEFAULT_CAPTION)
+    pictures = [name for name in names if files.is_image(name, plugins)]
     sizes = {name: _size(folder / name) for name in pictures}
-    captions = {name: found for name in pictures if (found := caption_of(folder, name, _extension(subset)))}
+    captions = {name: found for name in pictures if (found := files.caption_of(folder / name, extension))}
     texts = {name: _text(file) for name, file in captions.items()}
-    caches = tuple(name for name in names if name.endswith(".npz") or name == FOLDER_CACHE)
+    here = {file.name for file in captions.values() if file.parent == folder}
+    sizeless = [name for name, size in sizes.items() if size is None]
     return Images(
         sizes={name: size for name, size in sizes.items() if size is not None},
-        unreadable=tuple(name for name, size in sizes.items() if size is None),
+        unreadable=tuple(name for name in sizeless if _is_known(name)),
+        unsized=tuple(name for name in sizeless if not _is_known(name)),
         captioned=frozenset(captions),
-        caches=caches,
-        stale=tuple(_stale(folder, caches, captions)),
+        caches=tuple(name for name in names if name.endswith(files.ANY_CACHE) or name == files.FOLDER_CACHE),
+        stale=tuple(files.stale_caches(folder, names, here)),
         texts={name: text for name, text in texts.items() if isinstance(text, str)},
         unusable={name: why[0] for name, why in texts.items() if isinstance(why, tuple)},
-        other_captions=_others(names, pictures, _extension(subset)),
+        other_captions=_others(names, pictures, extension),
+        overlooked=files.overlooked(names, extension, plugins),
     )
 
 
-def is_image(name: str) -> bool:
-    """Whether sd-scripts would take a file for an image; a hidden one it does not see."""
-    suffix = Path(name).suffix
-    return suffix.lower() in EXTENSIONS and suffix in (suffix.lower(), suffix.upper()) and name[0] != "."
+def _is_known(name: str) -> bool:
+    """Whether Pillow, as it is here, reads files of this suffix; without a plug-in of its own it may not."""
+    from PIL import Image
 
-
-def caption_of(folder: Path, image: str, extension: str) -> Path | None:
-    """The caption file that sd-scripts reads for an image: its own, or the one of an old face crop's name."""
-    base = str(folder / image)[: -len(Path(image).suffix)]
-    parts = base.split("_")
-    names = [base, "_".join(parts[:-4])] if len(parts) >= 5 else [base]
-    return next((file for name in names if is_file(file := Path(name + extension))), None)
-
-
-def _extension(subset: Subset) -> str:
-    return str(subset.values.get("caption_extension") or ".caption")
+    return files.split_name(name)[1].lower() in Image.registered_extensions()
 
 
 def _size(file: Path) -> tuple[int, int] | None:
@@ -118,22 +111,8 @@ def _text(file: Path) -> str | tuple[str]:
         return ("not UTF-8",)
 
 
-def _stale(folder: Path, caches: Iterable[str], captions: dict[str, Path]) -> list[str]:
-    """Caches of text that are older than a caption whose text they hold."""
-    by_stem = {Path(image).stem: file for image, file in captions.items()}
-    stale = []
-    for name in caches:
-        holds = list(captions.values()) if name == FOLDER_CACHE else []
-        if name.endswith(TEXT_SUFFIX) and (caption := by_stem.get(name.removesuffix(TEXT_SUFFIX))):
-            holds = [caption]
-        made = (folder / name).stat().st_mtime_ns
-        if any(made < file.stat().st_mtime_ns for file in holds):
-            stale.append(name)
-    return stale
-
-
 def _others(names: Iterable[str], pictures: Iterable[str], extension: str) -> dict[str, int]:
     """Files beside images that could be captions, if the extension were theirs."""
-    stems = {Path(name).stem for name in pictures}
-    found = Counter(Path(name).suffix for name in names if Path(name).stem in stems)
+    stems = {files.split_name(name)[0] for name in pictures}
+    found = Counter(files.split_name(name)[1] for name in names if files.split_name(name)[0] in stems)
     return {suffix: found[suffix] for suffix in _TEXTS if found[suffix] and suffix != extension}

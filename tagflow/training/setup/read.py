@@ -18,7 +18,8 @@ from tagflow.training.run_folder import PLAN, TRAIN, is_run
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.command import Command, read_command
 from tagflow.training.sd_scripts.dataset_config import Subset
-from tagflow.training.sd_scripts.options import Options, Value, known_options
+from tagflow.training.sd_scripts.files import repeats
+from tagflow.training.sd_scripts.options import Options, Value, flat, known_options
 from tagflow.training.setup.setup import Setup
 
 _LARGEST = 4 * 1024 * 1024  # bytes; no settings are larger
@@ -114,12 +115,9 @@ def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list
     data, fault = _toml(file, "config-unreadable")
     if data is None:
         return {}, [fault] if fault else []
-    flat: dict[str, Any] = {}
-    for name, value in data.items():
-        flat |= value if isinstance(value, dict) else {name: value}
     values: dict[str, Value] = {}
     faults: list[Finding] = []
-    for name, value in flat.items():
+    for name, value in flat(data).items():
         option = options.by_name.get(name)
         if (name, value) in _AS_NOTHING:
             continue
@@ -158,14 +156,15 @@ def _of_folders(setup: Setup) -> list[Subset]:
     for option, is_reg in (("train_data_dir", False), ("reg_data_dir", True)):
         root = setup.path(option)
         for folder in sorted(root.iterdir()) if root is not None and root.is_dir() else ():
-            count, _, words = folder.name.partition("_")
-            if folder.is_dir() and (repeats := _whole(count)) > 0:
+            count = repeats(folder.name) or 0
+            if folder.is_dir() and count > 0:
                 subset: dict[str, Value] = {
                     "image_dir": str(folder),
-                    "num_repeats": repeats,
+                    "num_repeats": count,
                     "is_reg": is_reg,
+                    "class_tokens": folder.name.partition("_")[2],
                 }
-                doc = {"datasets": [{"subsets": [{**subset, "class_tokens": words}]}]}
+                doc = {"datasets": [{"subsets": [subset]}]}
                 found += _from(doc, setup, f"--{option}: {folder.name}")
     return found
 
@@ -173,13 +172,6 @@ def _of_folders(setup: Setup) -> list[Subset]:
 def _from(doc: Mapping[str, Any], setup: Setup, where: str) -> list[Subset]:
     made = dataset_config.subsets(doc, setup.values, setup.given, setup.folder, where)
     return [replace(one, where=where) for one in made]
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        return 0
 
 
 def _toml(file: Path, code: str) -> tuple[dict[str, Any] | None, Finding | None]:

@@ -13,6 +13,7 @@ from tagflow.findings.finding import Finding
 from tagflow.models.prediction import Prediction
 from tagflow.training.machine.facts import Machine
 from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.files import Sight
 from tagflow.training.sd_scripts.options import Options, Value
 
 
@@ -20,9 +21,11 @@ from tagflow.training.sd_scripts.options import Options, Value
 class Images:
     """What lies in a subset's folder. `sizes`: (width, height) in pixels by file name, as far as readable.
 
-    `captioned`: images whose caption file sd-scripts would find. `caches`: the names of `.npz` files and
-    `metadata_cache.json` there; `stale`: those that hold an old text. `texts`: what the
-    caption files of images hold; `unusable`: why one stops the run (`empty`, `not UTF-8`), by image.
+    `unreadable`: images that are damaged; `unsized`: those of a kind that Pillow cannot read here, though the
+    trainer may. `overlooked`: pictures that the trainer does not see, or may not, by name. `captioned`:
+    images whose caption file sd-scripts would find. `caches`: the names of its caches there; `stale`: those
+    that hold an old text. `texts`: what the caption files of images hold; `unusable`: why one stops the run
+    (`empty`, `not UTF-8`), by image.
     `other_captions`: files of another extension that could be captions, by extension.
     """
 
@@ -34,11 +37,18 @@ class Images:
     texts: Mapping[str, str]
     unusable: Mapping[str, str] = field(default_factory=dict)
     other_captions: Mapping[str, int] = field(default_factory=dict)
+    unsized: tuple[str, ...] = ()
+    overlooked: Mapping[str, Sight] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every image that the trainer sees, or may see."""
+        return (*self.sizes, *self.unreadable, *self.unsized)
 
     @property
     def count(self) -> int:
         """The number of images."""
-        return len(self.sizes) + len(self.unreadable)
+        return len(self.names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,9 @@ from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.facts import Machine
 from tagflow.training.run_folder import DATA, DATASET, TRAIN
 from tagflow.training.sd_scripts.dataset_config import Subset
-from tagflow.training.sd_scripts.options import Options
-from tagflow.training.setup.look import caption_of, with_files
+from tagflow.training.sd_scripts.files import caption_of
+from tagflow.training.sd_scripts.options import Options, flat
+from tagflow.training.setup.look import with_files
 from tagflow.training.setup.read import read_plan, setup_of_run
 from tagflow.training.setup.setup import Images, Setup
 from tagflow.training.start.record import host, read_record, settled
@@ -105,7 +106,7 @@ def _folder(subset: Subset, images: Images | None, folder: Path, known: Collecti
 
 def _strange(place: Path, images: Images, folder: Path, known: Collection[str]) -> list[str]:
     """Images whose text nobody certified: it lies in a hidden folder, say, or there is none."""
-    files = {name: caption_of(place, name, CAPTION_SUFFIX) for name in (*images.sizes, *images.unreadable)}
+    files = {name: caption_of(place / name, CAPTION_SUFFIX) for name in images.names}
     whole = {folder / path for path in known}
     return [name for name, file in files.items() if file is None or file.resolve() not in whole]
 
@@ -190,7 +191,7 @@ def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options
     Raises TrainerError for what is no run folder, or one whose plan is damaged.
     """
     plan = read_plan(run)
-    setup = replace(with_files(setup_of_run(run, options=options)), machine=machine)
+    setup = with_files(replace(setup_of_run(run, options=options), machine=machine))
     edits = tuple(_edits(run, plan))
     faults = [
         *_running(run),
@@ -313,12 +314,9 @@ def _stale(setup: Setup) -> Iterator[Finding]:
 def _edits(run: Path, plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Values in train.toml that the plan did not put there. What cannot be read is the rules' finding."""
     try:
-        data = read_toml((run / TRAIN).read_text(encoding="utf-8"))
+        there = flat(read_toml((run / TRAIN).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return
-    there: dict[str, Any] = {}
-    for name, value in data.items():
-        there |= value if isinstance(value, dict) else {name: value}
     planned = {one["name"]: one["value"] for one in plan.get("values", ()) if one.get("file") == TRAIN}
     for name in sorted(planned.keys() | there.keys()):
         if planned.get(name) != there.get(name):

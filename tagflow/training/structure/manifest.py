@@ -12,7 +12,7 @@ from tagflow.dataset.survey import CAPTION_SUFFIX
 from tagflow.files.read import sha256
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.run_folder import DATA, PLAN
-from tagflow.training.setup.look import is_image
+from tagflow.training.sd_scripts.files import is_image
 from tagflow.training.structure.structure import Structure
 
 MANIFEST = "rendered.json"

@@ -212,6 +212,7 @@ def _texts(found: Survey, audit: Audit) -> dict[str, str]:
 
 
 def _by_folder(found: Survey) -> Groups:
+    """Images and captions by folder. One without images is no subset: its captions are of other pictures."""
     groups: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     bare = set(found.uncaptioned)
     for path in found.captions:
@@ -219,7 +220,7 @@ def _by_folder(found: Survey) -> Groups:
     for path in found.images:
         if path not in bare:
             groups[_parent(path)][0].append(path)
-    return dict(sorted(groups.items()))
+    return {name: group for name, group in sorted(groups.items()) if group[0]}
 
 
 def _parent(path: str) -> str:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pythons import make_python, stand_in
 from rule_setups import OPTIONS, SUBSET
 from source_commands import GUIDE, PLAN
 from test_check_commands import make, pictures
 from trainer_place import real_trainer
 
 from tagflow.findings.catalogue import catalogue
+from tagflow.training.machine.probe import probe
+from tagflow.training.start.gate import evaluate_gate
 
 GIVEN = OPTIONS | {"optimizer_type": "AdamW", "save_state": True}
 
@@ -48,6 +51,24 @@ def test_a_sound_run_folder(tagflow, sound):
     found = tagflow("train", "check", sound)
     assert (found.code, found.out) == (0, "0 errors, 0 warnings\n")
     assert "the machine was not looked at" in found.err
+
+
+def test_an_avif_is_what_the_trainers_python_makes_of_it(tagflow, sound):
+    """A warning while nobody asked that Python; an error where it has no plug-in; nothing where it has it."""
+    (sound / "pics" / "z.avif").write_bytes(next((sound / "pics").glob("*.png")).read_bytes())
+    (sound / "pics" / "z.txt").write_text("a house")
+    asked = {"image-needs-plugin", "image-not-seen"}
+    assert tagflow("check", sound, "--select", ",".join(asked)).code == 0
+    for command in (("check", sound), ("train", "check", sound)):
+        found = tagflow(*command).out
+        assert [code for code in asked if code in found] == ["image-needs-plugin"]
+    python = make_python(sound / "env")
+    for plugin, said in (("", {"image-not-seen"}), ("pillow-avif-plugin", set())):
+        if plugin:
+            stand_in(python, plugin, "pillow_avif", "1.5", "")
+        found = tagflow("train", "check", sound, "--trainer-python", python).out
+        assert {code for code in asked if code in found} == said
+        assert {one.code for one in evaluate_gate(sound, machine=probe(python)).faults} & asked == said
 
 
 def test_a_toml_file_and_its_dataset(tagflow, sound):

@@ -10,7 +10,7 @@ from model_files import sdxl, vae, write_sparse
 from pythons import GIB, make_run, make_sd_scripts
 
 from tagflow.training.doctor.disk import of_disk, of_memory, room_needed
-from tagflow.training.doctor.files import of_base, of_sd_scripts, of_tokenizers, of_vae
+from tagflow.training.doctor.files import of_base, of_images, of_sd_scripts, of_tokenizers, of_vae
 from tagflow.training.doctor.line import Needs
 from tagflow.training.setup.read import read_plan, setup_of_run
 
@@ -32,6 +32,21 @@ def test_sd_scripts_of_another_version(tmp_path):
     lines = list(of_sd_scripts(other, None, deep=True))
     assert wrong(lines) == [("sd-scripts", "warning", "sd-scripts-other")]
     assert "0.9.1" in lines[0].seen and "0.10.1" in lines[0].seen
+
+
+def test_pictures_in_the_runs_folders_that_the_trainer_does_not_see(tmp_path):
+    run = make_run(tmp_path / "run", {})
+    (run / "images").mkdir()
+    for name in ("a.png", "a.caption", "b.avif", "b.caption", "c.gif", "c.caption", "d.gif"):
+        (run / "images" / name).write_bytes(b"x")
+    setup = setup_of_run(run)
+    unsure = ("images", "warning", "image-needs-plugin")
+    unseen = ("images", "error", "image-not-seen")
+    assert wrong(of_images(setup, None)) == [unsure, unseen]
+    assert wrong(of_images(setup, {".avif"})) == [unseen]
+    assert wrong(of_images(setup, set())) == [unseen, unseen]
+    (run / "images" / "c.gif").unlink()
+    assert [line.seen for line in of_images(setup, {".avif"})] == ["2, which the trainer sees"]
 
 
 def base(path, needs=Needs(), deep=False):  # noqa: B008  frozen

@@ -50,6 +50,15 @@ def test_stand_in_packages_are_found_in_their_versions(python):
     assert machine.gpus == (Gpu("Stand-in GPU", 24 * GIB, 24 * GIB, (8, 0)),)
 
 
+def test_plug_ins_for_images_are_those_that_import_as_the_trainer_imports_them(python):
+    assert probe(python).plugins == set()
+    stand_in(python, "pillow-avif-plugin", "pillow_avif", "1.5", "")
+    stand_in(python, "pillow-jxl-plugin", "pillow_jxl", "1.3", "raise ImportError('libjxl.so: no such file')")
+    assert probe(python).plugins == {".avif"}
+    stand_in(python, "jxlpy", "jxlpy/JXLImagePlugin", "0.9", "")
+    assert probe(python).plugins == {".avif", ".jxl"}
+
+
 def test_stand_in_packages_that_break_in_every_way_are_named_and_hide_no_other(python):
     all_packages(python)
     stand_in(python, "diffusers", "diffusers", "0.32.1", "raise ImportError('cannot import cached_download')")

@@ -211,7 +211,7 @@ def test_what_stops_the_trainer_stops_the_plan(plan, rooms, tmp_path):
     assert {"caption-unusable", "image-unreadable"} <= set(
         result.err.split(": ")
     ) and "i00.png (empty)" in result.err
-    assert "warning: image-ignored" in result.err and "wide.PnG" in result.err
+    assert "error: image-not-seen" in result.err and "wide.PnG" in result.err
 
 
 def test_a_folder_without_images(plan, folder):

@@ -160,7 +160,7 @@ def test_a_rendering_that_fails_leaves_nothing(render, tmp_path, monkeypatch):
 
 def test_the_leading_categories_can_be_chosen(render):
     found = render("separator", leading=("furniture",))
-    line = read_caption((found.subsets[1].folder / "a.txt").read_bytes())
+    line = read_caption((found.subsets[1].folder / "a.txt").read_text())
     assert take_apart(line, handling("separator")).fixed == ["zkv house", "sofa"]
     with pytest.raises(UsageProblem, match="furnitur") as refusal:
         render("separator", "other/data", leading=("furnitur",))

@@ -90,7 +90,7 @@ def test_no_mark_is_left_where_alternatives_are_drawn(text, kind, seed):
 @given(CAPTIONS, st.sampled_from(["separator", "groups"]))
 def test_a_tag_is_never_torn_apart(text, kind):
     found, _ = rendered(text, kind)
-    line = read_caption(found.text.encode())
+    line = read_caption(found.text)
     if not found.reasons & set(WHOLE):
         tags = Counter(restore_commas(tag) for tag in parse(stripped_lines(text)[0]).texts())
         parts = take_apart(line, handling(kind))
@@ -104,7 +104,7 @@ def test_a_tag_is_never_torn_apart(text, kind):
 @given(CAPTIONS)
 def test_in_a_group_nothing_is_lost_to_tag_dropout_by_halves(text):
     """Whatever is dropped is dropped by items; what is fixed is never dropped."""
-    line = read_caption(rendered(text, "groups")[0].text.encode())
+    line = read_caption(rendered(text, "groups")[0].text)
     how = handling("groups")
     parts = take_apart(line, how)
     prompt = process_caption(line, replace(how, caption_tag_dropout_rate=1.0), Still())
@@ -157,7 +157,7 @@ def test_a_line_of_sentences_stays_whole_and_comes_out_as_it_was():
     text = 'A room, wide,"bright" and calm. The sofa stands by the window, and a lamp is on.'
     found, _ = rendered(text, "groups")
     assert found.reasons == {"prose"}
-    assert process_caption(read_caption(found.text.encode()), handling("groups"), Still()) == text
+    assert process_caption(read_caption(found.text), handling("groups"), Still()) == text
 
 
 def test_a_line_with_marks_of_its_own_stays_whole_and_its_numbers_too():
@@ -202,7 +202,7 @@ def test_the_order_written_has_the_certified_token_ids(folder, kind):
         if row["rewritten"] is None:
             continue
         found = render_caption(row["rewritten"], layout_of(kind, row), LIMIT)
-        prompt = process_caption(read_caption(found.text.encode()), handling(kind), Still())
+        prompt = process_caption(read_caption(found.text), handling(kind), Still())
         certified = stripped_lines(row["rewritten"])[0]
         assert CLIP.ids(prompt) in (CLIP.ids(certified), CLIP.ids(", ".join(split_pieces(certified))))
         same += CLIP.ids(prompt) == CLIP.ids(certified)

@@ -128,15 +128,8 @@ def test_alternatives():
     ],
 )
 def test_reading(data, plain, wildcards):
-    assert read_caption(data) == plain
-    assert read_caption(data, enable_wildcard=True) == wildcards
-
-
-def test_what_the_trainer_stops_at():
-    with pytest.raises(ValueError, match="empty"):
-        read_caption(b"")
-    with pytest.raises(UnicodeDecodeError):
-        read_caption("é".encode("latin-1"))
+    assert read_caption(data.decode()) == plain
+    assert read_caption(data.decode(), enable_wildcard=True) == wildcards
 
 
 # ------------------------------------------------------------------ the real sd-scripts
@@ -169,7 +162,7 @@ def rendered_samples():
             for kind in ("separator", "groups") if row["rewritten"] else ():
                 front = ("meta", "quality", "style") if kind == "separator" else ()
                 layout = Layout(kind, category, front, frozenset({"zkv house"}))
-                line = read_caption(render_caption(row["rewritten"], layout).text.encode())
+                line = read_caption(render_caption(row["rewritten"], layout).text)
                 certified = split_pieces(stripped_lines(row["rewritten"])[0])
                 yield from ((line, handling(kind), seed, When(), certified) for seed in range(5))
 
@@ -205,5 +198,5 @@ def test_the_real_trainer_draws_the_same(tmp_path):
     assert len(set(real["prompts"])) > 3000
     for name, data in FILES.items():
         image = name.replace(".txt", ".png")
-        assert read_caption(data) == real["read"]["plain"][image]
-        assert read_caption(data, enable_wildcard=True) == real["read"]["wildcards"][image]
+        assert read_caption(data.decode()) == real["read"]["plain"][image]
+        assert read_caption(data.decode(), enable_wildcard=True) == real["read"]["wildcards"][image]
