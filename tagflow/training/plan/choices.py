@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from tagflow.errors import UsageProblem
+from tagflow.training.run_folder import LeftOut
 from tagflow.training.sd_scripts.dataset_config import schema
 from tagflow.training.sd_scripts.options import Option, Options, Value, steps
 
@@ -29,15 +30,6 @@ class Choice:
     file: File
     name: str
     value: Value
-    reason: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """An option that people look for and that is not set, with the reason."""
-
-    name: str
     reason: str
     source: str
 

@@ -80,7 +80,7 @@ class Plan:
     parts: tuple[ImageFolder, ...]
     buckets: dict[Size, int]
     length: Length
-    sizes: dict[str, Any]
+    sizes: dict[str, int]
     memory: Estimate
     vram: Vram
     base: Base

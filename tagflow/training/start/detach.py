@@ -11,18 +11,16 @@ signals do not (Windows, another machine). Where that tagflow is gone the traine
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tagflow.errors import FAILURE, TagflowError, TrainerError
-from tagflow.training.run_folder import LOG
-from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.run_folder import LOG, RECORD_SCHEMA, check_run, from_json, to_json
+from tagflow.training.setup.read import setup_of_run
 from tagflow.training.start.attempt import STOP, carry_out, locked
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.process import GRACE, end_foreign
@@ -30,9 +28,17 @@ from tagflow.training.start.record import Record, alive, host, now, read_record,
 from tagflow.training.start.resume import states
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the tagflow that stays behind is told on stdin. Version 0.1 wrote the same."""
+
+    record: Record
+    output: Output
+    audit: Path
+
+
 def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     """Leave the attempt to a tagflow of its own and come back once the trainer runs. Raises TrainerError."""
-    task = {"record": asdict(record), "output": asdict(output), "audit": audit}
     flags = 0
     if sys.platform == "win32":  # a console that is not seen: a trainer without one cannot be asked to end
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -44,7 +50,7 @@ def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     if child.stdin is None or child.stdout is None:
         raise AssertionError("both are pipes")
     with child.stdin, child.stdout:
-        child.stdin.write(json.dumps(task, default=str).encode())
+        child.stdin.write(to_json(Attempt(record, output, audit)).encode())
         child.stdin.close()
         said = child.stdout.readline()
     begun = read_record(run)
@@ -54,17 +60,7 @@ def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     return begun
 
 
-def supervise(run: Path, task: dict[str, Any]) -> None:
-    """Carry out a detached attempt. Raises what :func:`carry_out` raises."""
-    about = task["record"]
-    lists = {name: tuple(value) for name, value in about.items() if isinstance(value, list)}
-    said = task["output"]
-    output = Output(Path(said["folder"]), said["name"], Path(said["last"]))
-    with locked(run):
-        carry_out(run, Record(**{**about, **lists}), output, Path(task["audit"]), begun=lambda _: _let_go())
-
-
-def _let_go() -> None:
+def _let_go(record: Record) -> None:
     """Say that it runs, then hold nothing of the terminal's any more."""
     os.write(1, b"running\n")
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -75,7 +71,10 @@ def _let_go() -> None:
 def main() -> int:
     """The program. Exit code 3 where the attempt could not be carried out."""
     try:
-        supervise(Path(sys.argv[1]), json.load(sys.stdin))
+        run, cure = Path(sys.argv[1]), "start it with `tagflow train start RUN --detach`"
+        attempt = from_json(sys.stdin.buffer.read(), Attempt, RECORD_SCHEMA, "the attempt on stdin", cure)
+        with locked(run):
+            carry_out(run, attempt.record, attempt.output, attempt.audit, begun=_let_go)
     except TagflowError as problem:
         os.write(1, f"{problem.message}\t{problem.cure}\n".encode())
         return problem.exit_code
@@ -101,7 +100,7 @@ def stop(run: Path) -> Record | None:
     """
     record = read_record(run)
     if record is None:
-        read_plan(run)
+        check_run(run)
     record = None if record is None else settled(record)
     if record is None or record.state != "running":
         return record and _with_state(run, record)

@@ -19,7 +19,7 @@ from tagflow.audit.file import Audit, certifies, current_audit
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.dataset.survey import CAPTION_SUFFIX, read, survey
 from tagflow.encoders import fingerprint_of
-from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, UsageProblem
+from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, TrainerError, UsageProblem
 from tagflow.files.read import read_toml
 from tagflow.findings.finding import Finding, finding
 from tagflow.ontology import Ontology
@@ -27,14 +27,14 @@ from tagflow.schema import rows
 from tagflow.training.check.derived import names
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.facts import Machine
-from tagflow.training.run_folder import DATA, DATASET, TRAIN
+from tagflow.training.run_folder import DATA, DATASET, PLAN, TRAIN, PlanFile, read_plan
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.options import Options
 from tagflow.training.setup.look import caption_of, with_files
-from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.setup.read import setup_of_run
 from tagflow.training.setup.setup import Images, Setup
-from tagflow.training.start.record import host, read_record, settled
-from tagflow.training.structure.manifest import captions_of, changed
+from tagflow.training.start.record import Edit, host, read_record, settled
+from tagflow.training.structure.manifest import changed, read_manifest
 from tagflow.training.structure.structure import JOIN, KEEP
 
 # Paths that decide what is trained, or where tagflow looks for it. The trainer runs in sd-scripts' folder.
@@ -170,18 +170,12 @@ class Gate:
     """What was found. `setup`: what the rules looked at; `edits`: values of train.toml other than planned."""
 
     setup: Setup
-    plan: dict[str, Any]
     faults: tuple[Finding, ...]
-    edits: tuple[dict[str, Any], ...]
+    edits: tuple[Edit, ...]
 
     def refusals(self) -> list[Finding]:
         """What stands against a start."""
         return [fault for fault in self.faults if fault.severity == "error"]
-
-
-def refusals(run: Path) -> list[Finding]:
-    """Why a run may not be started; empty where it may. Raises TrainerError for what is no run folder."""
-    return evaluate_gate(run).refusals()
 
 
 def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options | None = None) -> Gate:
@@ -196,14 +190,14 @@ def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options
         *_running(run),
         *_copied(run, setup),
         *_dataset(run, plan, setup),
-        *changed(run),
+        *changed(run, plan),
         *_stale(setup),
         *faults_of(setup),
     ]
     if edits:
         faults.append(finding("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
     order = ("error", "warning", "info")
-    return Gate(setup, plan, tuple(sorted(faults, key=lambda one: order.index(one.severity))), edits)
+    return Gate(setup, tuple(sorted(faults, key=lambda one: order.index(one.severity))), edits)
 
 
 def _running(run: Path) -> Iterator[Finding]:
@@ -220,10 +214,13 @@ def _copied(run: Path, setup: Setup) -> Iterator[Finding]:
         yield finding("run-copied", str(named), option="dataset_config")
 
 
-def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Finding]:
+def _dataset(run: Path, plan: PlanFile, setup: Setup) -> Iterator[Finding]:
     """What is wrong with a plan's dataset: its audit, its files, and whether they are what would be read."""
-    planned = plan["dataset"] if isinstance(plan.get("dataset"), dict) else {}
-    root = Path(str(planned.get("root", "")))
+    planned = plan.dataset
+    if planned is None:
+        yield finding("audit-missing", f"{run / PLAN} names no dataset")
+        return
+    root = planned.root
     audit, fault = audit_of(root)
     if fault is not None:
         yield fault
@@ -231,14 +228,22 @@ def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Finding]
         return
     yield from _verdict(audit)
     yield from _drifted(root, audit)
-    if planned.get("dataset_digest") != audit.meta.dataset_digest:
-        yield finding("plan-outdated", f"planned after run {planned.get('run')}, now {audit.meta.run}")
-    structure = plan["structure"] if isinstance(plan.get("structure"), dict) else {}
-    rendered = structure.get("kind", "none") != "none"
-    known = captions_of(run) if rendered else audit.by_path()
+    if planned.dataset_digest != audit.meta.dataset_digest:
+        yield finding("plan-outdated", f"planned after run {planned.run}, now {audit.meta.run}")
+    rendered = plan.structure.kind != "none"
+    known = _rendered(run) if rendered else audit.by_path()
     yield from uncertified(setup, audit, run / DATA if rendered else root, known)
     if rendered:
         yield from forged(run / DATA, known, root, audit)
+
+
+def _rendered(run: Path) -> Collection[str]:
+    """The paths of the rendered captions; none where the list is damaged, which is a finding of its own."""
+    try:
+        listed = read_manifest(run)
+    except TrainerError:
+        return ()
+    return () if listed is None else listed.captions
 
 
 def audit_of(root: Path) -> tuple[Audit | None, Finding | None]:
@@ -310,7 +315,7 @@ def _stale(setup: Setup) -> Iterator[Finding]:
         yield finding("caches-stale", _some(names))
 
 
-def _edits(run: Path, plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _edits(run: Path, plan: PlanFile) -> Iterator[Edit]:
     """Values in train.toml that the plan did not put there. What cannot be read is the rules' finding."""
     try:
         data = read_toml((run / TRAIN).read_text(encoding="utf-8"))
@@ -319,7 +324,7 @@ def _edits(run: Path, plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     there: dict[str, Any] = {}
     for name, value in data.items():
         there |= value if isinstance(value, dict) else {name: value}
-    planned = {one["name"]: one["value"] for one in plan.get("values", ()) if one.get("file") == TRAIN}
+    planned = {one.name: one.value for one in plan.values if one.file == TRAIN}
     for name in sorted(planned.keys() | there.keys()):
         if planned.get(name) != there.get(name):
             yield {"name": name, "planned": planned.get(name), "now": there.get(name)}

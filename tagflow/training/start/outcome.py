@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tagflow.training.setup.setup import Setup
+from tagflow.training.start.record import State
 
 _ENDS = 1 << 20  # bytes of a log that are looked at; the reason stands near the end
 _STEERING = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -26,7 +27,7 @@ _LONGEST = 300  # characters of the trainer's own words in a message
 class Outcome:
     """How an attempt ended: a state of record.py, why, what to do, and its LoRA."""
 
-    state: str
+    state: State
     reason: str | None = None
     cure: str | None = None
     lora: Path | None = None

@@ -20,7 +20,8 @@ from tagflow.dataset.survey import Survey, read, survey
 from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
-from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, changed, manifest
+from tagflow.training.run_folder import to_json
+from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, manifest
 from tagflow.training.structure.prove import Limit, render_caption
 from tagflow.training.structure.structure import JOIN, KEEP, Layout, Structure, layout
 
@@ -49,7 +50,8 @@ class DatasetRenderer:
             shutil.rmtree(part, ignore_errors=True)  # left by a rendering that was killed
             part.mkdir(parents=True)
             subsets = tuple(self._subsets(part, out, groups))
-            (part / MANIFEST).write_bytes(manifest(self.plan.structure, subsets, self.digests))
+            listed = manifest(self.plan.structure, subsets, self.digests)
+            (part / MANIFEST).write_bytes(to_json(listed).encode())
             if out.exists():
                 out.rmdir()
             part.rename(out)
@@ -132,8 +134,6 @@ def safe_name(name: str, root: Path) -> str:
     text = _UNSAFE.sub("-", root.resolve().name if name == "." else name)
     return text[:_LONGEST_NAME].rstrip(". ") or "data"
 
-
-__all__ = ["Rendered", "RenderedSubset", "changed", "render_data", "write_rendered"]
 
 _NAMED = 5  # so many captions are named in a message
 
