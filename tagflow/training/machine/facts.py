@@ -1,4 +1,4 @@
-"""What is known of a trainer's Python and of its machine: facts, got by probe.py beside this file."""
+"""What is known of a trainer's Python and of its machine: facts, as probe.py beside this file gets them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What can be seen of a training run from outside: its record, its process, its logs and its files.
 
-Nothing is printed and nothing is judged here; :mod:`tagflow.training.monitor.diagnose` does that.
+Nothing is printed or judged here; diagnose.py beside this file says what to make of it.
 """
 
 from __future__ import annotations
@@ -138,17 +138,20 @@ class Watch:
         series = self._events.series(
             steps_per_epoch=self._planned.per_epoch, begins=lambda started: _offset(record, started)
         )
-        return self._seen(record, series)
-
-    def _seen(self, record: Record | None, series: Mapping[str, Series]) -> RunSnapshot:
         now, loss, attempts = time.time(), series.get(CURRENT), self._events.attempts
         started = attempts[-1].started if attempts else np.inf
+        lives = None  # for a process on another machine, or none
+        if record is not None and record.pid is not None and record.host == host():
+            lives = record.state == "running" and alive(record.pid, record.pid_created)
+        times = [] if loss is None else [float(loss.wall[-1])]
+        if record is not None and record.started:
+            times.append(seconds(record.started))
         return RunSnapshot(
-            self.run, now, self._planned, record, _alive(record), len(attempts), series,
+            self.run, now, self._planned, record, lives, len(attempts), series,
             step=None if loss is None else int(loss.step[-1]),
             epoch=_epoch(series, self._planned),
             speed=None if loss is None else speed(loss.where(loss.wall >= started)),
-            idle=_idle(record, loss, now),
+            idle=max(0.0, now - max(times)) if times else None,
             samples=_files(self._output and self._output / "sample", "*.png"),
             checkpoints=_files(self._output, *_WEIGHTS),
             states=_files(self._output, "*-state"),
@@ -166,20 +169,6 @@ def speed(loss: Series) -> Speed | None:
     elapsed = max(float(walls[-1] - walls[lately][0]), 1e-6)
     rate = float(steps[-1] - steps[lately][0]) / elapsed
     return Speed(rate, float(np.median(gaps)), float(np.max(gaps)))
-
-
-def _alive(record: Record | None) -> bool | None:
-    if record is None or record.pid is None or record.host != host():
-        return None
-    return record.state == "running" and alive(record.pid, record.pid_created)
-
-
-def _idle(record: Record | None, loss: Series | None, now: float) -> float | None:
-    """Seconds since the last value, or since the start of an attempt that has logged none."""
-    times = [] if loss is None else [float(loss.wall[-1])]
-    if record is not None and record.started:
-        times.append(seconds(record.started))
-    return max(0.0, now - max(times)) if times else None
 
 
 def _offset(record: Record | None, started: float) -> int | None:

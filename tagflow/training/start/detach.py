@@ -1,12 +1,12 @@
-"""`python -m tagflow.training.start.detach RUN`: the tagflow that stays behind when a run is detached.
+"""Runs that go on without a terminal: how `train start --detach` leaves one behind, and `train stop` ends it.
 
-It gets the attempt as JSON on stdin, says in one line on stdout that the trainer runs (or why not), lets go
-of the terminal, and writes down the end. What goes wrong with itself it adds to trainer.log.
+`python -m tagflow.training.start.detach RUN` is the tagflow that stays behind. It gets the attempt as JSON on
+stdin, says in one line on stdout that the trainer runs (or why not), lets go of the terminal, and writes down
+the end. What goes wrong with itself it adds to trainer.log.
 
-`tagflow train stop`: ask a run to end, from another terminal or another machine that sees its folder.
-
-A file in the run folder is the word; the tagflow that watches the trainer looks for it. So it works where
-signals do not (Windows, another machine). Where that tagflow is gone the trainer is ended from here.
+`tagflow train stop` puts a file into the run folder, and the tagflow that watches the trainer looks for it:
+that works where signals do not (Windows, another machine). Where that tagflow is gone the trainer is ended
+from here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from tagflow.training.start.outcome import Output
 from tagflow.training.start.process import GRACE, end_foreign
 from tagflow.training.start.record import Record, alive, host, now, read_record, settled, write_record
 from tagflow.training.start.resume import states
+
+_PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,6 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
-
-
-_PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down the end
-
-
 def stop(run: Path) -> Record | None:
     """End the trainer of a run; gives the record afterwards, None where it was never started.
 
@@ -106,7 +101,12 @@ def stop(run: Path) -> Record | None:
         return record and _with_state(run, record)
     watcher = record.supervisor
     if record.host == host() and not alive(watcher.get("pid"), watcher.get("created")):
-        return _ended_from_here(run, record)
+        if record.pid is not None:
+            end_foreign(record.pid, GRACE)
+        why = "ended by tagflow train stop; the tagflow that watched it was gone"
+        record = _with_state(run, replace(record, state="interrupted", ended=now(), reason=why))
+        write_record(run, record)
+        return record
     (run / STOP).touch()
     deadline = time.monotonic() + GRACE + _MORE
     while time.monotonic() < deadline:
@@ -118,15 +118,6 @@ def stop(run: Path) -> Record | None:
     raise TrainerError(f"{run}: the trainer on {record.host} has not ended", "end it there")
 
 
-def _ended_from_here(run: Path, record: Record) -> Record:
-    if record.pid is not None:
-        end_foreign(record.pid, GRACE)
-    why = "ended by tagflow train stop; the tagflow that watched it was gone"
-    record = _with_state(run, replace(record, state="interrupted", ended=now(), reason=why))
-    write_record(run, record)
-    return record
-
-
 def _with_state(run: Path, record: Record) -> Record:
     """The record with the newest state, where nobody was left to write it down."""
     if record.newest_state is not None:
@@ -134,3 +125,7 @@ def _with_state(run: Path, record: Record) -> Record:
     output = Output.of(setup_of_run(run))
     newest = next(iter(states(output.folder, output.name)), None)
     return replace(record, newest_state=None if newest is None else str(newest.path))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

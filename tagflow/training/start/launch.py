@@ -1,10 +1,8 @@
-"""The exact words a trainer is started with: an argument list, where it runs, and its environment.
+"""The exact words that a trainer is started with, and what is kept of a start so that it can be repeated.
 
 accelerate fills what it was not told from the user's own default configuration, which may say several GPUs
 or another precision; so every such value is said here, and a configuration of ours is named, for nothing on
 its command line says `one process, no plugin`. The trainer's script says the precision again itself.
-
-What a run keeps so that it can be repeated: copies of what was read, and versions of what read it.
 
 Each attempt has its own folder, `attempts/N`: train.toml, dataset.toml and whatever else the plan wrote as
 they were then (hand edits are allowed between attempts), the audit, accelerate's configuration, and every
@@ -103,16 +101,12 @@ def snapshot_inputs(folder: Path, run: Path, audit: Path, python: Path) -> None:
             shutil.copyfile(source, folder / source.name)
     with suppress(FileNotFoundError):
         shutil.copyfile(audit, folder / AUDIT)
-    (folder / PACKAGES).write_text(_packages(python), encoding="utf-8")
-
-
-def _packages(python: Path) -> str:
-    """`name==version` of all that is installed there, by line; a note where it does not say."""
     try:
         ended = run_command([str(python), "-c", _LIST], _SECONDS)
+        listed = ended.out if ended.code == 0 else f"# {python} did not list its packages\n"
     except TrainerError as problem:
-        return f"# {problem.message}\n"
-    return ended.out if ended.code == 0 else f"# {python} did not list its packages\n"
+        listed = f"# {problem.message}\n"
+    (folder / PACKAGES).write_text(listed, encoding="utf-8")
 
 
 def versions(sd_scripts: Path, machine: Machine | None) -> Versions:

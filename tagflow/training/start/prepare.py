@@ -1,4 +1,4 @@
-"""Everything that is settled before a trainer starts: the gate, its words, the state to go on from."""
+"""A start, looked at from all sides before the trainer runs: the gate, its words, the state to go on from."""
 
 from __future__ import annotations
 

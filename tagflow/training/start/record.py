@@ -1,7 +1,7 @@
-"""`run.json`: what became of a run, attempt by attempt. Written whole or not at all, read as untrusted.
+"""`run.json`: what became of a run, attempt by attempt. Open it to read or change what is kept of an attempt.
 
-The file says of the last attempt what `attempts` says of each. `running` is only as true as its process: a
-machine that lost its power leaves it behind, so who reads it asks :func:`settled`.
+The file is written whole or not at all. It says of the last attempt what `attempts` says of each. A machine
+that lost its power leaves `running` behind, so whoever reads the file asks :func:`settled`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 The dataset is only read. Images are hard links, which cost no disk, or copies where the file system refuses;
 captions are new files. A folder appears whole or not at all.
-
-The making of a run's data folder: images linked or copied, captions rendered, all of it or nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ Groups = Mapping[str, tuple[list[str], list[str]]]
 """By folder, `.` for the dataset's own: the paths of its images that have a caption, and of its captions."""
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_NAMED = 5  # so many captions are named in a message
 _LONGEST_NAME = 40  # characters; what is cut off is still told apart by the number in front
 
 
@@ -38,7 +37,7 @@ class DatasetRenderer:
     def __init__(
         self, root: Path, plan: Layout, limit: Limit | None, texts: Mapping[str, str], progress: Progress
     ) -> None:
-        self.root, self.plan, self.limit, self.texts, self.tell = root, plan, limit, texts, progress
+        self.root, self.plan, self.limit, self.texts, self.progress = root, plan, limit, texts, progress
         self.reasons, self.digests = Counter[str](), dict[str, str]()
         self.linked = self.copied = self.bytes = self.made = self.all = 0
 
@@ -90,7 +89,7 @@ class DatasetRenderer:
         (part / target).write_bytes(data)
         self.digests[target] = sha256(data)
         self.reasons.update(shown.reasons)
-        self._tell()
+        self._one_more()
 
     def _image(self, source: Path, target: Path) -> None:
         """A hard link to the file itself, never to a link; a copy where none can be made."""
@@ -103,11 +102,11 @@ class DatasetRenderer:
             shutil.copy2(source, target)
             self.copied += 1
             self.bytes += source.stat().st_size
-        self._tell()
+        self._one_more()
 
-    def _tell(self) -> None:
+    def _one_more(self) -> None:
         self.made += 1
-        self.tell(self.made, self.all)
+        self.progress(self.made, self.all)
 
 
 def _refuse_to_overwrite(target: Path) -> None:
@@ -133,9 +132,6 @@ def safe_name(name: str, root: Path) -> str:
     """A subfolder's path as the name of one folder that every file system takes."""
     text = _UNSAFE.sub("-", root.resolve().name if name == "." else name)
     return text[:_LONGEST_NAME].rstrip(". ") or "data"
-
-
-_NAMED = 5  # so many captions are named in a message
 
 
 def render_data(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal, get_args
 
-from tagflow.audit.file import Audit, Meta
+from tagflow.audit.file import Audit
 from tagflow.captions.grammar import tag_key
 from tagflow.errors import UsageProblem
 from tagflow.ontology import Ontology
@@ -158,7 +158,8 @@ def layout(
     `groups`. Raises UsageProblem for a name that the ontology does not have, OntologyError where the audit's
     ontology cannot be read.
     """
-    names = _categories(audit.meta)
+    options = audit.meta.options
+    names = Ontology.load(str(options.get("ontology") or audit.meta.ontology)).categories
     if leading is None:
         leading = names[:LEADING] if structure == "separator" else ()
     for name in leading:
@@ -168,29 +169,17 @@ def layout(
                 f"{name!r} is no category of the ontology {audit.meta.ontology}",
                 f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}",
             )
-    return Layout(
-        structure,
-        category_of(audit),
-        tuple(name for name in names if name in leading),
-        frozenset(map(tag_key, _triggers(audit.meta))),
-        int(audit.meta.options.get("keep_first") or 0),
-        wildcards,
-    )
-
-
-def category_of(audit: Audit) -> dict[str, str]:
-    """The category of every tag in an audit; a tag has the same in every caption."""
-    return {
+    category = {  # a tag has the same in every caption
         tag: category
         for row in audit.table.select(["tags", "categories"]).to_pylist()
         for tag, category in zip(row["tags"] or (), row["categories"] or (), strict=False)
     }
-
-
-def _categories(meta: Meta) -> tuple[str, ...]:
-    return Ontology.load(str(meta.options.get("ontology") or meta.ontology)).categories
-
-
-def _triggers(meta: Meta) -> list[str]:
-    named = meta.options.get("triggers") or ()
-    return [str(word) for word in (*named, meta.options.get("detected_trigger")) if word]
+    triggers = (*(options.get("triggers") or ()), options.get("detected_trigger"))
+    return Layout(
+        structure,
+        category,
+        tuple(name for name in names if name in leading),
+        frozenset(tag_key(str(word)) for word in triggers if word),
+        int(options.get("keep_first") or 0),
+        wildcards,
+    )
