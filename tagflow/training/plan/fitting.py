@@ -1,6 +1,7 @@
 """Values of a plan that follow from the GPU's memory and the number of images: batch, steps, intervals.
 
-Where a plan will run, as far as it can be seen from here: sd-scripts, its Python, the GPU's memory.
+Open it for how a run is made to fit. `surroundings` looks for what the run will use: sd-scripts, its Python,
+the GPU's memory.
 """
 
 from __future__ import annotations

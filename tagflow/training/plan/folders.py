@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from tagflow.checks.folders import repeats as repeats_named
 from tagflow.dataset.survey import Survey
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import some
 from tagflow.training.plan.presets import repeats_rule
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.steps import Size
@@ -63,12 +64,14 @@ def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Finding]:
         unreadable += [place + name for name in part.images.unreadable]
         unusable += [f"{place}{name} ({why})" for name, why in part.images.unusable.items()]
     if bare:
-        text = f"{len(bare)} images have no caption and would be trained with an empty one: {_some(bare)}"
+        text = (
+            f"{len(bare)} images have no caption and would be trained with an empty one: {some(bare, _NAMED)}"
+        )
         yield finding(
             "image-uncaptioned", text, severity="error", cure="write their captions, or move the images away"
         )
     if unreadable:
-        text = f"{len(unreadable)} images cannot be read: {_some(unreadable)}"
+        text = f"{len(unreadable)} images cannot be read: {some(unreadable, _NAMED)}"
         yield finding(
             "image-unreadable",
             text,
@@ -76,19 +79,14 @@ def faults(found: Survey, looked: Iterable[ImageFolder]) -> Iterator[Finding]:
             cure="put sound copies in their places, or convert them to PNG or JPEG",
         )
     if unusable:
-        text = f"the trainer stops at {len(unusable)} captions: {_some(unusable)}"
+        text = f"the trainer stops at {len(unusable)} captions: {some(unusable, _NAMED)}"
         yield finding(
             "caption-unusable", text, severity="error", cure="mend them; `tagflow check` names what is wrong"
         )
     if left := sorted(set(found.images) - taken):
-        text = f"sd-scripts does not take {len(left)} files for images: {_some(left)}"
+        text = f"sd-scripts does not take {len(left)} files for images: {some(left, _NAMED)}"
         cure = "make them PNG, JPEG or WebP, with an extension in lower case and a name in UTF-8"
         yield finding("image-ignored", text, severity="warning" if taken else "error", cure=cure)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def repeated(part: ImageFolder, images: int, given: int | None) -> Repeated:

@@ -1,6 +1,6 @@
-"""Plan: from a dataset and a preset to every value of a run, each with its reason. Nothing is written here.
+"""A plan: from a dataset and a preset to every value of a run. Open it for the order of the decisions.
 
-:mod:`tagflow.training.plan.write` writes a plan's run folder.
+Nothing is written here; write.py makes the run folder.
 """
 
 from __future__ import annotations

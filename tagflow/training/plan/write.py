@@ -1,8 +1,7 @@
-"""A plan's files: dataset.toml, train.toml, prompts.txt, plan.json.
+"""The files of a plan: dataset.toml, train.toml, prompts.txt, plan.json. The run folder appears whole or not.
 
-The folder appears whole or not at all.
-
-The TOML is plain: sd-scripts reads it with `toml` 0.10, which knows TOML 0.5 and stumbles over some of that.
+Open it to change what is written. The TOML is plain: sd-scripts reads it with `toml` 0.10, which knows TOML
+0.5 and cannot read some of that.
 """
 
 from __future__ import annotations

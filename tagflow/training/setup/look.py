@@ -1,7 +1,7 @@
-"""What the rules want to know of the files behind a setup: images, captions, caches, and the checkpoint.
+"""The files behind a setup: images, captions, caches, and what the checkpoint says of itself.
 
-Found as sd-scripts finds them (its `library/train_util.py`: `glob_images`, `read_caption`): flat in a folder,
-extensions in lower or upper case, the caption beside the image.
+They are found as sd-scripts finds them (its `library/train_util.py`: `glob_images`, `read_caption`): flat
+in a folder, extensions in lower or upper case, the caption beside the image.
 """
 
 from __future__ import annotations

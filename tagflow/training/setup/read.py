@@ -1,6 +1,6 @@
 """From a run folder, a TOML file or a command line to a :class:`Setup`, which the rules look at.
 
-Only the files that say so are read here, none of the dataset's; look.py adds those.
+Open it for how settings reach the trainer. Of the dataset no file is read here; look.py adds those.
 """
 
 from __future__ import annotations

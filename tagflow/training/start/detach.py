@@ -31,7 +31,7 @@ _PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down th
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DetachedAttempt:
     """What the tagflow that stays behind is told on stdin. Version 0.1 wrote the same."""
 
     record: Record
@@ -52,7 +52,7 @@ def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     if child.stdin is None or child.stdout is None:
         raise AssertionError("both are pipes")
     with child.stdin, child.stdout:
-        child.stdin.write(to_json(Attempt(record, output, audit)).encode())
+        child.stdin.write(to_json(DetachedAttempt(record, output, audit)).encode())
         child.stdin.close()
         said = child.stdout.readline()
     begun = read_record(run)
@@ -74,7 +74,9 @@ def main() -> int:
     """The program. Exit code 3 where the attempt could not be carried out."""
     try:
         run, cure = Path(sys.argv[1]), "start it with `tagflow train start RUN --detach`"
-        attempt = from_json(sys.stdin.buffer.read(), Attempt, RECORD_SCHEMA, "the attempt on stdin", cure)
+        attempt = from_json(
+            sys.stdin.buffer.read(), DetachedAttempt, RECORD_SCHEMA, "the attempt on stdin", cure
+        )
         with locked(run):
             carry_out(run, attempt.record, attempt.output, attempt.audit, begun=_let_go)
     except TagflowError as problem:

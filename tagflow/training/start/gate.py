@@ -1,27 +1,27 @@
-"""The gate before the trainer: is what would be trained what was certified, and would it run?
+"""The gate before the trainer: whether a run may start. Open it for what refuses a start.
 
-The audit's verdict, the files on disk against it, the plan against the audit, rendered captions, caches and
-every rule. Nothing is written.
-
-Is what the trainer would read what was certified: the captions, the tokens, the text encoders.
+It looks at the audit's verdict, the dataset's files against the audit, the plan against the audit, rendered
+captions, caches, every rule of `train check`, and whether the trainer would read just the captions, the
+tokens and the text encoders that were certified. Nothing is written.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tagflow.audit.drift import Drift, Present, drift
+from tagflow.audit.drift import Present, drift
 from tagflow.audit.file import Audit, certifies, current_audit
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.dataset.survey import CAPTION_SUFFIX, read, survey
 from tagflow.encoders import fingerprint_of
 from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, TrainerError, UsageProblem
 from tagflow.files.read import read_toml
-from tagflow.findings.finding import Finding, finding
+from tagflow.findings.finding import Finding, by_severity, finding
+from tagflow.findings.wording import some
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
 from tagflow.training.check.derived import names
@@ -186,32 +186,26 @@ def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options
     plan = read_plan(run)
     setup = replace(with_files(setup_of_run(run, options=options)), machine=machine)
     edits = tuple(_edits(run, plan))
-    faults = [
-        *_running(run),
-        *_copied(run, setup),
-        *_dataset(run, plan, setup),
-        *changed(run, plan),
-        *_stale(setup),
-        *faults_of(setup),
-    ]
-    if edits:
-        faults.append(finding("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
-    order = ("error", "warning", "info")
-    return Gate(setup, tuple(sorted(faults, key=lambda one: order.index(one.severity))), edits)
-
-
-def _running(run: Path) -> Iterator[Finding]:
+    faults: list[Finding] = []
     record = read_record(run)
     record = None if record is None else settled(record)
     if record is not None and record.state == "running":
         code = "another-running" if record.host == host() else "another-host"
-        yield finding(code, f"process {record.pid} on {record.host}, since {record.started}")
-
-
-def _copied(run: Path, setup: Setup) -> Iterator[Finding]:
+        faults.append(finding(code, f"process {record.pid} on {record.host}, since {record.started}"))
     named = setup.path("dataset_config")
     if named is not None and named.resolve() != (run / DATASET).resolve():
-        yield finding("run-copied", str(named), option="dataset_config")
+        faults.append(finding("run-copied", str(named), option="dataset_config"))
+    faults += [*_dataset(run, plan, setup), *changed(run, plan)]
+    # Caches of text that are older than their captions count even where this run would not read them: the
+    # next one may.
+    found = zip(setup.subsets or (), setup.images or (), strict=True)
+    stale = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
+    if stale:
+        faults.append(finding("caches-stale", some(stale, _NAMED)))
+    faults += faults_of(setup)
+    if edits:
+        faults.append(finding("plan-edited", some((f"{one['name']} {one['now']}" for one in edits), _NAMED)))
+    return Gate(setup, tuple(sorted(faults, key=by_severity)), edits)
 
 
 def _dataset(run: Path, plan: PlanFile, setup: Setup) -> Iterator[Finding]:
@@ -287,14 +281,12 @@ def _drifted(root: Path, audit: Audit) -> Iterator[Finding]:
     for part, code in _DRIFTED.items():
         of_part = [one for one in seen if one.code.startswith(part)]
         if of_part:
-            yield finding(code, _some(map(_told, of_part)))
+            yield finding(
+                code, some((f"{one.where} ({one.code.partition('-')[2]})" for one in of_part), _NAMED)
+            )
     unread = [path for path, sha in now.captions.items() if sha is None]
     if unread:
-        yield finding("captions-drifted", f"cannot be read: {_some(unread)}")
-
-
-def _told(one: Drift) -> str:
-    return f"{one.where} ({one.code.partition('-')[2]})"
+        yield finding("captions-drifted", f"cannot be read: {some(unread, _NAMED)}")
 
 
 def _ontology_now(audit: Audit) -> str | None:
@@ -304,15 +296,6 @@ def _ontology_now(audit: Audit) -> str | None:
         return Ontology.load(str(source), Path(str(overlay)) if overlay else None).hash if source else None
     except (OntologyError, UsageProblem, OSError):
         return None
-
-
-def _stale(setup: Setup) -> Iterator[Finding]:
-    """Caches of text that are older than their captions, whether or not this run would read them: the next
-    one may."""
-    found = zip(setup.subsets or (), setup.images or (), strict=True)
-    names = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
-    if names:
-        yield finding("caches-stale", _some(names))
 
 
 def _edits(run: Path, plan: PlanFile) -> Iterator[Edit]:
@@ -328,8 +311,3 @@ def _edits(run: Path, plan: PlanFile) -> Iterator[Edit]:
     for name in sorted(planned.keys() | there.keys()):
         if planned.get(name) != there.get(name):
             yield {"name": name, "planned": planned.get(name), "now": there.get(name)}
-
-
-def _some(texts: Iterable[object]) -> str:
-    found = [str(one) for one in texts]
-    return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")

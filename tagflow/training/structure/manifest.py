@@ -1,4 +1,4 @@
-"""What was rendered for a run, and the file beside it that lets a later start see whether it is still so."""
+"""What was rendered for a run, and rendered.json, by which `train start` sees what has changed since."""
 
 from __future__ import annotations
 

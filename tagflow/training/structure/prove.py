@@ -1,7 +1,7 @@
-"""A rendered caption, proved: the trainer's own reading of it, many times over, gives the certified tags.
+"""The proof of a rendered caption: in many orders that the trainer may make of it all tags are whole.
 
-A line that cannot be proved in the structure is rendered whole, all of it fixed; where not even that holds
-the rendering is refused.
+A line that cannot be proved in the structure is rendered with all of it fixed; where not even that can be
+proved the rendering is refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The data of a run: images and captions rendered for a structure, in the run's own folder.
+"""The data folder of a run: images linked or copied, and captions rendered for a structure.
 
 The dataset is only read. Images are hard links, which cost no disk, or copies where the file system refuses;
-captions are new files. A folder appears whole or not at all.
+captions are new files. The folder appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tagflow.dataset.survey import Survey, read, survey
 from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
+from tagflow.findings.wording import some
 from tagflow.training.run_folder import to_json
 from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, manifest
 from tagflow.training.structure.prove import Limit, render_caption
@@ -199,9 +200,8 @@ def _texts(found: Survey, audit: Audit) -> dict[str, str]:
             texts[path] = reading.text
     wrong += sorted(known.keys() - set(found.captions))
     if wrong:
-        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise TrainerError(
-            f"{found.root}: not as the audit says: {', '.join(wrong[:_NAMED])}{more}",
+            f"{found.root}: not as the audit says: {some(wrong, _NAMED)}",
             f"`tagflow validate {found.root}` says what changed; then `tagflow run` again",
         )
     return texts

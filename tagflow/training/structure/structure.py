@@ -1,20 +1,21 @@
-"""Structure against shuffle: three ways to train captions whose order means something.
+"""The three structures of `train plan --structure`: what each does, and the trainer's options for it.
 
-A shuffle draws a new order at every step, so an order that was proved is gone at the first. What may stay:
-everything (no shuffle), the front (`|||`), or groups by category (`;;;`). Here is what each does, the
-trainer's options for it, and what those do not go with; arrange.py writes the captions.
+A shuffle draws a new order at every step, so a certified order would be lost at the first. What may stay is
+everything (`none`: no shuffle), the front (`separator`: `|||`), or groups by category (`groups`: `;;;`).
+Open it for what a structure does not go with, and for the layout of a dataset's captions; arrange.py writes
+them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal, get_args
 
 from tagflow.audit.file import Audit
 from tagflow.captions.grammar import tag_key
 from tagflow.errors import UsageProblem
+from tagflow.findings.wording import nearest
 from tagflow.ontology import Ontology
 from tagflow.training.sd_scripts.captions import Handling
 
@@ -164,10 +165,9 @@ def layout(
         leading = names[:LEADING] if structure == "separator" else ()
     for name in leading:
         if name not in names:
-            near = get_close_matches(name, names, n=1)
             raise UsageProblem(
                 f"{name!r} is no category of the ontology {audit.meta.ontology}",
-                f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}",
+                nearest(name, names, f"it has {', '.join(names)}"),
             )
     category = {  # a tag has the same in every caption
         tag: category
