@@ -148,14 +148,10 @@ def _looked_at(setup: Setup, *, sd_scripts: Path | None, trainer_python: Path | 
 
 def _planned(setup: Setup) -> tuple[Path | None, Path | None]:
     """The trainer's Python and sd-scripts as a run's plan names them."""
-    from tagflow.training.setup.read import read_plan
+    from tagflow.training.run_folder import PlanFile, read_plan
 
-    plan = read_plan(setup.folder) if setup.planned else {}
-    python, sd_scripts = (plan.get(name) for name in ("trainer_python", "sd_scripts"))
-    return (
-        Path(python) if isinstance(python, str) and python else None,
-        Path(sd_scripts) if isinstance(sd_scripts, str) and sd_scripts else None,
-    )
+    plan = read_plan(setup.folder) if setup.planned else PlanFile()
+    return plan.trainer_python, plan.sd_scripts
 
 
 def _lines(faults: Sequence[Finding]) -> Iterator[str]:

@@ -21,9 +21,9 @@ from tagflow.training.plan.choices import parse_settings
 from tagflow.training.plan.fitting import Surroundings, surroundings, warmup_steps
 from tagflow.training.plan.memory import SOURCE
 from tagflow.training.plan.plan import DEFAULT_PRESET, Plan, PlanRequest, make_plan
-from tagflow.training.plan.write import as_object, files, write_plan
+from tagflow.training.plan.write import files, plan_file, write_plan
+from tagflow.training.run_folder import read_plan, to_object
 from tagflow.training.sd_scripts.options import known_options
-from tagflow.training.setup.read import read_plan
 from tagflow.training.structure.structure import CHOICES, STRUCTURES
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def plan(folder: Path, *, preset: str, **given: Any) -> int:
     for note in made.notes:
         _tell(note)
     if given["as_json"]:
-        output.as_json(read_plan(made.run) if written else as_object(made))
+        output.as_json(to_object(read_plan(made.run) if written else plan_file(made)))
     else:
         output.out_lines(map(output.visible, _summary(made, written=written)))
         if given["dry_run"] and not made.refused:

@@ -98,7 +98,7 @@ def begin(run: Path, wish: StartRequest, *, detached: bool = False, as_json: boo
             if start.refused():
                 return _refused(run, start.gate.faults, as_json=as_json)
             if not detached:
-                record = carry_out(start.run, start.record, start.output, start.audit, show=screen())
+                record = carry_out(start.run, start.record, start.output, start.audit, progress=screen())
     except Busy as busy:
         fault = finding("another-running", busy.message)
         _show([fault])

@@ -101,8 +101,8 @@ def _numbers(setup: Setup) -> int:
 def _left(setup: Setup, needs: Needs, suffix: str) -> int:
     """How many LoRA files, or with `_state` states, are there at the same time beside that of the end."""
     lengths = {
-        "epochs": setup.number("max_train_epochs") or needs.number("arithmetic", "epochs"),
-        "steps": needs.number("arithmetic", "steps") or setup.number("max_train_steps"),
+        "epochs": setup.number("max_train_epochs") or needs.plan.arithmetic.epochs,
+        "steps": needs.plan.arithmetic.steps or setup.number("max_train_steps"),
     }
     left = 0
     for unit, length in lengths.items():
@@ -112,7 +112,7 @@ def _left(setup: Setup, needs: Needs, suffix: str) -> int:
 
 
 def _caches(setup: Setup, needs: Needs) -> int:
-    images, size = int(needs.number("arithmetic", "images")), 0
+    images, size = needs.plan.arithmetic.images, 0
     if setup.on("cache_latents_to_disk"):
         numbers = _area(setup) / 64 * 4  # four channels of an eighth of each side
         size += int(numbers * 4 * (2 if setup.any_subset("flip_aug") else 1))

@@ -16,8 +16,9 @@ from tagflow.training.doctor.line import Line, Needs, State, bad
 from tagflow.training.doctor.python import of_gpus, of_packages, of_python, of_torch, without_torch
 from tagflow.training.machine.facts import Machine
 from tagflow.training.machine.probe import local_gpus, probe
+from tagflow.training.run_folder import read_plan
 from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_python
-from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.setup.read import setup_of_run
 from tagflow.training.setup.setup import Setup
 
 __all__ = ["Diagnosis", "DoctorRequest", "Line", "State", "examine"]
@@ -75,7 +76,7 @@ def examine(
 
 def _sd_scripts(asked: DoctorRequest, needs: Needs, lines: list[Line]) -> Path | None:
     try:
-        folder = find_sd_scripts(asked.sd_scripts or _planned(needs, "sd_scripts"))
+        folder = find_sd_scripts(asked.sd_scripts or needs.plan.sd_scripts)
     except TrainerError as problem:
         lines.append(bad("sd-scripts", "sd-scripts-missing", problem.message, cure=problem.cure))
         return None
@@ -86,16 +87,10 @@ def _sd_scripts(asked: DoctorRequest, needs: Needs, lines: list[Line]) -> Path |
 
 def _python(asked: DoctorRequest, needs: Needs, folder: Path | None, lines: list[Line]) -> Path | None:
     try:
-        return trainer_python(asked.trainer_python or _planned(needs, "trainer_python"), folder)
+        return trainer_python(asked.trainer_python or needs.plan.trainer_python, folder)
     except TrainerError as problem:
         lines.append(bad("python", "trainer-python-missing", problem.message, cure=problem.cure))
         return None
-
-
-def _planned(needs: Needs, name: str) -> Path | None:
-    """A path that the plan wrote down."""
-    value = needs.plan.get(name)
-    return Path(value) if isinstance(value, str) and value else None
 
 
 def _machine(python: Path | None, lines: list[Line], note: Callable[[str], None]) -> Machine | None:

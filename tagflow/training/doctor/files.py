@@ -81,7 +81,7 @@ def of_base(path: Path | None, needs: Needs, *, deep: bool, progress: Progress) 
         )
         return
     yield from _model(path, _BASE, deep=deep, progress=progress)
-    planned = int(needs.number("base", "size"))
+    planned = needs.plan.base.size if needs.plan.base else None
     if planned and path.is_file() and path.stat().st_size != planned:
         seen = f"{path}: {path.stat().st_size:,} bytes; the plan's had {planned:,}"
         yield bad("checkpoint", "checkpoint-other", seen)

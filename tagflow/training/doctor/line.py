@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tagflow.findings.catalogue import Severity, kind_of
+from tagflow.training.run_folder import PlanFile
 from tagflow.training.sd_scripts.optimizers import is_bitsandbytes, optimizer_of
 from tagflow.training.sd_scripts.options import Value
 
@@ -36,7 +37,7 @@ class Needs:
 
     run: Path | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    plan: PlanFile = field(default_factory=PlanFile)
 
     def on(self, name: str) -> bool:
         """Whether an option is set."""
@@ -46,13 +47,6 @@ class Needs:
         """An option's text; empty where it has none."""
         value = self.values.get(name)
         return value if isinstance(value, str) else ""
-
-    def number(self, *names: str) -> float:
-        """A number of plan.json, by the names that lead to it; 0 where it has none."""
-        found: Any = self.plan
-        for name in names:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return float(found) if isinstance(found, int | float) else 0.0
 
     @property
     def optimizer(self) -> str:

@@ -175,7 +175,7 @@ def _spoken(gpu: Gpu) -> str:
 
 
 def _memory(gpu: Gpu, needs: Needs) -> Iterator[Line]:
-    estimate = needs.number("memory", "estimate")
+    estimate = needs.plan.memory.estimate
     if not estimate:
         return
     seen = f"the plan takes about {estimate / GIB:.1f} GiB; {_spoken(gpu)}"

@@ -15,10 +15,9 @@ import platform
 import sys
 import warnings
 from importlib import import_module
-from typing import Any, Callable  # noqa: UP035  Python 3.8's collections.abc takes no brackets
+from typing import Any
 
 MARK = "tagflow-says: "
-Say = Callable[..., None]
 # By distribution: the modules that stand for it, each with a name that must be in it. Every run takes them,
 # where they are there.
 IMPORTED = {
@@ -133,8 +132,8 @@ def bf16(torch: Any, rows: list[dict[str, Any]]) -> bool:
     return bool(torch.cuda.is_bf16_supported()) if torch.version.hip else rows[0]["capability"] >= [8, 0]
 
 
-def of_torch(say: Say) -> bool:
-    """Say what torch was built for and what it can use; True where it can use a GPU."""
+def of_torch() -> dict[str, Any]:
+    """What torch was built for and what it can use; `gpus` is empty where it can use none."""
     torch = import_module("torch")
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -145,8 +144,7 @@ def of_torch(say: Say) -> bool:
     built = torch.version.cuda or (torch.version.hip and "ROCm " + torch.version.hip)
     if built and not rows and problem is None and heard:  # a driver too old is only warned of
         problem = str(heard[-1].message).strip().splitlines()[0]
-    say(cuda=built, gpus=rows, bf16=bf16(torch, rows), no_cuda=problem)
-    return bool(rows)
+    return {"cuda": built, "gpus": rows, "bf16": bf16(torch, rows), "no_cuda": problem}
 
 
 def step_in_8_bits() -> None:
@@ -179,27 +177,29 @@ def works(name: str) -> str | None:
 
 
 def main(out: Any, skipped: list[str]) -> None:
-    """Say all that there is to say; `skipped` are not imported."""
+    """Write every answer to `out`; the packages `skipped` are not imported."""
 
-    def say(**what: Any) -> None:
+    def answer(**what: Any) -> None:
         out.write("\n" + MARK + json.dumps(what) + "\n")
         out.flush()
 
     found, broken = packages()
-    say(version=platform.python_version(), platform=platform.platform(), packages=found, broken=broken)
+    answer(version=platform.python_version(), platform=platform.platform(), packages=found, broken=broken)
     on_gpu = False
     for name in IMPORTED:
         if found[name] is None or name in broken or name in skipped:
             continue
-        say(importing=name)
+        answer(importing=name)
         problem = imports(name)
         if problem is None and name == "torch":
-            on_gpu = of_torch(say)
+            of_gpu = of_torch()
+            answer(**of_gpu)
+            on_gpu = bool(of_gpu["gpus"])
         elif problem is None and on_gpu and name in WORKS:
             problem = works(name)
         if problem is not None:
-            say(broken={name: problem})
-    say(done=True)
+            answer(broken={name: problem})
+    answer(done=True)
 
 
 if __name__ == "__main__":

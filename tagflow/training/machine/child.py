@@ -1,4 +1,7 @@
-"""Run a small program to its end, or no longer than its time: for questions, not for the trainer."""
+"""A small program run to its end, or for no longer than its time: questions to other Pythons and drivers.
+
+The trainer itself is run by start/process.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a trainer's Python and of its machine: facts, got by probe.py beside this file."""
+"""What is known of a trainer's Python and its machine: plain values, filled in by probe.py."""
 
 from __future__ import annotations
 

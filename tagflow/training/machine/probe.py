@@ -1,8 +1,8 @@
-"""Ask a Python what it can train with, by a small program that runs in it; and a machine for its GPUs.
+"""Questions to a machine: what a Python can train with, which GPUs there are, which options sd-scripts has.
 
-The program is data/ask_python.py. A package that crashes Python as it is imported is left out the next time.
-
-The options of the user's own sd-scripts, asked of its real parser by its own Python.
+Each is put by a small program that runs in the trainer's Python: ask_python.py and ask_options.py beside this
+file, the latter inside the user's own sd-scripts. A package that crashes Python as it is imported is left out
+the next time.
 """
 
 from __future__ import annotations
@@ -85,15 +85,13 @@ def _machine(python: Path, said: Sequence[dict[str, Any]], crashed: dict[str, st
         packages=first["packages"],
         broken=broken | crashed,
         cuda=torch.get("cuda"),
-        gpus=tuple(_by_torch(row) for row in torch.get("gpus", ())),
+        gpus=tuple(
+            Gpu(row["name"], row["total"], row["free"], (row["capability"][0], row["capability"][1]))
+            for row in torch.get("gpus", ())
+        ),
         memory=memory()[0],
         bf16=bool(torch.get("bf16")),
     )
-
-
-def _by_torch(row: dict[str, Any]) -> Gpu:
-    major, minor = row["capability"]
-    return Gpu(row["name"], row["total"], row["free"], (major, minor))
 
 
 def memory() -> tuple[int, int]:
@@ -178,16 +176,13 @@ def options_of(python: Path, sd_scripts: Path, script: str = "sdxl_train_network
     done = run_command(command, OPTIONS_SECONDS, sd_scripts)
     if done.code is None:
         raise TrainerError(f"{python}: did not answer within {OPTIONS_SECONDS} s", _OPTIONS_CURE)
-    return _understood(done, python, sd_scripts / script)
-
-
-def _understood(done: Ended, python: Path, script: Path) -> Options:
     answer = next((line for line in reversed(done.out.splitlines()) if line.startswith(_OPTIONS_MARK)), None)
     if answer is None:
         last = [line for line in done.err.splitlines() if line.strip()]
         why = last[-1].strip() if last else f"it ended with exit code {done.code}"
-        raise TrainerError(f"{script}: {python} could not load it ({why})", _OPTIONS_CURE)
+        raise TrainerError(f"{sd_scripts / script}: {python} could not load it ({why})", _OPTIONS_CURE)
     try:
         return parse_options(answer.removeprefix(_OPTIONS_MARK))
     except (ValueError, KeyError, TypeError) as problem:
-        raise TrainerError(f"{script}: its answer was not understood ({problem})", _OPTIONS_CURE) from problem
+        why = f"{sd_scripts / script}: its answer was not understood ({problem})"
+        raise TrainerError(why, _OPTIONS_CURE) from problem

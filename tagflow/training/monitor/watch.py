@@ -1,23 +1,22 @@
 """What can be seen of a training run from outside: its record, its process, its logs and its files.
 
-Nothing is printed and nothing is judged here; :mod:`tagflow.training.monitor.diagnose` does that.
+Nothing is printed or judged here; diagnose.py beside this file says what to make of it.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tagflow.errors import TrainerError
 from tagflow.training.monitor.events import CURRENT, EPOCH, Events, Series
-from tagflow.training.run_folder import LOGS, OUTPUT, PLAN, is_run
+from tagflow.training.run_folder import LOGS, OUTPUT, TRAIN, PlanFile, is_run, read_plan
 from tagflow.training.start.record import Record, alive, host, read_record, settled
 
 _RECENT = 50  # steps that the speed is measured over: a sample image or a save is a part of it, not all
@@ -110,8 +109,18 @@ class Watch:
             )
         self.run = run.absolute()
         self._ours = is_run(self.run)
-        plan = _plan(self.run) if self._ours else {}
-        self._planned = _planned(plan)
+        plan = PlanFile()
+        if self._ours:
+            with suppress(TrainerError):  # watching goes on without a plan that can be read
+                plan = read_plan(self.run)
+        sums = plan.arithmetic
+        self._planned = Planned(
+            preset=plan.preset,
+            steps=sums.steps or None,
+            warmup=sums.warmup_steps,
+            per_epoch=sums.steps_per_epoch or None,
+            epochs=sums.epochs or None,
+        )
         self._output = _folder(plan, "output_dir", self.run / OUTPUT) if self._ours else None
         self._events = Events(_folder(plan, "logging_dir", self.run / LOGS) if self._ours else self.run)
 
@@ -129,26 +138,24 @@ class Watch:
         series = self._events.series(
             steps_per_epoch=self._planned.per_epoch, begins=lambda started: _offset(record, started)
         )
-        return self._seen(record, series)
-
-    def _seen(self, record: Record | None, series: Mapping[str, Series]) -> RunSnapshot:
         now, loss, attempts = time.time(), series.get(CURRENT), self._events.attempts
         started = attempts[-1].started if attempts else np.inf
+        lives = None  # for a process on another machine, or none
+        if record is not None and record.pid is not None and record.host == host():
+            lives = record.state == "running" and alive(record.pid, record.pid_created)
+        times = [] if loss is None else [float(loss.wall[-1])]
+        if record is not None and record.started:
+            times.append(seconds(record.started))
         return RunSnapshot(
-            self.run, now, self._planned, record, _alive(record), len(attempts), series,
+            self.run, now, self._planned, record, lives, len(attempts), series,
             step=None if loss is None else int(loss.step[-1]),
             epoch=_epoch(series, self._planned),
             speed=None if loss is None else speed(loss.where(loss.wall >= started)),
-            idle=_idle(record, loss, now),
+            idle=max(0.0, now - max(times)) if times else None,
             samples=_files(self._output and self._output / "sample", "*.png"),
             checkpoints=_files(self._output, *_WEIGHTS),
             states=_files(self._output, "*-state"),
         )  # fmt: skip
-
-
-def state_of(run: Path) -> RunSnapshot:
-    """A run as it is now. Raises TrainerError where there is none."""
-    return Watch(run).look()
 
 
 def speed(loss: Series) -> Speed | None:
@@ -162,20 +169,6 @@ def speed(loss: Series) -> Speed | None:
     elapsed = max(float(walls[-1] - walls[lately][0]), 1e-6)
     rate = float(steps[-1] - steps[lately][0]) / elapsed
     return Speed(rate, float(np.median(gaps)), float(np.max(gaps)))
-
-
-def _alive(record: Record | None) -> bool | None:
-    if record is None or record.pid is None or record.host != host():
-        return None
-    return record.state == "running" and alive(record.pid, record.pid_created)
-
-
-def _idle(record: Record | None, loss: Series | None, now: float) -> float | None:
-    """Seconds since the last value, or since the start of an attempt that has logged none."""
-    times = [] if loss is None else [float(loss.wall[-1])]
-    if record is not None and record.started:
-        times.append(seconds(record.started))
-    return max(0.0, now - max(times)) if times else None
 
 
 def _offset(record: Record | None, started: float) -> int | None:
@@ -219,32 +212,9 @@ def _files(folder: Path | None, *patterns: str) -> tuple[Path, ...]:
     return tuple(path for _, path in sorted(found))
 
 
-def _plan(run: Path) -> dict[str, Any]:
-    """plan.json; empty where it cannot be read, for watching needs none."""
-    try:
-        plan = json.loads((run / PLAN).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return plan if isinstance(plan, dict) else {}
-
-
-def _planned(plan: Mapping[str, Any]) -> Planned:
-    sums, preset = plan.get("arithmetic"), plan.get("preset")
-    numbers = sums if isinstance(sums, dict) else {}
-
-    def count(name: str) -> int | None:
-        value = numbers.get(name)
-        return value if isinstance(value, int) and value >= (name != "warmup_steps") else None
-
-    names = ("steps", "warmup_steps", "steps_per_epoch", "epochs")
-    return Planned(preset if isinstance(preset, str) else None, *map(count, names))
-
-
-def _folder(plan: Mapping[str, Any], option: str, otherwise: Path) -> Path:
+def _folder(plan: PlanFile, option: str, otherwise: Path) -> Path:
     """A folder that the plan names; the one in the run, where the run was moved elsewhere since."""
-    rows = plan.get("values")
-    for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, dict) and row.get("name") == option and isinstance(row.get("value"), str):
-            named = Path(row["value"])
-            return otherwise if otherwise.is_dir() and not named.is_dir() else named
-    return otherwise
+    value = plan.value(TRAIN, option)
+    if not isinstance(value, str) or (otherwise.is_dir() and not Path(value).is_dir()):
+        return otherwise
+    return Path(value)

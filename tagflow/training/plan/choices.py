@@ -1,6 +1,7 @@
-"""The values of a plan, each with its reason and its source; what the user set by --set stands above all.
+"""The values of a plan, each with its reason and source. Open it for what --set takes and what it overrules.
 
-`--set name=value`: which file an option belongs to, and what its text means.
+What the user sets by `--set name=value` stands above all that a preset, the data or the machine say. Which
+file an option belongs to, and what the text means, is decided here.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal
 
 from tagflow.errors import UsageProblem
+from tagflow.findings.wording import nearest
+from tagflow.training.run_folder import LeftOut
 from tagflow.training.sd_scripts.dataset_config import schema
 from tagflow.training.sd_scripts.options import Option, Options, Value, steps
 
@@ -29,15 +31,6 @@ class Choice:
     file: File
     name: str
     value: Value
-    reason: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """An option that people look for and that is not set, with the reason."""
-
-    name: str
     reason: str
     source: str
 
@@ -177,10 +170,8 @@ def _refuse(name: str, options: Options) -> None:
         raise UsageProblem(f"{name} is not for --set", f"it comes from {_ELSEWHERE[name]}")
     if _of_dataset(name) or name in options.by_name:
         return
-    near = get_close_matches(name, [*options.by_name, *schema()["types"]], n=3, cutoff=0.6)
-    meant = (
-        f"did you mean {', '.join(dict.fromkeys(near))}?" if near else "see `accelerate launch ... --help`"
-    )
+    known = dict.fromkeys([*options.by_name, *schema()["types"]])
+    meant = nearest(name, known, "see `accelerate launch ... --help`")
     raise UsageProblem(f"{name!r} is no option of {options.script}", meant)
 
 

@@ -1,13 +1,13 @@
 """Values of a plan that follow from the GPU's memory and the number of images: batch, steps, intervals.
 
-Where a plan will run, as far as it can be seen from here: sd-scripts, its Python, the GPU's memory.
+Open it for how a run is made to fit. `surroundings` looks for what the run will use: sd-scripts, its Python,
+the GPU's memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tagflow.errors import TrainerError
 from tagflow.findings.finding import Finding, finding
@@ -269,7 +269,7 @@ def warmup_steps(choices: Choices, run: Length) -> int:
     return int(value * run.steps) if isinstance(value, float) else int(str(value or 0))
 
 
-def sizes_of(choices: Choices, load: Load, run: Length) -> dict[str, Any]:
+def sizes_of(choices: Choices, load: Load, run: Length) -> dict[str, int]:
     """Bytes that the run writes: `save_bytes` a LoRA, `state_bytes` a state, and how many there are."""
     parameters = lora_parameters(load)
     width = _SAVED.get(str(choices.train("save_precision")), 4)

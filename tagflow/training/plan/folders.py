@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from tagflow.dataset.survey import Survey
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import some
 from tagflow.training.plan.presets import repeats_rule
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import CODES, Plugins, Sight
@@ -65,12 +66,14 @@ def faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
         unreadable += [place + name for name in part.images.unreadable]
         unusable += [f"{place}{name} ({why})" for name, why in part.images.unusable.items()]
     if bare:
-        text = f"{len(bare)} images have no caption and would be trained with an empty one: {_some(bare)}"
+        text = (
+            f"{len(bare)} images have no caption and would be trained with an empty one: {some(bare, _NAMED)}"
+        )
         yield finding(
             "image-uncaptioned", text, severity="error", cure="write their captions, or move the images away"
         )
     if unreadable:
-        text = f"{len(unreadable)} images cannot be read: {_some(unreadable)}"
+        text = f"{len(unreadable)} images cannot be read: {some(unreadable, _NAMED)}"
         yield finding(
             "image-unreadable",
             text,
@@ -78,7 +81,7 @@ def faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
             cure="put sound copies in their places, or convert them to PNG or JPEG",
         )
     if unusable:
-        text = f"the trainer stops at {len(unusable)} captions: {_some(unusable)}"
+        text = f"the trainer stops at {len(unusable)} captions: {some(unusable, _NAMED)}"
         yield finding(
             "caption-unusable", text, severity="error", cure="mend them; `tagflow check` names what is wrong"
         )
@@ -86,16 +89,11 @@ def faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
         if left := [path for path, one in seen.items() if one.state == state]:
             whys = "; ".join(dict.fromkeys(seen[path].why for path in left))
             does = "may not take" if state == "unsure" else "does not take"
-            text = f"sd-scripts {does} {len(left)} files for images: {_some(left)} ({whys})"
+            text = f"sd-scripts {does} {len(left)} files for images: {some(left, _NAMED)} ({whys})"
             yield finding(code, text)
     if unsized:
         text = f"the sizes of {len(unsized)} images cannot be read here, so the steps are without them"
-        yield finding("image-unsized", f"{text}: {_some(unsized)}")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+        yield finding("image-unsized", f"{text}: {some(unsized, _NAMED)}")
 
 
 def repeated(part: ImageFolder, images: int, given: int | None) -> Repeated:

@@ -1,4 +1,4 @@
-"""What a run takes of a GPU's memory, and the settings with which it fits. The figures are data/memory.toml.
+"""How much of a GPU's memory a run takes, and the settings with which it fits. The figures: memory.toml.
 
 Weights, gradients and states are arithmetic; activations were counted in sd-scripts' own modules; the rest
 are rules of thumb, on the safe side. No figure here was measured on the user's GPU, and the plan says so.

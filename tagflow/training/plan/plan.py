@@ -1,12 +1,12 @@
-"""Plan: from a dataset and a preset to every value of a run, each with its reason. Nothing is written here.
+"""A plan: from a dataset and a preset to every value of a run. Open it for the order of the decisions.
 
-:mod:`tagflow.training.plan.write` writes a plan's run folder.
+Nothing is written here; write.py makes the run folder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from tagflow.training.plan.fitting import Surroundings, Vram, vram
 from tagflow.training.plan.folders import ImageFolder, faults, parts, repeated, sizes
 from tagflow.training.plan.memory import Estimate
 from tagflow.training.plan.presets import Preset, preset
-from tagflow.training.plan.prompts import Drawing, Tagged, lines, prompts
+from tagflow.training.plan.prompts import Tagged, lines, prompts
 from tagflow.training.run_folder import DATA
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.sd_scripts.steps import Length, Size, in_buckets
@@ -80,7 +80,7 @@ class Plan:
     parts: tuple[ImageFolder, ...]
     buckets: dict[Size, int]
     length: Length
-    sizes: dict[str, Any]
+    sizes: dict[str, int]
     memory: Estimate
     vram: Vram
     base: Base
@@ -105,7 +105,9 @@ def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     wanted, root = preset(name), dataset.resolve()
     found = survey(dataset, empty=True)
     run = run_folder(root, asked.out, name)
-    choices = Choices(parse_settings(_sets(asked), known_options()))
+    short = {"max_train_epochs": asked.epochs, "resolution": asked.resolution}  # for --set
+    sets = [*asked.sets, *(f"{option}={value}" for option, value in short.items() if value is not None)]
+    choices = Choices(parse_settings(sets, known_options()))
     extension = str(choices.get("dataset.toml", "caption_extension") or "txt").removeprefix(".")
     plugins = None if asked.around.machine is None else asked.around.machine.plugins
     audit, folders = current_audit(root), parts(found, f".{extension}", plugins)
@@ -125,31 +127,22 @@ def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     buckets = decide.for_buckets(choices)
     memory_there = vram(asked.vram, asked.around)
     taken, more = fitting.for_memory(choices, wanted, buckets.size, memory_there)
-    notes += [*more, *decide.for_structure(choices, asked.structure, audit, _extras(asked))]
+    given = {"--leading": asked.leading, "--captions-to": asked.captions_to}
+    extras = [option for option, value in given.items() if value]
+    notes += [*more, *decide.for_structure(choices, asked.structure, audit, extras)]
     if audit is not None:
         layout(asked.structure, audit, asked.leading)  # a category that is not there is refused now
     counts = in_buckets(sizes(looked, _subsets(choices, looked, run, asked)), buckets)
     length = fitting.for_length(choices, counts)
     choices.put_rest()
+    captions, triggers = _tagged(found, audit, asked)
+    width, height = (side - side % 64 for side in buckets.size)
     return Plan(
         run, root, wanted, audit, len(found.captions), asked.structure, choices, looked, counts, length,
         fitting.sizes_of(choices, fitting.load_of(choices, buckets.size), length), taken, memory_there, base,
-        asked.around, _prompts(found, audit, asked, buckets.size), tuple(notes), asked.leading,
+        asked.around, lines(prompts(captions, triggers), width, height), tuple(notes), asked.leading,
         asked.captions_to,
     )  # fmt: skip
-
-
-def _extras(asked: PlanRequest) -> list[str]:
-    given = {"--leading": asked.leading, "--captions-to": asked.captions_to}
-    return [name for name, value in given.items() if value]
-
-
-def _sets(asked: PlanRequest) -> Iterator[str]:
-    """What --set says; --epochs and --resolution are short for it."""
-    yield from asked.sets
-    for option, value in (("max_train_epochs", asked.epochs), ("resolution", asked.resolution)):
-        if value is not None:
-            yield f"{option}={value}"
 
 
 def run_folder(root: Path, out: Path | None, name: str) -> Path:
@@ -200,12 +193,6 @@ def data_name(looked: tuple[ImageFolder, ...], at: int) -> str:
     """The folder that `render_data` makes for a part."""
     part = looked[at]
     return f"{at + 1:0{max(2, len(str(len(looked))))}}_{safe_name(part.name, part.path)}"
-
-
-def _prompts(found: Survey, audit: Audit | None, asked: PlanRequest, size: Size) -> str:
-    captions, triggers = _tagged(found, audit, asked)
-    width, height = (side - side % 64 for side in size)
-    return lines(prompts(captions, triggers), Drawing(width, height))
 
 
 def _tagged(found: Survey, audit: Audit | None, asked: PlanRequest) -> tuple[Iterable[Tagged], list[str]]:

@@ -1,16 +1,16 @@
-"""Presets: what a kind of training run sets, each value with its reason. Data, in data/presets.toml."""
+"""The presets of `train plan`: what each kind of run sets, and why. The values are in presets.toml."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tagflow.errors import UsageProblem
+from tagflow.findings.wording import nearest
 from tagflow.training.sd_scripts.options import Value
 
 
@@ -78,9 +78,8 @@ def preset(name: str) -> Preset:
     """One preset. Raises UsageProblem with the nearest names for one that does not exist."""
     found = presets().get(name)
     if found is None:
-        near = get_close_matches(name, presets(), n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise UsageProblem(f"{name!r} is no preset", f"{meant}there are {', '.join(presets())}")
+        there = f"there are {', '.join(presets())}"
+        raise UsageProblem(f"{name!r} is no preset", f"{nearest(name, presets())} {there}".strip())
     return found
 
 

@@ -18,6 +18,9 @@ from tagflow.captions.grammar import tag_key
 
 NEGATIVE = "low quality, worst quality, blurry, watermark, text"
 PROMPTS, TAGS, TAGS_EACH = 4, 12, 2
+SEED, STEPS, SCALE = 42, 28, 7.0
+"""How samples are drawn; the seed is that of the first prompt."""
+
 _OPTION = re.compile(r"(?:[whds] \d|[lg] [\d.]|(?:n|ss|cn|ctr|rcfg|fs|am|of|ow) .)", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BRACKET = re.compile(r"(?<!\\)([()\[\]])")
@@ -30,17 +33,6 @@ class Tagged:
     path: str
     tags: Sequence[str]
     categories: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """How samples are drawn. `width`, `height` in pixels; `seed`: of the first prompt."""
-
-    width: int
-    height: int
-    seed: int = 42
-    steps: int = 28
-    scale: float = 7.0
 
 
 def prompts(captions: Iterable[Tagged], triggers: Sequence[str]) -> list[str]:
@@ -102,10 +94,11 @@ def as_prompt(tags: Sequence[str]) -> str:
     return ", ".join([first, *(tag for tag in plain if tag is not first)])
 
 
-def lines(texts: Sequence[str], drawing: Drawing) -> str:
-    """The file's text: a comment, then one line for each prompt, each with a seed of its own."""
-    options = (
-        f"--n {NEGATIVE} --w {drawing.width} --h {drawing.height} --s {drawing.steps} --l {drawing.scale:g}"
-    )
-    made = [f"{text} {options} --d {drawing.seed + at}" for at, text in enumerate(texts)]
+def lines(texts: Sequence[str], width: int, height: int) -> str:
+    """The file's text: a comment, then one line for each prompt, each with a seed of its own.
+
+    `width`, `height`: of the pictures, in pixels.
+    """
+    options = f"--n {NEGATIVE} --w {width} --h {height} --s {STEPS} --l {SCALE:g}"
+    made = [f"{text} {options} --d {SEED + at}" for at, text in enumerate(texts)]
     return "\n".join(["# sample prompts: tags of the dataset, fixed seeds", *made]) + "\n"

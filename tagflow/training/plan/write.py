@@ -1,22 +1,21 @@
-"""A plan's files: dataset.toml, train.toml, prompts.txt, plan.json. The folder appears whole or not at all.
+"""The files of a plan: dataset.toml, train.toml, prompts.txt, plan.json. The run folder appears whole or not.
 
-The TOML is plain: sd-scripts reads it with `toml` 0.10, which knows TOML 0.5 and stumbles over some of that.
-
-A plan as plan.json holds it: every value with its reason and source, the arithmetic, the estimate.
+Open it to change what is written. The TOML is plain: sd-scripts reads it with `toml` 0.10, which knows TOML
+0.5 and cannot read some of that.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import UNSET
 
 from tagflow import __version__
 from tagflow.audit.file import Audit
@@ -29,98 +28,94 @@ from tagflow.training.plan.choices import Choice
 from tagflow.training.plan.fitting import warmup_steps
 from tagflow.training.plan.memory import SOURCE
 from tagflow.training.plan.plan import Plan, data_name
-from tagflow.training.run_folder import DATA, DATASET, LOGS, OUTPUT, PLAN, PLAN_SCHEMA, PROMPTS, TRAIN
+from tagflow.training.run_folder import (
+    DATA,
+    DATASET,
+    LOGS,
+    OUTPUT,
+    PLAN,
+    PROMPTS,
+    TRAIN,
+    Arithmetic,
+    OfferedStructure,
+    PlanFile,
+    PlannedBase,
+    PlannedDataset,
+    PlannedMemory,
+    PlannedNote,
+    PlannedStructure,
+    PlannedValue,
+    to_json,
+)
 from tagflow.training.sd_scripts.dataset_config import faults, schema
-from tagflow.training.sd_scripts.options import Value
-from tagflow.training.structure.render import Rendered, check_target, render_data, write_rendered
+from tagflow.training.structure.manifest import Rendered
+from tagflow.training.structure.render import check_target, render_data, write_rendered
 from tagflow.training.structure.structure import CHOICES
 
 
-def as_object(plan: Plan, rendered: Rendered | None = None) -> dict[str, Any]:
-    """What plan.json holds. `rendered`: the captions' own, once they are there."""
-    audit, around, said = plan.audit, plan.around, plan.base.prediction
-    return {
-        "schema": PLAN_SCHEMA,
-        "tagflow": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "preset": plan.preset.name,
-        "run": str(plan.run),
-        "dataset": {
-            "root": str(plan.root),
-            "audit": str(plan.root / AUDIT_NAME),
-            "run": None if audit is None else audit.meta.run,
-            "verdict": None if audit is None else audit.meta.verdict,
-            "dataset_digest": None if audit is None else audit.meta.dataset_digest,
-            "captions": plan.captions,
-            "images": sum(part.images.count for part in plan.parts),
-        },
-        "structure": _structure(plan, rendered),
-        "values": [_value(choice) for choice in plan.choices.all()],
-        "left_out": [asdict(one) for one in plan.choices.left_out()],
-        "arithmetic": dict(_arithmetic(plan)),
-        "memory": _memory(plan),
-        "sd_scripts": None if around.sd_scripts is None else str(around.sd_scripts),
-        "trainer_python": None if around.python is None else str(around.python),
-        "base": {
-            "path": str(plan.base.path),
-            "size": plan.base.size,
-            "prediction": said.type,
-            "evidence": list(said.evidence),
-        },
-        "notes": [asdict(note) for note in plan.notes],
-    }
-
-
-def _memory(plan: Plan) -> dict[str, Any]:
-    return {
-        "available": plan.vram.bytes,
-        "source": plan.vram.source,
-        "known": plan.vram.known,
-        "estimate": plan.memory.peak,
-        "parts": plan.memory.parts,
-        "phases": plan.memory.phases,
-        "estimate_source": SOURCE,
-    }
-
-
-def _value(choice: Choice) -> dict[str, Value]:
-    return {
-        "file": choice.file, "name": choice.name, "value": choice.value, "reason": choice.reason,
-        "source": choice.source,
-    }  # fmt: skip
-
-
-def _structure(plan: Plan, rendered: Rendered | None) -> dict[str, Any]:
-    """What was chosen, and what else was offered, with what each does and costs."""
-    marks = CHOICES[plan.structure].options
-    told: dict[str, Any] = {
-        "kind": plan.structure,
-        "separator": str(marks.get("keep_tokens_separator") or ""),
-        "secondary_separator": str(marks.get("secondary_separator") or ""),
-        "offered": {
-            one.kind: {"title": one.title, "does": one.does, "costs": one.costs, "use": one.use}
-            for one in CHOICES.values()
-        },
-    }
-    if rendered is not None:
-        told |= {"leading": list(rendered.leading), "captions": dict(rendered.reasons)}
-    return told
-
-
-def _arithmetic(plan: Plan) -> Iterator[tuple[str, Any]]:
-    choices, length = plan.choices, plan.length
-    yield "images", sum(len(part.images.sizes) for part in plan.parts)
-    yield "images_with_repeats", sum(plan.buckets.values())
-    yield "repeats", [one.value for one in choices.of("dataset.toml") if one.name.endswith("num_repeats")]
-    yield "buckets", {f"{width}x{height}": count for (width, height), count in plan.buckets.items()}
-    yield "batch", choices.whole("train_batch_size", 1)
-    yield "accumulation", choices.whole("gradient_accumulation_steps", 1)
-    yield "batches_per_epoch", length.batches
-    yield "steps_per_epoch", length.steps_per_epoch
-    yield "epochs", length.epochs
-    yield "steps", length.steps
-    yield "warmup_steps", warmup_steps(choices, length)
-    yield from plan.sizes.items()
+def plan_file(plan: Plan, rendered: Rendered | None = None) -> PlanFile:
+    """What plan.json will hold. `rendered`: the captions' own, once they are there."""
+    audit, around, choices, length = plan.audit, plan.around, plan.choices, plan.length
+    marks, said = CHOICES[plan.structure].options, plan.base.prediction
+    repeats = (one.value for one in choices.of("dataset.toml") if one.name.endswith("num_repeats"))
+    return PlanFile(
+        tagflow=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        preset=plan.preset.name,
+        run=plan.run,
+        dataset=PlannedDataset(
+            root=plan.root,
+            audit=plan.root / AUDIT_NAME,
+            run=None if audit is None else audit.meta.run,
+            verdict=None if audit is None else audit.meta.verdict,
+            dataset_digest=None if audit is None else audit.meta.dataset_digest,
+            captions=plan.captions,
+            images=sum(part.images.count for part in plan.parts),
+        ),
+        structure=PlannedStructure(
+            kind=plan.structure,
+            separator=str(marks.get("keep_tokens_separator") or ""),
+            secondary_separator=str(marks.get("secondary_separator") or ""),
+            offered={
+                one.kind: OfferedStructure(one.title, one.does, one.costs, one.use)
+                for one in CHOICES.values()
+            },
+            leading=UNSET if rendered is None else rendered.leading,
+            captions=UNSET if rendered is None else dict(rendered.reasons),
+        ),
+        values=tuple(
+            PlannedValue(file=one.file, name=one.name, value=one.value, reason=one.reason, source=one.source)
+            for one in choices.all()
+        ),
+        left_out=choices.left_out(),
+        arithmetic=Arithmetic(
+            images=sum(len(part.images.sizes) for part in plan.parts),
+            images_with_repeats=sum(plan.buckets.values()),
+            repeats=tuple(value for value in repeats if isinstance(value, int)),
+            buckets={f"{width}x{height}": count for (width, height), count in plan.buckets.items()},
+            batch=choices.whole("train_batch_size", 1),
+            accumulation=choices.whole("gradient_accumulation_steps", 1),
+            batches_per_epoch=length.batches,
+            steps_per_epoch=length.steps_per_epoch,
+            epochs=length.epochs,
+            steps=length.steps,
+            warmup_steps=warmup_steps(choices, length),
+            **plan.sizes,
+        ),
+        memory=PlannedMemory(
+            available=plan.vram.bytes,
+            source=plan.vram.source,
+            known=plan.vram.known,
+            estimate=plan.memory.peak,
+            parts=plan.memory.parts,
+            phases=plan.memory.phases,
+            estimate_source=SOURCE,
+        ),
+        sd_scripts=around.sd_scripts,
+        trainer_python=around.python,
+        base=PlannedBase(plan.base.path, plan.base.size, said.type, said.evidence),
+        notes=tuple(PlannedNote(note.code, note.severity, note.detail, note.cure) for note in plan.notes),
+    )
 
 
 _SUBSET = re.compile(r"subsets\[(\d+)\]\.(\w+)")
@@ -203,7 +198,7 @@ def files(plan: Plan, rendered: Rendered | None = None) -> dict[str, str]:
         DATASET: dataset.as_string(),
         TRAIN: train_toml(plan).as_string(),
         PROMPTS: plan.prompts,
-        PLAN: json.dumps(as_object(plan, rendered), ensure_ascii=False, indent=1) + "\n",
+        PLAN: to_json(plan_file(plan, rendered)),
     }
     for name, text in texts.items():
         try:

@@ -18,12 +18,11 @@ from tagflow.training.sd_scripts.options import Option, Options, Value, steps
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a command line says. `launcher`: the words before the script; `script`: its file name.
+    """What a command line says from the script on. `script`: its file name; empty where there is none.
 
     `given`: the options that were set, with their values as sd-scripts would have them.
     """
 
-    launcher: tuple[str, ...]
     script: str
     given: dict[str, Value]
     faults: list[Finding] = field(default_factory=list)
@@ -44,12 +43,12 @@ def read_command(words: Sequence[str], options: Options) -> Command:
     if at is None:
         first = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         given, faults = _read(words[first:], options)
-        return Command(tuple(words[:first]), "", given, [finding("script-missing"), *faults])
+        return Command("", given, [finding("script-missing"), *faults])
     script = PureWindowsPath(words[at]).name  # parts at both kinds of slash
     given, faults = _read(words[at + 1 :], options)
     if script != options.script:
         faults.insert(0, finding("script-wrong", script))
-    return Command(tuple(words[:at]), script, given, faults)
+    return Command(script, given, faults)
 
 
 def _read(words: Sequence[str], options: Options) -> tuple[dict[str, Value], list[Finding]]:

@@ -1,4 +1,4 @@
-"""What the rules want to know of the files behind a setup: images, captions, caches, and the checkpoint.
+"""The files behind a setup: images, captions, caches, and what the checkpoint says of itself.
 
 Which of them sd-scripts reads is in :mod:`tagflow.training.sd_scripts.files`; a folder is not searched below.
 """

@@ -1,20 +1,18 @@
 """From a run folder, a TOML file or a command line to a :class:`Setup`, which the rules look at.
 
-Only the files that say so are read here, none of the dataset's; look.py adds those.
+Open it for how settings reach the trainer. Of the dataset no file is read here; look.py adds those.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tagflow.errors import TrainerError
 from tagflow.files.read import read_toml, settings_text
 from tagflow.findings.finding import Finding, finding
-from tagflow.training.run_folder import PLAN, TRAIN, is_run
+from tagflow.training.run_folder import TRAIN, check_run
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.command import Command, read_command
 from tagflow.training.sd_scripts.dataset_config import Subset
@@ -30,31 +28,10 @@ _READ_FROM_FILES = ("config_file", "dataset_config")
 
 
 def setup_of_run(run: Path, *, options: Options | None = None) -> Setup:
-    """The setup of a run folder. Raises TrainerError where it is none, or its plan is damaged."""
-    _check_run(run)
+    """The setup of a run folder. Raises TrainerError where it is none."""
+    check_run(run)
     setup = setup_of_toml(run / TRAIN, options=options, folder=run)
     return replace(setup, planned=True)
-
-
-def _check_run(run: Path) -> None:
-    if not is_run(run):
-        raise TrainerError(
-            f"{run}: no run folder, it has no {PLAN}", "make one with `tagflow train plan DIR`"
-        )
-
-
-def read_plan(run: Path) -> dict[str, Any]:
-    """What plan.json says. Raises TrainerError where there is none, or it is damaged."""
-    _check_run(run)
-    try:
-        plan = json.loads(settings_text(run / PLAN, _LARGEST))
-        if not isinstance(plan, dict):
-            raise ValueError("it holds no object")
-    except (OSError, ValueError, RecursionError) as problem:
-        raise TrainerError(
-            f"{run / PLAN}: {problem}", "make the plan again: `tagflow train plan`"
-        ) from problem
-    return plan
 
 
 def setup_of_toml(
@@ -68,7 +45,7 @@ def setup_of_toml(
     given: dict[str, Value] = {"config_file": str(train.absolute())}
     if dataset is not None:
         given["dataset_config"] = str(dataset.absolute())
-    return _setup(Command((), options.script, given), folder or Path.cwd(), options)
+    return _setup(Command(options.script, given), folder or Path.cwd(), options)
 
 
 def is_dataset(file: Path) -> bool:

@@ -1,6 +1,6 @@
-"""What a trainer would be started with: the one thing that every rule looks at.
+"""What a trainer would be started with, as every rule of `train check` sees it: plain values, no files.
 
-Made from a run folder, a TOML file or a command line (read.py); pure values, no files.
+read.py makes it from a run folder, a TOML file or a command line; look.py adds the dataset's files.
 """
 
 from __future__ import annotations

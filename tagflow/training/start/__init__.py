@@ -1,1 +1,1 @@
-"""Start: the gate before the trainer, the attempt, its record and its outcome."""
+"""Start: from the gate before the trainer to the record of how it ended."""

@@ -1,9 +1,9 @@
-"""One attempt to train, from the lock to the last word in run.json. Used in a terminal and detached alike.
+"""One attempt to train, from the run's lock to the end in run.json, in a terminal and detached alike.
 
-The trainer goes on when the terminal is closed (SIGHUP): hours of work hang on it, its log has everything,
-and `tagflow train stop RUN` ends it. A first Ctrl-C or SIGTERM ends it in order, a second one at once.
-
-What a growing file gets, handed on as it comes: how the terminal shows what the trainer writes.
+Open it for what happens while the trainer runs: its log is shown as it grows, signals are counted, and the
+record is written. The trainer goes on when the terminal is closed (SIGHUP), for hours of work hang on it and
+trainer.log has everything. A first Ctrl-C, SIGTERM or `tagflow train stop` ends it in order, a second signal
+at once.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO
 
 from filelock import FileLock, Timeout
 
@@ -28,46 +27,9 @@ from tagflow.training.start.process import GRACE, Child
 from tagflow.training.start.record import Record, host, now, process_of, read_record, settled, write_record
 from tagflow.training.start.resume import states
 
-_PAUSE = 0.1  # seconds; a progress bar moves no faster
-_CHUNK = 1 << 16
-
-
-class Follow:
-    """Hands `show` every byte that is added to a file, from one thread, until the block ends.
-
-    A `show` that raises OSError (the terminal was closed) is not called again; the file goes on growing.
-    """
-
-    def __init__(self, file: Path, start: int, show: Callable[[bytes], None]) -> None:
-        self._file, self._at, self._show = file, start, show
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="trainer-log", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            with self._file.open("rb") as file:
-                file.seek(self._at)
-                ending = False
-                while not ending:
-                    ending = self._done.wait(_PAUSE)  # what came until then is still to be shown
-                    while data := file.read(_CHUNK):
-                        self._show(data)
-        except OSError:
-            return
-
-
 LOCK, STOP = ".run.lock", ".stop"
-Show = Callable[[bytes], None]
-Begun = Callable[[Record], None]
+_PAUSE = 0.1  # seconds; a progress bar moves no faster
+_CHUNK = 1 << 16  # bytes
 
 
 class Busy(TrainerError):
@@ -108,7 +70,7 @@ class StopRequests:
             return
         names = ("SIGINT", "SIGTERM", "SIGBREAK")
         before = {
-            one: signal.signal(one, self._note) for name in names if (one := getattr(signal, name, None))
+            one: signal.signal(one, self._count) for name in names if (one := getattr(signal, name, None))
         }
         if hangup := getattr(signal, "SIGHUP", None):
             before[hangup] = signal.signal(hangup, signal.SIG_IGN)
@@ -118,7 +80,7 @@ class StopRequests:
             for one, handler in before.items():
                 signal.signal(one, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _count(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
 
     def by(self) -> str | None:
@@ -132,104 +94,107 @@ class StopRequests:
         return len(self._signals) > 1
 
 
+class Follow:
+    """Hands `progress` every byte that is added to a file, from one thread, until the block ends.
+
+    A `progress` that raises OSError (the terminal was closed) is not called again; the file goes on growing.
+    """
+
+    def __init__(self, file: Path, start: int, progress: Callable[[bytes], None]) -> None:
+        self._file, self._at, self._progress = file, start, progress
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="trainer-log", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._at)
+                ending = False
+                while not ending:
+                    ending = self._done.wait(_PAUSE)  # what came until then is still to be shown
+                    while data := file.read(_CHUNK):
+                        self._progress(data)
+        except OSError:
+            return
+
+
 def carry_out(
     run: Path,
     record: Record,
     output: Output,
     audit: Path,
     *,
-    show: Show | None = None,
-    begun: Begun | None = None,
+    progress: Callable[[bytes], None] | None = None,
+    begun: Callable[[Record], None] | None = None,
 ) -> Record:
     """Start the trainer that a record describes, watch it to its end, and write down what it came to.
 
-    `show`: gets what the trainer prints; `begun`: is told once it runs. Hold the run's lock. Raises
+    `progress`: gets what the trainer prints; `begun`: is called once it runs. Hold the run's lock. Raises
     TrainerError where it cannot be started, OSError where the run folder cannot be written.
     """
     known = read_record(run)
     earlier = () if known is None else settled(known).attempts
-    folder = run / ATTEMPTS / str(len(earlier) + 1)
+    number = len(earlier) + 1
+    folder = run / ATTEMPTS / str(number)
     while folder.exists():  # of a start that came no further
         folder = folder.with_name(folder.name + "a")
     snapshot_inputs(folder, run, audit, Path(record.command[0]))
     before = output.loras()
     with (run / LOG).open("ab") as log:
-        record = _headed(log, replace(record, number=len(earlier) + 1, earlier=earlier, folder=str(folder)))
-        asked = StopRequests(run)
-        with asked.listening():
+        lead = "\n" if log.tell() else ""  # the attempt before may have been cut off within a line
+        text = f"{lead}==== tagflow: attempt {number}, {now()}\n==== {' '.join(record.command)}\n"
+        log.write(text.encode("utf-8", errors="backslashreplace"))
+        log.flush()
+        record = replace(record, number=number, earlier=earlier, folder=str(folder), log_from=log.tell())
+        requests = StopRequests(run)
+        with requests.listening():
             child = Child(record.command, Path(record.cwd), record.environment, log)
             try:
-                record = _running(run, record, child)
-                with _shown(run / LOG, record.log_from, show):
+                created: float | None = None
+                with suppress(Exception):  # it may have ended already
+                    created = process_of(child.pid)["created"]
+                record = replace(
+                    record, state="running", started=now(), host=host(), pid=child.pid, pid_created=created,
+                    supervisor=process_of(os.getpid()),
+                )  # fmt: skip
+                write_record(run, record)
+                with Follow(run / LOG, record.log_from, progress) if progress else nullcontext():
                     if begun is not None:
                         begun(record)
-                    ended = _watched(child, asked)
+                    code, by, forced = _wait(child, requests)
             finally:
                 child.sweep()
-            found = _came_to(ended, end_of(run / LOG, record.log_from), output, before)
-            return _ended(run, record, ended[0], found, output, log)
+            found = outcome(code, end_of(run / LOG, record.log_from), output, before)
+            if by is not None and found.state != "finished":  # it may have been done just then
+                how = "; it did not end when asked, and was ended by force" if forced else ""
+                found = Outcome("interrupted", f"ended by {by}{how}", lora=found.lora)
+            (run / STOP).unlink(missing_ok=True)
+            newest = next(iter(states(output.folder, output.name)), None)
+            record = replace(
+                record,
+                state=found.state, exit_code=code, reason=found.reason, cure=found.cure, ended=now(),
+                lora=None if found.lora is None else str(found.lora),
+                newest_state=None if newest is None else str(newest.path),
+                base=record.base | base_named_in(found.lora), log_to=log.seek(0, 2),
+            )  # fmt: skip
+            write_record(run, record)
+            return record
 
 
-def _headed(log: IO[bytes], record: Record) -> Record:
-    """Say in the log that an attempt begins; the one before may have been cut off in the middle of a line."""
-    lead = "\n" if log.tell() else ""
-    text = f"{lead}==== tagflow: attempt {record.number}, {now()}\n==== {' '.join(record.command)}\n"
-    log.write(text.encode("utf-8", errors="backslashreplace"))
-    log.flush()
-    return replace(record, log_from=log.tell())
-
-
-def _running(run: Path, record: Record, child: Child) -> Record:
-    created: float | None = None
-    with suppress(Exception):  # it may have ended already
-        created = process_of(child.pid)["created"]
-    record = replace(
-        record, state="running", started=now(), host=host(), pid=child.pid, pid_created=created,
-        supervisor=process_of(os.getpid()),
-    )  # fmt: skip
-    write_record(run, record)
-    return record
-
-
-@contextmanager
-def _shown(log: Path, start: int, show: Show | None) -> Iterator[None]:
-    if show is None:
-        yield
-    else:
-        with Follow(log, start, show):
-            yield
-
-
-def _watched(child: Child, asked: StopRequests) -> tuple[int, str | None, bool]:
+def _wait(child: Child, requests: StopRequests) -> tuple[int, str | None, bool]:
     """Wait for the end: the exit code, who asked for it, and whether force was needed."""
     while (code := child.wait()) is None:
-        if by := asked.by():
-            forced = child.end(GRACE, asked.twice)
+        if by := requests.by():
+            forced = child.end(GRACE, requests.twice)
             code = child.wait()
             return (-signal.SIGTERM if code is None else code), by, forced
     return code, None, False
-
-
-def _came_to(
-    ended: tuple[int, str | None, bool], log: str, output: Output, before: dict[Path, tuple[int, int]]
-) -> Outcome:
-    code, by, forced = ended
-    found = outcome(code, log, output, before)
-    if by is None or found.state == "finished":  # it may have been done just then
-        return found
-    how = "; it did not end when asked, and was ended by force" if forced else ""
-    return Outcome("interrupted", f"ended by {by}{how}", lora=found.lora)
-
-
-def _ended(run: Path, record: Record, code: int, found: Outcome, output: Output, log: IO[bytes]) -> Record:
-    (run / STOP).unlink(missing_ok=True)
-    newest = next(iter(states(output.folder, output.name)), None)
-    record = replace(
-        record,
-        state=found.state, exit_code=code, reason=found.reason, cure=found.cure, ended=now(),
-        lora=None if found.lora is None else str(found.lora),
-        newest_state=None if newest is None else str(newest.path),
-        base=record.base | base_named_in(found.lora), log_to=log.seek(0, 2),
-    )  # fmt: skip
-    write_record(run, record)
-    return record

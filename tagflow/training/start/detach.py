@@ -1,38 +1,46 @@
-"""`python -m tagflow.training.start.detach RUN`: the tagflow that stays behind when a run is detached.
+"""Runs that go on without a terminal: how `train start --detach` leaves one behind, and `train stop` ends it.
 
-It gets the attempt as JSON on stdin, says in one line on stdout that the trainer runs (or why not), lets go
-of the terminal, and writes down the end. What goes wrong with itself it adds to trainer.log.
+`python -m tagflow.training.start.detach RUN` is the tagflow that stays behind. It gets the attempt as JSON on
+stdin, says in one line on stdout that the trainer runs (or why not), lets go of the terminal, and writes down
+the end. What goes wrong with itself it adds to trainer.log.
 
-`tagflow train stop`: ask a run to end, from another terminal or another machine that sees its folder.
-
-A file in the run folder is the word; the tagflow that watches the trainer looks for it. So it works where
-signals do not (Windows, another machine). Where that tagflow is gone the trainer is ended from here.
+`tagflow train stop` puts a file into the run folder, and the tagflow that watches the trainer looks for it:
+that works where signals do not (Windows, another machine). Where that tagflow is gone the trainer is ended
+from here.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tagflow.errors import FAILURE, TagflowError, TrainerError
-from tagflow.training.run_folder import LOG
-from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.run_folder import LOG, RECORD_SCHEMA, check_run, from_json, to_json
+from tagflow.training.setup.read import setup_of_run
 from tagflow.training.start.attempt import STOP, carry_out, locked
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.process import GRACE, end_foreign
 from tagflow.training.start.record import Record, alive, host, now, read_record, settled, write_record
 from tagflow.training.start.resume import states
 
+_PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down the end
+
+
+@dataclass(frozen=True, slots=True)
+class DetachedAttempt:
+    """What the tagflow that stays behind is told on stdin. Version 0.1 wrote the same."""
+
+    record: Record
+    output: Output
+    audit: Path
+
 
 def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     """Leave the attempt to a tagflow of its own and come back once the trainer runs. Raises TrainerError."""
-    task = {"record": asdict(record), "output": asdict(output), "audit": audit}
     flags = 0
     if sys.platform == "win32":  # a console that is not seen: a trainer without one cannot be asked to end
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -44,7 +52,7 @@ def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     if child.stdin is None or child.stdout is None:
         raise AssertionError("both are pipes")
     with child.stdin, child.stdout:
-        child.stdin.write(json.dumps(task, default=str).encode())
+        child.stdin.write(to_json(DetachedAttempt(record, output, audit)).encode())
         child.stdin.close()
         said = child.stdout.readline()
     begun = read_record(run)
@@ -54,17 +62,7 @@ def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     return begun
 
 
-def supervise(run: Path, task: dict[str, Any]) -> None:
-    """Carry out a detached attempt. Raises what :func:`carry_out` raises."""
-    about = task["record"]
-    lists = {name: tuple(value) for name, value in about.items() if isinstance(value, list)}
-    said = task["output"]
-    output = Output(Path(said["folder"]), said["name"], Path(said["last"]))
-    with locked(run):
-        carry_out(run, Record(**{**about, **lists}), output, Path(task["audit"]), begun=lambda _: _let_go())
-
-
-def _let_go() -> None:
+def _let_go(record: Record) -> None:
     """Say that it runs, then hold nothing of the terminal's any more."""
     os.write(1, b"running\n")
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -75,7 +73,12 @@ def _let_go() -> None:
 def main() -> int:
     """The program. Exit code 3 where the attempt could not be carried out."""
     try:
-        supervise(Path(sys.argv[1]), json.load(sys.stdin))
+        run, cure = Path(sys.argv[1]), "start it with `tagflow train start RUN --detach`"
+        attempt = from_json(
+            sys.stdin.buffer.read(), DetachedAttempt, RECORD_SCHEMA, "the attempt on stdin", cure
+        )
+        with locked(run):
+            carry_out(run, attempt.record, attempt.output, attempt.audit, begun=_let_go)
     except TagflowError as problem:
         os.write(1, f"{problem.message}\t{problem.cure}\n".encode())
         return problem.exit_code
@@ -86,13 +89,6 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
-
-
-_PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down the end
-
-
 def stop(run: Path) -> Record | None:
     """End the trainer of a run; gives the record afterwards, None where it was never started.
 
@@ -101,13 +97,18 @@ def stop(run: Path) -> Record | None:
     """
     record = read_record(run)
     if record is None:
-        read_plan(run)
+        check_run(run)
     record = None if record is None else settled(record)
     if record is None or record.state != "running":
         return record and _with_state(run, record)
     watcher = record.supervisor
     if record.host == host() and not alive(watcher.get("pid"), watcher.get("created")):
-        return _ended_from_here(run, record)
+        if record.pid is not None:
+            end_foreign(record.pid, GRACE)
+        why = "ended by tagflow train stop; the tagflow that watched it was gone"
+        record = _with_state(run, replace(record, state="interrupted", ended=now(), reason=why))
+        write_record(run, record)
+        return record
     (run / STOP).touch()
     deadline = time.monotonic() + GRACE + _MORE
     while time.monotonic() < deadline:
@@ -119,15 +120,6 @@ def stop(run: Path) -> Record | None:
     raise TrainerError(f"{run}: the trainer on {record.host} has not ended", "end it there")
 
 
-def _ended_from_here(run: Path, record: Record) -> Record:
-    if record.pid is not None:
-        end_foreign(record.pid, GRACE)
-    why = "ended by tagflow train stop; the tagflow that watched it was gone"
-    record = _with_state(run, replace(record, state="interrupted", ended=now(), reason=why))
-    write_record(run, record)
-    return record
-
-
 def _with_state(run: Path, record: Record) -> Record:
     """The record with the newest state, where nobody was left to write it down."""
     if record.newest_state is not None:
@@ -135,3 +127,7 @@ def _with_state(run: Path, record: Record) -> Record:
     output = Output.of(setup_of_run(run))
     newest = next(iter(states(output.folder, output.name)), None)
     return replace(record, newest_state=None if newest is None else str(newest.path))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,41 +1,40 @@
-"""The gate before the trainer: is what would be trained what was certified, and would it run?
+"""The gate before the trainer: whether a run may start. Open it for what refuses a start.
 
-The audit's verdict, the files on disk against it, the plan against the audit, rendered captions, caches and
-every rule. Nothing is written.
-
-Is what the trainer would read what was certified: the captions, the tokens, the text encoders.
+It looks at the audit's verdict, the dataset's files against the audit, the plan against the audit, rendered
+captions, caches, every rule of `train check`, and whether the trainer would read just the captions, the
+tokens and the text encoders that were certified. Nothing is written.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from tagflow.audit.drift import Drift, Present, drift
+from tagflow.audit.drift import Present, drift
 from tagflow.audit.file import Audit, certifies, current_audit
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.dataset.survey import CAPTION_SUFFIX, read, survey
 from tagflow.encoders import fingerprint_of
-from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, UsageProblem
+from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, TrainerError, UsageProblem
 from tagflow.files.read import read_toml
-from tagflow.findings.finding import Finding, finding
+from tagflow.findings.finding import Finding, by_severity, finding
+from tagflow.findings.wording import some
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
 from tagflow.training.check.derived import names
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.facts import Machine
-from tagflow.training.run_folder import DATA, DATASET, TRAIN
+from tagflow.training.run_folder import DATA, DATASET, PLAN, TRAIN, PlanFile, read_plan
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import caption_of
 from tagflow.training.sd_scripts.options import Options, flat
 from tagflow.training.setup.look import with_files
-from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.setup.read import setup_of_run
 from tagflow.training.setup.setup import Images, Setup
-from tagflow.training.start.record import host, read_record, settled
-from tagflow.training.structure.manifest import captions_of, changed
+from tagflow.training.start.record import Edit, host, read_record, settled
+from tagflow.training.structure.manifest import changed, read_manifest
 from tagflow.training.structure.structure import JOIN, KEEP
 
 # Paths that decide what is trained, or where tagflow looks for it. The trainer runs in sd-scripts' folder.
@@ -171,18 +170,12 @@ class Gate:
     """What was found. `setup`: what the rules looked at; `edits`: values of train.toml other than planned."""
 
     setup: Setup
-    plan: dict[str, Any]
     faults: tuple[Finding, ...]
-    edits: tuple[dict[str, Any], ...]
+    edits: tuple[Edit, ...]
 
     def refusals(self) -> list[Finding]:
         """What stands against a start."""
         return [fault for fault in self.faults if fault.severity == "error"]
-
-
-def refusals(run: Path) -> list[Finding]:
-    """Why a run may not be started; empty where it may. Raises TrainerError for what is no run folder."""
-    return evaluate_gate(run).refusals()
 
 
 def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options | None = None) -> Gate:
@@ -193,38 +186,35 @@ def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options
     plan = read_plan(run)
     setup = with_files(replace(setup_of_run(run, options=options), machine=machine))
     edits = tuple(_edits(run, plan))
-    faults = [
-        *_running(run),
-        *_copied(run, setup),
-        *_dataset(run, plan, setup),
-        *changed(run),
-        *_stale(setup),
-        *faults_of(setup),
-    ]
-    if edits:
-        faults.append(finding("plan-edited", _some(f"{one['name']} {one['now']}" for one in edits)))
-    order = ("error", "warning", "info")
-    return Gate(setup, plan, tuple(sorted(faults, key=lambda one: order.index(one.severity))), edits)
-
-
-def _running(run: Path) -> Iterator[Finding]:
+    faults: list[Finding] = []
     record = read_record(run)
     record = None if record is None else settled(record)
     if record is not None and record.state == "running":
         code = "another-running" if record.host == host() else "another-host"
-        yield finding(code, f"process {record.pid} on {record.host}, since {record.started}")
-
-
-def _copied(run: Path, setup: Setup) -> Iterator[Finding]:
+        faults.append(finding(code, f"process {record.pid} on {record.host}, since {record.started}"))
     named = setup.path("dataset_config")
     if named is not None and named.resolve() != (run / DATASET).resolve():
-        yield finding("run-copied", str(named), option="dataset_config")
+        faults.append(finding("run-copied", str(named), option="dataset_config"))
+    faults += [*_dataset(run, plan, setup), *changed(run, plan)]
+    # Caches of text that are older than their captions count even where this run would not read them: the
+    # next one may.
+    found = zip(setup.subsets or (), setup.images or (), strict=True)
+    stale = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
+    if stale:
+        faults.append(finding("caches-stale", some(stale, _NAMED)))
+    faults += faults_of(setup)
+    if edits:
+        faults.append(finding("plan-edited", some((f"{one['name']} {one['now']}" for one in edits), _NAMED)))
+    return Gate(setup, tuple(sorted(faults, key=by_severity)), edits)
 
 
-def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Finding]:
+def _dataset(run: Path, plan: PlanFile, setup: Setup) -> Iterator[Finding]:
     """What is wrong with a plan's dataset: its audit, its files, and whether they are what would be read."""
-    planned = plan["dataset"] if isinstance(plan.get("dataset"), dict) else {}
-    root = Path(str(planned.get("root", "")))
+    planned = plan.dataset
+    if planned is None:
+        yield finding("audit-missing", f"{run / PLAN} names no dataset")
+        return
+    root = planned.root
     audit, fault = audit_of(root)
     if fault is not None:
         yield fault
@@ -232,14 +222,22 @@ def _dataset(run: Path, plan: dict[str, Any], setup: Setup) -> Iterator[Finding]
         return
     yield from _verdict(audit)
     yield from _drifted(root, audit)
-    if planned.get("dataset_digest") != audit.meta.dataset_digest:
-        yield finding("plan-outdated", f"planned after run {planned.get('run')}, now {audit.meta.run}")
-    structure = plan["structure"] if isinstance(plan.get("structure"), dict) else {}
-    rendered = structure.get("kind", "none") != "none"
-    known = captions_of(run) if rendered else audit.by_path()
+    if planned.dataset_digest != audit.meta.dataset_digest:
+        yield finding("plan-outdated", f"planned after run {planned.run}, now {audit.meta.run}")
+    rendered = plan.structure.kind != "none"
+    known = _rendered(run) if rendered else audit.by_path()
     yield from uncertified(setup, audit, run / DATA if rendered else root, known)
     if rendered:
         yield from forged(run / DATA, known, root, audit)
+
+
+def _rendered(run: Path) -> Collection[str]:
+    """The paths of the rendered captions; none where the list is damaged, which is a finding of its own."""
+    try:
+        listed = read_manifest(run)
+    except TrainerError:
+        return ()
+    return () if listed is None else listed.captions
 
 
 def audit_of(root: Path) -> tuple[Audit | None, Finding | None]:
@@ -283,14 +281,12 @@ def _drifted(root: Path, audit: Audit) -> Iterator[Finding]:
     for part, code in _DRIFTED.items():
         of_part = [one for one in seen if one.code.startswith(part)]
         if of_part:
-            yield finding(code, _some(map(_told, of_part)))
+            yield finding(
+                code, some((f"{one.where} ({one.code.partition('-')[2]})" for one in of_part), _NAMED)
+            )
     unread = [path for path, sha in now.captions.items() if sha is None]
     if unread:
-        yield finding("captions-drifted", f"cannot be read: {_some(unread)}")
-
-
-def _told(one: Drift) -> str:
-    return f"{one.where} ({one.code.partition('-')[2]})"
+        yield finding("captions-drifted", f"cannot be read: {some(unread, _NAMED)}")
 
 
 def _ontology_now(audit: Audit) -> str | None:
@@ -302,27 +298,13 @@ def _ontology_now(audit: Audit) -> str | None:
         return None
 
 
-def _stale(setup: Setup) -> Iterator[Finding]:
-    """Caches of text that are older than their captions, whether or not this run would read them: the next
-    one may."""
-    found = zip(setup.subsets or (), setup.images or (), strict=True)
-    names = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
-    if names:
-        yield finding("caches-stale", _some(names))
-
-
-def _edits(run: Path, plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _edits(run: Path, plan: PlanFile) -> Iterator[Edit]:
     """Values in train.toml that the plan did not put there. What cannot be read is the rules' finding."""
     try:
         there = flat(read_toml((run / TRAIN).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return
-    planned = {one["name"]: one["value"] for one in plan.get("values", ()) if one.get("file") == TRAIN}
+    planned = {one.name: one.value for one in plan.values if one.file == TRAIN}
     for name in sorted(planned.keys() | there.keys()):
         if planned.get(name) != there.get(name):
             yield {"name": name, "planned": planned.get(name), "now": there.get(name)}
-
-
-def _some(texts: Iterable[object]) -> str:
-    found = [str(one) for one in texts]
-    return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")

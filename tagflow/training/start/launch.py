@@ -1,10 +1,8 @@
-"""The exact words a trainer is started with: an argument list, where it runs, and its environment.
+"""The exact words that a trainer is started with, and what is kept of a start so that it can be repeated.
 
 accelerate fills what it was not told from the user's own default configuration, which may say several GPUs
 or another precision; so every such value is said here, and a configuration of ours is named, for nothing on
 its command line says `one process, no plugin`. The trainer's script says the precision again itself.
-
-What a run keeps so that it can be repeated: copies of what was read, and versions of what read it.
 
 Each attempt has its own folder, `attempts/N`: train.toml, dataset.toml and whatever else the plan wrote as
 they were then (hand edits are allowed between attempts), the audit, accelerate's configuration, and every
@@ -23,16 +21,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tagflow import __version__
 from tagflow.errors import EncoderError, TrainerError
 from tagflow.files.safetensors import read_whole_header
 from tagflow.training.machine.child import run_command
 from tagflow.training.machine.facts import Machine
-from tagflow.training.run_folder import DATASET, PLAN, PROMPTS, TRAIN
+from tagflow.training.run_folder import DATASET, PLAN, PROMPTS, TRAIN, PlanFile
 from tagflow.training.sd_scripts.environment import sd_scripts_commit, sd_scripts_version
 from tagflow.training.setup.setup import Setup
+from tagflow.training.start.record import Base, Versions
 
 ACCELERATE = Path(__file__).with_name("accelerate.json")
 _THREADS = 8  # more help no data loader, and take cores from it
@@ -59,32 +57,27 @@ class Launch:
 def launch(
     run: Path,
     setup: Setup,
-    plan: dict[str, Any],
+    plan: PlanFile,
     *,
     python: Path,
     sd_scripts: Path,
     resume: Sequence[str] = (),
 ) -> Launch:
     """How the trainer of a run folder is started. `resume`: further words for the script."""
+    threads = plan.value("launch", "num_cpu_threads_per_process")
+    if not isinstance(threads, int):
+        threads = max(1, min(_THREADS, os.cpu_count() or 1))
     command = (
         str(python), "-m", "accelerate.commands.launch",
         "--config_file", str(ACCELERATE),
         "--num_processes", "1", "--num_machines", "1", "--dynamo_backend", "no",
         "--mixed_precision", setup.text("mixed_precision") or "no",
-        "--num_cpu_threads_per_process", str(_threads(plan)),
+        "--num_cpu_threads_per_process", str(threads),
         str(sd_scripts / setup.script),
         "--config_file", str((run / TRAIN).absolute()),
         *resume,
     )  # fmt: skip
     return Launch(command, sd_scripts, dict(_ENVIRONMENT))
-
-
-def _threads(plan: dict[str, Any]) -> int:
-    """The plan's number of CPU threads, else as many as help."""
-    for value in plan.get("values", ()):
-        if value.get("file") == "launch" and value.get("name") == "num_cpu_threads_per_process":
-            return int(value["value"])
-    return max(1, min(_THREADS, os.cpu_count() or 1))
 
 
 ATTEMPTS, PACKAGES, AUDIT = "attempts", "packages.txt", "audit.parquet"
@@ -108,33 +101,34 @@ def snapshot_inputs(folder: Path, run: Path, audit: Path, python: Path) -> None:
             shutil.copyfile(source, folder / source.name)
     with suppress(FileNotFoundError):
         shutil.copyfile(audit, folder / AUDIT)
-    (folder / PACKAGES).write_text(_packages(python), encoding="utf-8")
-
-
-def _packages(python: Path) -> str:
-    """`name==version` of all that is installed there, by line; a note where it does not say."""
     try:
         ended = run_command([str(python), "-c", _LIST], _SECONDS)
+        listed = ended.out if ended.code == 0 else f"# {python} did not list its packages\n"
     except TrainerError as problem:
-        return f"# {problem.message}\n"
-    return ended.out if ended.code == 0 else f"# {python} did not list its packages\n"
+        listed = f"# {problem.message}\n"
+    (folder / PACKAGES).write_text(listed, encoding="utf-8")
 
 
-def versions(sd_scripts: Path, machine: Machine | None) -> dict[str, Any]:
+def versions(sd_scripts: Path, machine: Machine | None) -> Versions:
     """What took part: tagflow, sd-scripts with its commit, the trainer's Python and its main packages."""
-    found: dict[str, Any] = {
+    found: Versions = {
         "tagflow": __version__,
         "sd_scripts": sd_scripts_version(sd_scripts),
         "sd_scripts_commit": sd_scripts_commit(sd_scripts),
     }
     if machine is not None:
         packages = {name: version for name, version in machine.packages.items() if version is not None}
-        found |= {"python": machine.python_version, "platform": machine.platform, "packages": packages}
-        found |= {"cuda": machine.cuda, "gpus": [gpu.name for gpu in machine.gpus]}
+        found |= {
+            "python": machine.python_version,
+            "platform": machine.platform,
+            "packages": packages,
+            "cuda": machine.cuda,
+            "gpus": [gpu.name for gpu in machine.gpus],
+        }
     return found
 
 
-def base_of(path: Path | None) -> dict[str, Any]:
+def base_of(path: Path | None) -> Base:
     """The checkpoint: path, bytes, and `sample_sha256`, over its size and 64 samples spread over the file."""
     if path is None or not path.is_file():
         return {} if path is None else {"path": str(path)}
@@ -147,7 +141,7 @@ def base_of(path: Path | None) -> dict[str, Any]:
     return {"path": str(path), "size": size, "sample_sha256": digest.hexdigest()}
 
 
-def base_named_in(lora: Path | None) -> dict[str, Any]:
+def base_named_in(lora: Path | None) -> Base:
     """The checkpoint's SHA-256 as sd-scripts took it and wrote it into the LoRA; nothing where it did not."""
     if lora is None:
         return {}
@@ -156,11 +150,3 @@ def base_named_in(lora: Path | None) -> dict[str, Any]:
     except (EncoderError, OSError):
         return {}
     return {"sha256": sha} if sha else {}
-
-
-def audit_of(plan: dict[str, Any]) -> Path:
-    """Where the audit of a plan's dataset lies. Raises TrainerError where the plan does not say."""
-    dataset = plan.get("dataset")
-    if not isinstance(dataset, dict) or not isinstance(dataset.get("audit"), str):
-        raise TrainerError(f"{PLAN} names no audit", "make the plan again: `tagflow train plan`")
-    return Path(dataset["audit"])

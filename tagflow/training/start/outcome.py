@@ -1,7 +1,7 @@
-"""What became of an attempt: from its exit code, its log and the files it left. The exit code alone lies.
+"""What became of an attempt: from its exit code, its log and the files it left, and what to do about it.
 
-sd-scripts exits 0 where it found no data, and where it trained to a loss of NaN. What its last words mean is
-data, in data/outcome.toml.
+sd-scripts exits 0 where it found no data, and where it trained to a loss of NaN, so the exit code is not
+enough. What its last words mean is data, in outcome.toml beside this file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tagflow.training.setup.setup import Setup
+from tagflow.training.start.record import State
 
 _ENDS = 1 << 20  # bytes of a log that are looked at; the reason stands near the end
 _STEERING = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -26,7 +27,7 @@ _LONGEST = 300  # characters of the trainer's own words in a message
 class Outcome:
     """How an attempt ended: a state of record.py, why, what to do, and its LoRA."""
 
-    state: str
+    state: State
     reason: str | None = None
     cure: str | None = None
     lora: Path | None = None
@@ -66,9 +67,10 @@ def outcome(code: int, log: str, output: Output, before: dict[Path, tuple[int, i
     if last is None:
         reason, cure = explained(log, f"the trainer ended without an error, and without {output.last}")
         return Outcome("failed", reason, cure, newest)
-    if _final_loss(log) in ("nan", "inf", "-inf"):
+    loss = next(iter(_LOSS.findall(log)[-1:]), "").lower()
+    if loss in ("nan", "inf", "-inf"):
         return Outcome(
-            "failed", f"the loss was {_final_loss(log)} at the end: {last} holds nothing of use",
+            "failed", f"the loss was {loss} at the end: {last} holds nothing of use",
             "lower the learning rate, train in bf16, set no_half_vae; `train monitor` shows where it broke",
             last,
         )  # fmt: skip
@@ -77,25 +79,17 @@ def outcome(code: int, log: str, output: Output, before: dict[Path, tuple[int, i
 
 def explained(log: str, otherwise: str) -> tuple[str, str]:
     """Why a trainer ended, and what to do: by its known words, else by its own last error."""
-    text = " ".join(_STEERING.sub("", log).split())
-    last = _last_error(log)
+    plain = _STEERING.sub("", log)
+    text = " ".join(plain.split())
+    lines = [line.strip() for line in _ERROR.findall(plain.replace("\r", "\n"))]
+    own = [line for line in lines if _LAUNCHER not in line and not line.startswith("KeyboardInterrupt")]
+    last = own[-1] if own else ""
+    last = last if len(last) <= _LONGEST else last[:_LONGEST] + "…"
     said = f" ({last})" if last else ""
     for row in _words():
         if row["seen"] in text:
             return row["reason"] + said, row["cure"]
     return otherwise + (f": {last}" if last else ""), "look at the end of trainer.log"
-
-
-def _last_error(log: str) -> str:
-    lines = [line.strip() for line in _ERROR.findall(_STEERING.sub("", log).replace("\r", "\n"))]
-    said = [line for line in lines if _LAUNCHER not in line and not line.startswith("KeyboardInterrupt")]
-    line = said[-1] if said else ""
-    return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"
-
-
-def _final_loss(log: str) -> str:
-    found = _LOSS.findall(log)
-    return found[-1].lower() if found else ""
 
 
 @cache

@@ -1,18 +1,16 @@
-"""Everything that is settled before a trainer starts: the gate, its words, the state to go on from."""
+"""A start, looked at from all sides before the trainer runs: the gate, its words, the state to go on from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tagflow.errors import TrainerError
 from tagflow.training.machine.probe import probe
+from tagflow.training.run_folder import PLAN, PlanFile, read_plan
 from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_python
-from tagflow.training.setup.read import read_plan
 from tagflow.training.start.gate import NEVER, Gate, evaluate_gate
-from tagflow.training.start.launch import Launch, audit_of, base_of, launch, versions
+from tagflow.training.start.launch import Launch, base_of, launch, versions
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.record import Record, read_record
 from tagflow.training.start.resume import Resume, plan_resume, read_state, states
@@ -55,10 +53,12 @@ def prepare(run: Path, wish: StartRequest) -> Start:
     """
     run = run.absolute()
     plan = read_plan(run)
-    sd_scripts = find_sd_scripts(wish.sd_scripts or _path(plan.get("sd_scripts")))
+    if plan.dataset is None or plan.dataset.audit is None:
+        raise TrainerError(f"{run / PLAN} names no audit", "make the plan again: `tagflow train plan`")
+    sd_scripts = find_sd_scripts(wish.sd_scripts or plan.sd_scripts)
     if sd_scripts is None:
         raise TrainerError(f"{run}: nobody said where sd-scripts is", _NO_SD_SCRIPTS)
-    python = trainer_python(wish.python or _path(plan.get("trainer_python")), sd_scripts)
+    python = trainer_python(wish.python or plan.trainer_python, sd_scripts)
     machine = probe(python)
     gate = evaluate_gate(run, machine=machine)
     output = Output.of(gate.setup)
@@ -78,17 +78,10 @@ def prepare(run: Path, wish: StartRequest) -> Start:
         base=base_of(gate.setup.path("pretrained_model_name_or_path")),
         edits=gate.edits,
     )
-    return Start(run, gate, start, record, output, audit_of(plan))
+    return Start(run, gate, start, record, output, plan.dataset.audit)
 
 
-def _path(planned: object) -> Path | None:
-    """A path that the plan names, bare or with what is known of it."""
-    if isinstance(planned, Mapping):
-        planned = planned.get("path")
-    return Path(planned) if isinstance(planned, str) and planned else None
-
-
-def _resume(run: Path, wanted: str, plan: Mapping[str, Any], output: Output) -> Resume:
+def _resume(run: Path, wanted: str, plan: PlanFile, output: Output) -> Resume:
     if wanted == NEWEST:
         found = states(output.folder, output.name)
         if not found:
@@ -100,11 +93,10 @@ def _resume(run: Path, wanted: str, plan: Mapping[str, Any], output: Output) -> 
     else:
         state = read_state(Path(wanted), named=True)
     known = read_record(run)
-    counts = plan.get("arithmetic", {})
     return plan_resume(
         state,
         known.attempts if known else (),
-        steps_per_epoch=int(counts.get("steps_per_epoch", 0)),
-        accumulation=int(counts.get("accumulation", 1)),
-        last=int(counts.get("steps", 0)),
+        steps_per_epoch=plan.arithmetic.steps_per_epoch,
+        accumulation=plan.arithmetic.accumulation,
+        last=plan.arithmetic.steps,
     )

@@ -1,26 +1,65 @@
-"""`run.json`: what became of a run, attempt by attempt. Written whole or not at all, read as untrusted.
+"""`run.json`: what became of a run, attempt by attempt. Open it to read or change what is kept of an attempt.
 
-The file says of the last attempt what `attempts` says of each. `running` is only as true as its process: a
-machine that lost its power leaves it behind, so who reads it asks :func:`settled`.
+The file is written whole or not at all. It says of the last attempt what `attempts` says of each. A machine
+that lost its power leaves `running` behind, so whoever reads the file asks :func:`settled`.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 import time
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
+
+from msgspec import Meta
 
 from tagflow.errors import TrainerError
 from tagflow.files.replace import write_and_move
-from tagflow.training.run_folder import RECORD, RECORD_SCHEMA
+from tagflow.training.run_folder import RECORD, RECORD_SCHEMA, Written, from_json, to_json, to_object
 
-STATES = ("planned", "running", "finished", "failed", "interrupted", "killed")
+State = Literal["planned", "running", "finished", "failed", "interrupted", "killed"]
 _TRIES, _PAUSE = 20, 0.05  # Windows refuses to replace a file while another process reads it
 _SAME = 2.0  # seconds by which two readings of one process's start may differ
+
+
+class Process(TypedDict, total=False):
+    """A process so that it can be told from a later one of the same number. `created`: seconds since 1970."""
+
+    pid: int
+    created: float
+    host: str
+
+
+class Versions(TypedDict, total=False):
+    """What took part: tagflow, sd-scripts, and the trainer's Python where it was asked."""
+
+    tagflow: str
+    sd_scripts: str
+    sd_scripts_commit: str | None
+    python: str
+    platform: str
+    packages: dict[str, str]
+    cuda: str | None
+    gpus: list[str]
+
+
+class Base(TypedDict, total=False):
+    """The checkpoint. `sample_sha256`: over its size and samples of it; `sha256`: as sd-scripts took it."""
+
+    path: str
+    size: int
+    sample_sha256: str
+    sha256: str
+
+
+class Edit(TypedDict):
+    """A value in train.toml that is not the plan's; None where one of them has none."""
+
+    name: str
+    planned: Written
+    now: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +76,14 @@ class Record:
     """
 
     number: int = 0
-    state: str = "planned"
+    state: State = "planned"
     command: tuple[str, ...] = ()
     cwd: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     pid: int | None = None
     pid_created: float | None = None
     host: str = ""
-    supervisor: dict[str, Any] = field(default_factory=dict)
+    supervisor: Process = field(default_factory=Process)
     started: str | None = None
     ended: str | None = None
     exit_code: int | None = None
@@ -59,9 +98,9 @@ class Record:
     log_to: int | None = None
     newest_state: str | None = None
     lora: str | None = None
-    versions: dict[str, Any] = field(default_factory=dict)
-    base: dict[str, Any] = field(default_factory=dict)
-    edits: tuple[dict[str, Any], ...] = ()
+    versions: Versions = field(default_factory=Versions)
+    base: Base = field(default_factory=Base)
+    edits: tuple[Edit, ...] = ()
     folder: str | None = None
     earlier: tuple[Record, ...] = ()
 
@@ -71,11 +110,11 @@ class Record:
         return (*self.earlier, self)
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,), "str": (str,), "tuple[str, ...]": (list,), "dict[str, str]": (dict,),
-    "dict[str, Any]": (dict,), "int | None": (int, type(None)), "float | None": (int, float, type(None)),
-    "str | None": (str, type(None)), "tuple[dict[str, Any], ...]": (list,),
-}  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _RunFile:
+    """What run.json holds; what it says beside `attempts` is what the last of them says."""
+
+    attempts: Annotated[tuple[Record, ...], Meta(min_length=1)]
 
 
 def now() -> str:
@@ -84,49 +123,31 @@ def now() -> str:
 
 
 def read_record(run: Path) -> Record | None:
-    """The last attempt in a run folder; None before the first. Raises TrainerError for a damaged file."""
-    file = run / RECORD
+    """The last attempt in a run folder; None before the first.
+
+    Raises TrainerError for a damaged file, or one of a newer tagflow.
+    """
+    file, cure = run / RECORD, "move it away; trainer.log has what was said"
     try:
-        data = json.loads(file.read_bytes())
-        if not isinstance(data, dict) or data.get("schema") != RECORD_SCHEMA:
-            raise ValueError(f"its schema is not {RECORD_SCHEMA}")
-        attempts = [_attempt(one) for one in data["attempts"]]
-        return replace(attempts[-1], earlier=tuple(attempts[:-1]))
+        attempts = from_json(file.read_bytes(), _RunFile, RECORD_SCHEMA, file, cure).attempts
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError) as problem:
-        raise TrainerError(
-            f"{file}: not a record of this tagflow ({problem})", "move it away; trainer.log has what was said"
-        ) from problem
-
-
-def _attempt(data: dict[str, Any]) -> Record:
-    """One attempt, its types checked; what a later tagflow may have added is left out."""
-    given: dict[str, Any] = {}
-    for one in fields(Record):
-        if one.name == "earlier" or one.name not in data:
-            continue
-        value = data[one.name]
-        if not isinstance(value, _TYPES[str(one.type)]) or isinstance(value, bool):
-            raise ValueError(f"its {one.name} is {str(value)[:40]!r}")
-        given[one.name] = tuple(value) if isinstance(value, list) else value
-    if given.get("state") not in STATES:
-        raise ValueError(f"its state is {str(given.get('state'))[:40]!r}")
-    return Record(**given)
+    except OSError as problem:
+        raise TrainerError(f"{file}: {problem.strerror or problem}", cure) from problem
+    return replace(attempts[-1], earlier=attempts[:-1])
 
 
 def as_dict(record: Record) -> dict[str, Any]:
     """What run.json says: the attempt itself, and all attempts."""
-    attempts = [
-        {name: value for name, value in asdict(replace(one, earlier=())).items() if name != "earlier"}
-        for one in record.attempts
-    ]
+    attempts = [to_object(replace(one, earlier=())) for one in record.attempts]
+    for one in attempts:
+        del one["earlier"]  # they stand side by side in the file
     return {"schema": RECORD_SCHEMA, **attempts[-1], "attempts": attempts}
 
 
 def write_record(run: Path, record: Record) -> None:
     """Put a record in its place, whole. Raises OSError; the old one is then as it was."""
-    data = (json.dumps(as_dict(record), ensure_ascii=False, indent=1) + "\n").encode()
+    data = to_json(as_dict(record)).encode()
     for left in reversed(range(_TRIES)):
         try:
             write_and_move(run / f".{RECORD}.new", data, run / RECORD)
@@ -142,8 +163,8 @@ def host() -> str:
     return platform.node()
 
 
-def process_of(pid: int) -> dict[str, Any]:
-    """A process so that it can be told from a later one of the same number."""
+def process_of(pid: int) -> Process:
+    """What tells a process of this machine that runs. Raises psutil.NoSuchProcess."""
     import psutil
 
     return {"pid": pid, "created": psutil.Process(pid).create_time(), "host": host()}

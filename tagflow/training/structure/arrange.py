@@ -33,10 +33,6 @@ REASONS = {
 }
 """Why a caption is not like the others, by code."""
 
-WHOLE = ("prose", "break", "separator-in-group", "bracket-unbalanced", "ambiguous", "over-limit")
-"""The reasons for which a line is rendered in its whole fixed form."""
-
-
 Item = tuple[str, ...]
 """Tags that move as one."""
 
@@ -86,18 +82,19 @@ def arrange(caption: Caption, layout: Layout) -> Arranged:
     texts = caption.texts()
     moving = [at for at, tag in enumerate(caption.tags) if tag.segment != FIXED]
     begin, end = (moving[0], moving[-1] + 1) if moving else (len(texts), len(texts))
-    front = [at for at in range(begin, end) if at < layout.keep_first or _leads(texts[at], layout)]
+    front = []
+    for at in range(begin, end):
+        tag = texts[at]
+        trigger = {tag_key(tag), tag_key(strip_weight(tag))} & layout.triggers
+        leads = bool(trigger) or tag == PLACEHOLDER or layout.category.get(tag) in layout.leading
+        if at < layout.keep_first or leads:
+            front.append(at)
     rest = [caption.tags[at] for at in range(begin, end) if at not in front]
     return Arranged(
         tuple((texts[at],) for at in (*range(begin), *front)),
         tuple(_items(caption.text, rest, layout)),
         tuple((text,) for text in texts[end:]),
     )
-
-
-def _leads(tag: str, layout: Layout) -> bool:
-    named = {tag_key(tag), tag_key(strip_weight(tag))} & layout.triggers
-    return bool(named) or tag == PLACEHOLDER or layout.category.get(tag) in layout.leading
 
 
 def _items(text: str, tags: Sequence[Tag], layout: Layout) -> Iterator[Item]:

@@ -1,17 +1,16 @@
-"""What was rendered for a run, and the file beside it that lets a later start see whether it is still so."""
+"""What was rendered for a run, and rendered.json, by which `train start` sees what has changed since."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tagflow.dataset.survey import CAPTION_SUFFIX
+from tagflow.errors import TrainerError
 from tagflow.files.read import sha256
 from tagflow.findings.finding import Finding, finding
-from tagflow.training.run_folder import DATA, PLAN
+from tagflow.training.run_folder import DATA, PlanFile, from_json
 from tagflow.training.sd_scripts.files import is_image
 from tagflow.training.structure.structure import Structure
 
@@ -53,65 +52,58 @@ class Rendered:
     counted: bool = False
 
 
-def manifest(structure: Structure, subsets: Iterable[RenderedSubset], digests: Mapping[str, str]) -> bytes:
-    """The file's bytes. Paths are relative to its own folder, with forward slashes."""
-    images = [f"{one.folder.name}/{name}" for one in subsets for name in one.images]
-    said = {"schema": SCHEMA, "structure": structure, "images": images, "captions": dict(digests)}
-    return (json.dumps(said, ensure_ascii=False, indent=1) + "\n").encode()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What rendered.json holds. `images`: paths below its folder, with forward slashes; `captions`: the same,
+    each with the SHA-256 of its file."""
+
+    schema: str = SCHEMA
+    structure: str
+    images: tuple[str, ...]
+    captions: dict[str, str]
 
 
-def changed(run: Path) -> list[Finding]:
+def manifest(structure: Structure, subsets: Iterable[RenderedSubset], digests: Mapping[str, str]) -> Manifest:
+    """The list of what was rendered. `digests`: of the captions by path."""
+    images = tuple(f"{one.folder.name}/{name}" for one in subsets for name in one.images)
+    return Manifest(structure=structure, images=images, captions=dict(digests))
+
+
+def read_manifest(run: Path) -> Manifest | None:
+    """What was rendered for a run; None for nothing. Raises TrainerError: damaged, or of a newer tagflow."""
+    file, cure = run / DATA / MANIFEST, "make the plan again: `tagflow train plan`"
+    try:
+        return from_json(file.read_bytes(), Manifest, SCHEMA, file, cure)
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise TrainerError(f"{file}: {problem.strerror or problem}", cure) from problem
+
+
+def changed(run: Path, plan: PlanFile) -> Iterator[Finding]:
     """What is not as it was rendered, in the data folder of a run; nothing where nothing was rendered."""
     folder = run / DATA
     try:
-        said: Any = json.loads((folder / MANIFEST).read_bytes())
-        if said["schema"] != SCHEMA:
-            raise ValueError(said["schema"])
-        captions, images = dict(said["captions"]), list(said["images"])
-    except FileNotFoundError:
-        return [finding("rendered-caption-missing", f"{folder / MANIFEST}")] if _wants_data(run) else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return [finding("rendered-caption-changed", f"{folder / MANIFEST} is damaged")]
-    return [*_captions(folder, captions), *_images(folder, images), *_foreign(folder, captions, images)]
-
-
-def captions_of(run: Path) -> dict[str, Any]:
-    """The rendered captions of a run by path below its data folder; none where that cannot be told."""
-    try:
-        return dict(json.loads((run / DATA / MANIFEST).read_bytes())["captions"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _captions(folder: Path, captions: Mapping[str, Any]) -> Iterator[Finding]:
-    for path, digest in captions.items():
+        listed = read_manifest(run)
+    except TrainerError as problem:
+        yield finding("rendered-caption-changed", problem.message)
+        return
+    if listed is None:
+        if plan.structure.kind != "none":
+            yield finding("rendered-caption-missing", f"{folder / MANIFEST}")
+        return
+    for path, digest in listed.captions.items():
         try:
             if sha256((folder / path).read_bytes()) != digest:
                 yield finding("rendered-caption-changed", f"{folder / path}")
         except OSError:
             yield finding("rendered-caption-missing", f"{folder / path}")
-
-
-def _images(folder: Path, images: Iterable[Any]) -> Iterator[Finding]:
-    for path in images:
-        if not (folder / str(path)).is_file():
-            yield finding("rendered-image-missing", f"{folder / str(path)}")
-
-
-def _foreign(folder: Path, captions: Mapping[str, Any], images: Iterable[Any]) -> Iterator[Finding]:
-    """Images and captions that somebody put beside the rendered ones: the trainer takes them, too."""
-    known = {*captions, *map(str, images)}
-    for file in sorted(folder.glob("*/*")):
+    for path in listed.images:
+        if not (folder / path).is_file():
+            yield finding("rendered-image-missing", f"{folder / path}")
+    known = {*listed.captions, *listed.images}
+    for file in sorted(folder.glob("*/*")):  # put there by somebody: the trainer takes it, too
         if file.relative_to(folder).as_posix() not in known and (
             is_image(file.name) or file.suffix == CAPTION_SUFFIX
         ):
             yield finding("rendered-foreign", f"{file}")
-
-
-def _wants_data(run: Path) -> bool:
-    """Whether the plan speaks of rendered captions."""
-    try:
-        plan: Any = json.loads((run / PLAN).read_bytes())
-        return str(plan["structure"]["kind"]) != "none"
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -1,7 +1,7 @@
-"""A rendered caption, proved: the trainer's own reading of it, many times over, gives the certified tags.
+"""The proof of a rendered caption: in many orders that the trainer may make of it all tags are whole.
 
-A line that cannot be proved in the structure is rendered whole, all of it fixed; where not even that holds
-the rendering is refused.
+A line that cannot be proved in the structure is rendered with all of it fixed; where not even that can be
+proved the rendering is refused.
 """
 
 from __future__ import annotations
@@ -46,10 +46,6 @@ class Limit:
 
     tokenizer: Tokenizer
     tokens: int
-
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """The tokens of each text."""
-        return self.tokenizer.count_many(texts)
 
 
 class _Draws(Random):
@@ -104,52 +100,34 @@ def prove(line: str, arranged: Arranged, how: Handling, limit: Limit | None) -> 
     drawn: list[str] = []
     for alternative in range(_alternatives(line, how)):
         draws = _Draws(alternative)
-        tags, read = _expected(arranged, how, draws), take_apart(_chosen(text, how, draws), how)
+        tags = [  # as the trainer should see the certified ones: in front, moving, at the end
+            [", ".join(restore_commas(_chosen(tag, how, draws)) for tag in item) for item in part]
+            for part in (arranged.fixed, arranged.flex, arranged.tail)
+        ]
+        read = take_apart(_chosen(text, how, draws), how)
         if [list(map(restore_commas, part)) for part in read] != tags:
             return "ambiguous"
-        right = _Right.of(tags, _chosen(line, how, draws))
-        orders = [process_caption(text, how, draws) for _ in range(DRAWS)]
-        if not all(map(right, orders)):
-            return "ambiguous"
-        drawn += orders
-    return _within(line, drawn, limit)
-
-
-def _expected(arranged: Arranged, how: Handling, draws: Random) -> list[list[str]]:
-    """The certified tags as the trainer should see them: in front, moving, at the end."""
-    return [
-        [", ".join(restore_commas(_chosen(tag, how, draws)) for tag in item) for item in part]
-        for part in (arranged.fixed, arranged.flex, arranged.tail)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Right:
-    """What a prompt must be: the certified tags in an order that may be, and read as just these tags.
-
-    `words`: the prompt's stretches between `, `; `tags`: those that tagflow's grammar finds.
-    """
-
-    front: str
-    back: str
-    words: list[str]
-    tags: list[str]
-
-    @classmethod
-    def of(cls, tags: list[list[str]], line: str) -> _Right:
-        """tags: in front, moving, at the end; line: as it was certified."""
         front, middle, back = (", ".join(part) for part in tags)
-        words = ", ".join(filter(None, (front, middle, back))).split(", ")
-        return cls(front, back, sorted(words), _tags(line))
-
-    def __call__(self, prompt: str) -> bool:
-        return (
-            prompt.startswith(self.front)
-            and prompt.endswith(self.back)
-            and KEEP not in prompt
-            and sorted(prompt.split(", ")) == self.words
-            and _read(prompt) == self.tags
-        )
+        words = sorted(", ".join(filter(None, (front, middle, back))).split(", "))
+        certified = _tags(_chosen(line, how, draws))
+        for _ in range(DRAWS):
+            prompt = process_caption(text, how, draws)
+            if (
+                not (prompt.startswith(front) and prompt.endswith(back))
+                or KEEP in prompt
+                or sorted(prompt.split(", ")) != words
+                or _read(prompt) != certified
+            ):
+                return "ambiguous"
+            drawn.append(prompt)
+    if limit is None:
+        return None
+    count = limit.tokenizer.count_many([line])[0]
+    if count > limit.tokens:
+        return "cut-at-random"
+    if count + 2 * line.count(",") + 2 <= limit.tokens and "{" not in line:
+        return None  # each comma's neighbours can cost a token or two more in another order
+    return "over-limit" if max(limit.tokenizer.count_many(drawn)) > limit.tokens else None
 
 
 def _read(line: str) -> list[str]:
@@ -174,18 +152,6 @@ def _alternatives(line: str, how: Handling) -> int:
 
 def _chosen(text: str, how: Handling, draws: Random) -> str:
     return expand(text, draws) if how.enable_wildcard else text
-
-
-def _within(line: str, orders: Sequence[str], limit: Limit | None) -> str | None:
-    """Whether the trainer reads the whole of every order."""
-    if limit is None:
-        return None
-    certified = limit.counts([line])[0]
-    if certified > limit.tokens:
-        return "cut-at-random"
-    if certified + 2 * line.count(",") + 2 <= limit.tokens and "{" not in line:
-        return None  # each comma's neighbours can cost a token or two more in another order
-    return "over-limit" if max(limit.counts(orders)) > limit.tokens else None
 
 
 def _whole(line: str, how: Handling) -> str:

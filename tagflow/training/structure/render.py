@@ -1,9 +1,7 @@
-"""The data of a run: images and captions rendered for a structure, in the run's own folder.
+"""The data folder of a run: images linked or copied, and captions rendered for a structure.
 
 The dataset is only read. Images are hard links, which cost no disk, or copies where the file system refuses;
-captions are new files. A folder appears whole or not at all.
-
-The making of a run's data folder: images linked or copied, captions rendered, all of it or nothing.
+captions are new files. The folder appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -20,7 +18,9 @@ from tagflow.dataset.survey import Survey, read, survey
 from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
-from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, changed, manifest
+from tagflow.findings.wording import some
+from tagflow.training.run_folder import to_json
+from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, manifest
 from tagflow.training.structure.prove import Limit, render_caption
 from tagflow.training.structure.structure import JOIN, KEEP, Layout, Structure, layout
 
@@ -28,6 +28,7 @@ Groups = Mapping[str, tuple[list[str], list[str]]]
 """By folder, `.` for the dataset's own: the paths of its images that have a caption, and of its captions."""
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_NAMED = 5  # so many captions are named in a message
 _LONGEST_NAME = 40  # characters; what is cut off is still told apart by the number in front
 
 
@@ -37,7 +38,7 @@ class DatasetRenderer:
     def __init__(
         self, root: Path, plan: Layout, limit: Limit | None, texts: Mapping[str, str], progress: Progress
     ) -> None:
-        self.root, self.plan, self.limit, self.texts, self.tell = root, plan, limit, texts, progress
+        self.root, self.plan, self.limit, self.texts, self.progress = root, plan, limit, texts, progress
         self.reasons, self.digests = Counter[str](), dict[str, str]()
         self.linked = self.copied = self.bytes = self.made = self.all = 0
 
@@ -49,7 +50,8 @@ class DatasetRenderer:
             shutil.rmtree(part, ignore_errors=True)  # left by a rendering that was killed
             part.mkdir(parents=True)
             subsets = tuple(self._subsets(part, out, groups))
-            (part / MANIFEST).write_bytes(manifest(self.plan.structure, subsets, self.digests))
+            listed = manifest(self.plan.structure, subsets, self.digests)
+            (part / MANIFEST).write_bytes(to_json(listed).encode())
             if out.exists():
                 out.rmdir()
             part.rename(out)
@@ -88,7 +90,7 @@ class DatasetRenderer:
         (part / target).write_bytes(data)
         self.digests[target] = sha256(data)
         self.reasons.update(shown.reasons)
-        self._tell()
+        self._one_more()
 
     def _image(self, source: Path, target: Path) -> None:
         """A hard link to the file itself, never to a link; a copy where none can be made."""
@@ -101,11 +103,11 @@ class DatasetRenderer:
             shutil.copy2(source, target)
             self.copied += 1
             self.bytes += source.stat().st_size
-        self._tell()
+        self._one_more()
 
-    def _tell(self) -> None:
+    def _one_more(self) -> None:
         self.made += 1
-        self.tell(self.made, self.all)
+        self.progress(self.made, self.all)
 
 
 def _refuse_to_overwrite(target: Path) -> None:
@@ -131,11 +133,6 @@ def safe_name(name: str, root: Path) -> str:
     """A subfolder's path as the name of one folder that every file system takes."""
     text = _UNSAFE.sub("-", root.resolve().name if name == "." else name)
     return text[:_LONGEST_NAME].rstrip(". ") or "data"
-
-
-__all__ = ["Rendered", "RenderedSubset", "changed", "render_data", "write_rendered"]
-
-_NAMED = 5  # so many captions are named in a message
 
 
 def render_data(
@@ -203,9 +200,8 @@ def _texts(found: Survey, audit: Audit) -> dict[str, str]:
             texts[path] = reading.text
     wrong += sorted(known.keys() - set(found.captions))
     if wrong:
-        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise TrainerError(
-            f"{found.root}: not as the audit says: {', '.join(wrong[:_NAMED])}{more}",
+            f"{found.root}: not as the audit says: {some(wrong, _NAMED)}",
             f"`tagflow validate {found.root}` says what changed; then `tagflow run` again",
         )
     return texts

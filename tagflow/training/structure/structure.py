@@ -1,20 +1,21 @@
-"""Structure against shuffle: three ways to train captions whose order means something.
+"""The three structures of `train plan --structure`: what each does, and the trainer's options for it.
 
-A shuffle draws a new order at every step, so an order that was proved is gone at the first. What may stay:
-everything (no shuffle), the front (`|||`), or groups by category (`;;;`). Here is what each does, the
-trainer's options for it, and what those do not go with; arrange.py writes the captions.
+A shuffle draws a new order at every step, so a certified order would be lost at the first. What may stay is
+everything (`none`: no shuffle), the front (`separator`: `|||`), or groups by category (`groups`: `;;;`).
+Open it for what a structure does not go with, and for the layout of a dataset's captions; arrange.py writes
+them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal, get_args
 
-from tagflow.audit.file import Audit, Meta
+from tagflow.audit.file import Audit
 from tagflow.captions.grammar import tag_key
 from tagflow.errors import UsageProblem
+from tagflow.findings.wording import nearest
 from tagflow.ontology import Ontology
 from tagflow.training.sd_scripts.captions import Handling
 
@@ -158,34 +159,26 @@ def layout(
     `groups`. Raises UsageProblem for a name that the ontology does not have, OntologyError where the audit's
     ontology cannot be read.
     """
-    names = _categories(audit.meta)
+    options = audit.meta.options
+    names = Ontology.load(options.ontology or audit.meta.ontology).categories
     if leading is None:
         leading = names[:LEADING] if structure == "separator" else ()
     for name in leading:
         if name not in names:
-            near = get_close_matches(name, names, n=1)
             raise UsageProblem(
                 f"{name!r} is no category of the ontology {audit.meta.ontology}",
-                f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}",
+                nearest(name, names, f"it has {', '.join(names)}"),
             )
-    return Layout(
-        structure,
-        category_of(audit),
-        tuple(name for name in names if name in leading),
-        frozenset(map(tag_key, audit.meta.options.all_triggers)),
-        audit.meta.options.keep_first or 0,
-        wildcards,
-    )
-
-
-def category_of(audit: Audit) -> dict[str, str]:
-    """The category of every tag in an audit; a tag has the same in every caption."""
-    return {
+    category = {  # a tag has the same in every caption
         tag: category
         for row in audit.table.select(["tags", "categories"]).to_pylist()
         for tag, category in zip(row["tags"] or (), row["categories"] or (), strict=False)
     }
-
-
-def _categories(meta: Meta) -> tuple[str, ...]:
-    return Ontology.load(meta.options.ontology or meta.ontology).categories
+    return Layout(
+        structure,
+        category,
+        tuple(name for name in names if name in leading),
+        frozenset(map(tag_key, options.all_triggers)),
+        options.keep_first or 0,
+        wildcards,
+    )

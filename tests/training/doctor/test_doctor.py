@@ -13,6 +13,7 @@ from tagflow.findings.catalogue import all_kinds, catalogue
 from tagflow.training.doctor.line import Needs
 from tagflow.training.doctor.python import PINNED, of_gpus, of_packages, of_python, of_torch
 from tagflow.training.machine.facts import Gpu, Machine
+from tagflow.training.run_folder import PlanFile, PlannedMemory
 
 ROOT = Path(__file__).parents[3]
 GPU = Gpu("RTX", 24 * GIB, 23 * GIB, (8, 9))
@@ -123,7 +124,7 @@ def test_a_gpu_that_torch_cannot_use():
      (25, [("gpu-memory", "error", "gpu-memory-short")])],
 )  # fmt: skip
 def test_the_plans_estimate_against_the_gpu(estimate, expected):
-    needs = replace(RUN, plan={"memory": {"estimate": int(estimate * GIB)}})
+    needs = replace(RUN, plan=PlanFile(memory=PlannedMemory(estimate=int(estimate * GIB))))
     lines = list(of_gpus(MACHINE, (), needs))
     assert wrong(lines) == expected
     assert any(f"{estimate:.1f} GiB" in line.seen for line in lines)

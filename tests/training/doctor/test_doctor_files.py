@@ -12,7 +12,8 @@ from pythons import GIB, make_run, make_sd_scripts
 from tagflow.training.doctor.disk import of_disk, of_memory, room_needed
 from tagflow.training.doctor.files import of_base, of_images, of_sd_scripts, of_tokenizers, of_vae
 from tagflow.training.doctor.line import Needs
-from tagflow.training.setup.read import read_plan, setup_of_run
+from tagflow.training.run_folder import PlanFile, PlannedBase, read_plan
+from tagflow.training.setup.read import setup_of_run
 
 RUN = Needs(Path("run"))
 
@@ -78,7 +79,7 @@ def test_a_checkpoint_that_is_unusual_or_a_folder(tmp_path):
 def test_a_checkpoint_of_another_size_than_the_plans(tmp_path):
     sound = write_sparse(tmp_path / "sound.safetensors", sdxl())
     for size, expected in ((sound.stat().st_size, []), (7, [("checkpoint", "warning", "checkpoint-other")])):
-        assert wrong(base(sound, replace(RUN, plan={"base": {"size": size}}))) == expected
+        assert wrong(base(sound, replace(RUN, plan=PlanFile(base=PlannedBase(sound, size))))) == expected
 
 
 def test_a_vae_by_its_header_and_by_its_numbers(tmp_path):

@@ -18,7 +18,7 @@ from event_files import Log, noisy
 from tagflow.cli.monitor import sparkline
 from tagflow.findings.catalogue import catalogue
 from tagflow.training.monitor.diagnose import LIMITS, diagnose
-from tagflow.training.monitor.watch import state_of
+from tagflow.training.monitor.watch import Watch
 from tagflow.training.start.record import Record, host, write_record
 
 
@@ -71,7 +71,7 @@ def gone(**more):
 
 
 def codes(folder):
-    return [one.code for one in diagnose(state_of(folder))]
+    return [one.code for one in diagnose(Watch(folder).look())]
 
 
 RNG = np.random.default_rng(5)
@@ -170,7 +170,7 @@ def test_states_of_a_run_without_steps(run, tagflow):
     write_record(folder, me)
     assert codes(folder) == ["starting-slowly"]
     write_record(folder, Record(state="interrupted", newest_state="/x/mine-state"))
-    (one,) = diagnose(state_of(folder))
+    (one,) = diagnose(Watch(folder).look())
     assert one.code == "interrupted" and "/x/mine-state" in one.detail and "--resume" in one.kind.cure
 
 
@@ -178,7 +178,7 @@ def test_a_resumed_run_that_loads_its_model_is_starting_and_not_stalled(run):
     folder = run(HEALTHY, idle=300.0, record=Record(state="killed", started="2026-01-01T00:00:00+00:00"))
     assert codes(folder)[0] == "died"
     (folder / "output" / "mine-000002-state").mkdir(parents=True)
-    assert "the newest state: " in diagnose(state_of(folder))[0].detail  # the record knows of none
+    assert "the newest state: " in diagnose(Watch(folder).look())[0].detail  # the record knows of none
     now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 200))
     me = psutil.Process()
     write_record(
@@ -196,7 +196,7 @@ def test_a_resumed_run_that_loads_its_model_is_starting_and_not_stalled(run):
     log = Log(folder / "logs", "20260101130000")
     log.step(1, time.time() - 1, 0.1)
     log.close()
-    seen = state_of(folder)
+    seen = Watch(folder).look()
     assert (seen.step, seen.attempts) == (301, 2)
 
 
@@ -311,7 +311,7 @@ def plain_drawing(folder):
     encoding = sys.stdout
     sys.stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     try:
-        return sparkline(state_of(folder).series["loss/current"])
+        return sparkline(Watch(folder).look().series["loss/current"])
     finally:
         sys.stdout = encoding
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_data import caption
 
-from tagflow.training.plan.prompts import NEGATIVE, Drawing, Tagged, as_prompt, is_speakable, lines, prompts
+from tagflow.training.plan.prompts import NEGATIVE, Tagged, as_prompt, is_speakable, lines, prompts
 
 # What sd-scripts' `line_to_prompt_dict` takes for an option, in its own order.
 OPTIONS = (
@@ -46,7 +46,7 @@ def test_the_order_of_the_files_does_not_matter():
 
 
 def test_a_line_as_sd_scripts_reads_it():
-    text = lines(["a sofa", "a lamp"], Drawing(832, 1216))
+    text = lines(["a sofa", "a lamp"], 832, 1216)
     comment, *made = text.splitlines()
     assert comment.startswith("# ") and text.endswith("\n")
     read = [as_read(line) for line in made]
@@ -82,7 +82,7 @@ WORDS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 @given(st.lists(st.lists(WORDS, min_size=1, max_size=6), max_size=5), st.lists(WORDS, max_size=2))
 def test_whatever_the_tags_are_each_line_is_one_prompt(groups, triggers):
     rows = [tagged(at, ", ".join(group)) for at, group in enumerate(groups)]
-    text = lines(prompts(rows, triggers), Drawing(1024, 1024))
+    text = lines(prompts(rows, triggers), 1024, 1024)
     _, *made = text.removesuffix("\n").split("\n")
     assert made and "\r" not in text
     for line in made:

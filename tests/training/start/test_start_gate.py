@@ -13,16 +13,16 @@ from PIL import Image
 
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.findings.catalogue import kind_of
-from tagflow.training.start.gate import NEVER, evaluate_gate, refusals
+from tagflow.training.start.gate import NEVER, evaluate_gate
 from tagflow.training.start.record import Record, host, process_of, write_record
 
 
 def codes(run: Path) -> list[str]:
-    return [fault.code for fault in refusals(run)]
+    return [fault.code for fault in evaluate_gate(run).refusals()]
 
 
 def test_nothing_stands_against_a_certified_run(run):
-    assert [(fault.code, fault.detail) for fault in refusals(run)] == []
+    assert [(fault.code, fault.detail) for fault in evaluate_gate(run).refusals()] == []
 
 
 def remove_audit(data, run):
@@ -108,7 +108,7 @@ def edit_dataset(run, line, name):
 def test_each_reason_alone(run, spoil, expected):
     spoil(run.parent / "dataset", run)
     assert expected <= set(codes(run))
-    for fault in refusals(run):
+    for fault in evaluate_gate(run).refusals():
         assert fault.kind.cure and fault.kind.explanation and fault.detail
 
 
@@ -127,7 +127,7 @@ def test_other_encoders_than_those_that_certified(run, make_checkpoint):
     set_base(run, other)
     assert set(codes(run)) == {"encoders-differ", "checkpoint-incomplete"}  # it is a tiny one
     set_base(run, run / "train.toml")
-    found = {fault.code: fault.detail for fault in refusals(run)}
+    found = {fault.code: fault.detail for fault in evaluate_gate(run).refusals()}
     assert "cannot be compared" in found["encoders-differ"]
 
 
@@ -160,7 +160,7 @@ def test_an_audit_that_lost_its_pass_is_named_with_its_reasons(run):
     data = run.parent / "dataset"
     shutil.rmtree(data / ".tagflow")
     assert run_tagflow(["reorder", str(data)]) == 0
-    found = {fault.code: fault.detail for fault in refusals(run)}
+    found = {fault.code: fault.detail for fault in evaluate_gate(run).refusals()}
     assert "uncertified" in found["audit-not-passed"]
 
 

@@ -12,6 +12,7 @@ from child_trainer import write_lora, write_state
 
 from tagflow.cli.output import screen
 from tagflow.errors import TrainerError
+from tagflow.training.run_folder import PlanFile, PlannedValue
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.setup import Setup
 from tagflow.training.start.launch import ACCELERATE, launch
@@ -164,7 +165,11 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
         number=1, state="failed", command=("a", "b c"), exit_code=1, started="2020-01-01T00:00:00+00:00"
     )
     record = Record(
-        number=2, state="finished", edits=({"name": "x"},), versions={"tagflow": "1"}, earlier=(first,)
+        number=2,
+        state="finished",
+        edits=({"name": "seed", "planned": 7, "now": 8},),
+        versions={"tagflow": "1"},
+        earlier=(first,),
     )
     assert read_record(tmp_path) is None
     write_record(tmp_path, record)
@@ -184,7 +189,7 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(TrainerError, match=r"run\.json: not a record"):
+    with pytest.raises(TrainerError, match=r"run\.json: damaged"):
         read_record(tmp_path)
 
 
@@ -206,7 +211,9 @@ def test_the_words_are_a_list_and_leave_nothing_to_the_users_own_configuration(t
     options = known_options()
     setup = Setup(options.script, options, {**options.defaults(), "mixed_precision": "bf16"}, {}, tmp_path)
     run, scripts = tmp_path / "a run; rm -rf *", tmp_path / "sd scripts"
-    made = launch(run, setup, {}, python=Path("/t/python"), sd_scripts=scripts, resume=("--resume", "x y"))
+    made = launch(
+        run, setup, PlanFile(), python=Path("/t/python"), sd_scripts=scripts, resume=("--resume", "x y")
+    )
     words = made.command
     assert words[:3] == ("/t/python", "-m", "accelerate.commands.launch")
     at = words.index(str(scripts / "sdxl_train_network.py"))
@@ -219,7 +226,8 @@ def test_the_words_are_a_list_and_leave_nothing_to_the_users_own_configuration(t
         "no",
     )
     assert made.folder == scripts
-    planned = {"values": [{"file": "launch", "name": "num_cpu_threads_per_process", "value": 3}]}
+    value = PlannedValue(file="launch", name="num_cpu_threads_per_process", value=3)
+    planned = PlanFile(values=(value,))
     again = launch(run, setup, planned, python=Path("/t/python"), sd_scripts=scripts)
     assert again.command[again.command.index("--num_cpu_threads_per_process") + 1] == "3"
 

@@ -14,7 +14,7 @@ from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.files.read import sha256
-from tagflow.training.start.gate import refusals
+from tagflow.training.start.gate import evaluate_gate
 from tagflow.training.structure.render import render_data
 
 Spoil = Callable[[Path, Path], None]
@@ -108,14 +108,14 @@ def other_subset_option(line: str) -> Spoil:
 )
 def test_it_is_refused(run: Path, spoil: Spoil, code: str) -> None:
     spoil(run.parent / "dataset", run)
-    found = {fault.code: fault for fault in refusals(run)}
+    found = {fault.code: fault for fault in evaluate_gate(run).refusals()}
     assert code in found and found[code].detail and found[code].kind.cure
 
 
 @pytest.mark.parametrize("line", ['secondary_separator = ";;;"', 'caption_separator = ";"'])
 def test_a_separator_that_changes_no_words_is_no_matter(run: Path, line: str) -> None:
     other_subset_option(line)(run.parent / "dataset", run)
-    assert refusals(run) == []
+    assert evaluate_gate(run).refusals() == []
 
 
 def rendered(run: Path) -> Path:
@@ -135,13 +135,13 @@ def rendered(run: Path) -> Path:
 
 def test_rendered_captions_pass_and_what_lies_below_or_above_them_does_not(run: Path) -> None:
     place = rendered(run)
-    assert refusals(run) == []
+    assert evaluate_gate(run).refusals() == []
     add_subset(run, picture(place / "deeper"))
-    assert [fault.code for fault in refusals(run)] == ["dataset-foreign"]
+    assert [fault.code for fault in evaluate_gate(run).refusals()] == ["dataset-foreign"]
     shutil.rmtree(place / "deeper")
     replace_line(run / "dataset.toml", "image_dir", f"image_dir = {json.dumps(str(place.parent))}")
     picture(place.parent)
-    assert "dataset-foreign" in {fault.code for fault in refusals(run)}
+    assert "dataset-foreign" in {fault.code for fault in evaluate_gate(run).refusals()}
 
 
 def test_a_list_of_rendered_captions_that_was_rewritten_proves_nothing(run: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_list_of_rendered_captions_that_was_rewritten_proves_nothing(run: Path
     (place / "0.txt").write_text("seen by nobody")
     said["captions"][f"{place.name}/0.txt"] = sha256(b"seen by nobody")
     manifest.write_text(json.dumps(said))
-    found = [(fault.code, fault.detail) for fault in refusals(run)]
+    found = [(fault.code, fault.detail) for fault in evaluate_gate(run).refusals()]
     assert [code for code, _ in found] == ["dataset-foreign"] and "0.txt" in found[0][1]
 
 
@@ -162,13 +162,13 @@ def test_rendered_captions_are_cut_where_the_certified_ones_are(run: Path, certi
     encoders = ("--encoders", certified / "base.safetensors", "--device", "cpu", "--dtype", "fp32")
     assert run_tagflow([str(one) for one in ("run", data, *encoders, "--min-sim", "0")]) == 0
     rendered(run)
-    assert "tokens-not-certified" not in {fault.code for fault in refusals(run)}
+    assert "tokens-not-certified" not in {fault.code for fault in evaluate_gate(run).refusals()}
     replace_line(run / "train.toml", "max_token_length", "")
-    assert "tokens-not-certified" in {fault.code for fault in refusals(run)}
+    assert "tokens-not-certified" in {fault.code for fault in evaluate_gate(run).refusals()}
 
 
 def test_a_copied_run_folder_is_not_started_in_the_other_one(run: Path) -> None:
     other = shutil.copytree(run, run.with_name("trial"))
-    assert [fault.code for fault in refusals(other)] == ["run-copied"]
+    assert [fault.code for fault in evaluate_gate(other).refusals()] == ["run-copied"]
     shutil.move(run, run.with_name("away"))
-    assert "run-copied" in {fault.code for fault in refusals(other)}
+    assert "run-copied" in {fault.code for fault in evaluate_gate(other).refusals()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,10 @@ from hostile import CLIP
 from tagflow.audit.file import current_audit
 from tagflow.cli.boundary import run
 from tagflow.errors import TrainerError, UsageProblem
+from tagflow.training.run_folder import PlanFile, PlannedStructure
 from tagflow.training.sd_scripts.captions import read_caption, take_apart
-from tagflow.training.structure.render import changed, render_data, safe_name, write_rendered
+from tagflow.training.structure.manifest import changed
+from tagflow.training.structure.render import render_data, safe_name, write_rendered
 from tagflow.training.structure.structure import handling, layout
 
 FILES = {
@@ -189,33 +190,41 @@ def test_captions_alone_are_written_on_request(render, dataset, tmp_path):
             write_rendered(found, wrong)
 
 
+def seen(run, kind="separator"):
+    """What has changed since, by the list that was kept; `kind`: the structure of the plan."""
+    return list(changed(run, PlanFile(structure=PlannedStructure(kind=kind))))
+
+
 def test_every_later_change_is_seen(render, tmp_path):
     run, found = tmp_path / "run", render("separator")
-    assert changed(run) == []
+    assert seen(run) == []
     (found.subsets[0].folder / "top.txt").write_text("sofa")
     (found.subsets[1].folder / "a.txt").unlink()
     (found.subsets[2].folder / "b.webp").unlink()
-    assert [fault.code for fault in changed(run)] == [
+    assert [fault.code for fault in seen(run)] == [
         "rendered-caption-changed", "rendered-caption-missing", "rendered-image-missing",
     ]  # fmt: skip
-    assert all(str(run) in fault.detail for fault in changed(run))
+    assert all(str(run) in fault.detail for fault in seen(run))
     (found.subsets[2].folder / "new.txt").write_text("sofa")
     (found.subsets[2].folder / "new.png").write_bytes(b"")
-    assert [fault.code for fault in changed(run)][3:] == ["rendered-foreign"] * 2
+    assert [fault.code for fault in seen(run)][3:] == ["rendered-foreign"] * 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": "other/1"}', '{"schema": "tagflow.rendered/1"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"schema": "other/1"}', '{"schema": "tagflow.rendered/1"}',
+     '{"schema": "tagflow.rendered/1", "structure": "groups", "images": [7], "captions": {}}',
+     '{"schema": "tagflow.rendered/2", "structure": "groups", "images": [], "captions": {}}'],
+)  # fmt: skip
 def test_a_damaged_list_is_a_fault(tmp_path, text):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rendered.json").write_text(text)
-    assert [fault.code for fault in changed(tmp_path)] == ["rendered-caption-changed"]
+    assert [fault.code for fault in seen(tmp_path)] == ["rendered-caption-changed"]
 
 
 def test_a_missing_list_is_a_fault_where_the_plan_rendered(tmp_path):
-    assert changed(tmp_path) == []
     for kind, codes in (("none", []), ("groups", ["rendered-caption-missing"])):
-        (tmp_path / "plan.json").write_text(json.dumps({"structure": {"kind": kind}}))
-        assert [fault.code for fault in changed(tmp_path)] == codes
+        assert [fault.code for fault in seen(tmp_path, kind)] == codes
 
 
 def test_two_names_that_the_disk_of_the_run_takes_for_one_played_by_a_mock(render, dataset, monkeypatch):

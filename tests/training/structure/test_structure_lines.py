@@ -17,7 +17,7 @@ from tagflow.errors import TrainerError
 from tagflow.stages.classify import Classify
 from tagflow.training.sd_scripts.captions import process_caption, read_caption, take_apart
 from tagflow.training.sd_scripts.options import known_options
-from tagflow.training.structure.arrange import REASONS, WHOLE, restore_commas, split_pieces
+from tagflow.training.structure.arrange import REASONS, restore_commas, split_pieces
 from tagflow.training.structure.prove import Limit, render_caption
 from tagflow.training.structure.structure import CHOICES, STRUCTURES, WHY, Layout, conflicts, handling
 
@@ -25,6 +25,8 @@ SAMPLES = Path(__file__).parents[3] / "data_samples"
 FRONT = ("meta", "quality", "style")
 NASTY = st.text(alphabet='ab,|{};"( ):\n', max_size=30)
 LIMIT = Limit(CLIP, 225)
+WHOLE = {"prose", "break", "separator-in-group", "bracket-unbalanced", "ambiguous", "over-limit"}
+"""The reasons for which a line is rendered in its whole fixed form."""
 
 
 class Still(Random):
@@ -91,7 +93,7 @@ def test_no_mark_is_left_where_alternatives_are_drawn(text, kind, seed):
 def test_a_tag_is_never_torn_apart(text, kind):
     found, _ = rendered(text, kind)
     line = read_caption(found.text)
-    if not found.reasons & set(WHOLE):
+    if not found.reasons & WHOLE:
         tags = Counter(restore_commas(tag) for tag in parse(stripped_lines(text)[0]).texts())
         parts = take_apart(line, handling(kind))
         items = [restore_commas(part) for part in (*parts.fixed, *parts.flex, *parts.tail) if part]
