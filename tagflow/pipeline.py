@@ -17,12 +17,13 @@ from tagflow.captions.grammar import tag_key
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.config import OnLow
 from tagflow.dataset.survey import Survey
-from tagflow.engines.local import Progress, run_stages, silent
+from tagflow.engines.local import run_stages
 from tagflow.history.originals import OriginalsIndex
 from tagflow.judge.judge import Judgement, counted, judge
 from tagflow.judge.relax import Relax
 from tagflow.judge.settle import Fp32Recheck
 from tagflow.ontology import Ontology
+from tagflow.progress import Progress, silent
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
 from tagflow.stages.encode import Encode

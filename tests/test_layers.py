@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 LAYERS = (
-    "errors",
+    "errors progress",
     "files findings",
     "config schema captions training/sd_scripts",
     "clip dataset engines",
@@ -38,8 +38,8 @@ DOORS = {
     "sqlite3": {"encoders"},
     "safetensors": {"encoders"},
     "sentence_transformers": {"encoders"},
-    "transformers": set[str](),
-    "open_clip": set[str](),
+    "transformers": {"encoders"},
+    "open_clip": {"encoders"},
     "subprocess": {"training/machine", "training/start"},
     "psutil": {"training/machine", "training/start", "training/doctor", "training/plan"},
     "tomlkit": {"training/plan", "training/migrate"},

@@ -82,5 +82,5 @@ def _encoders(choice: EncoderChoice | None, show: Progress, cache: VectorCache |
         return None
     with show.waiting(f"loading the text encoders ({choice.spec})"):
         return load_encoders(
-            choice.spec, choice.device, choice.dtype, cache, threads=choice.threads, note=note
+            choice.spec, choice.device, choice.dtype, cache, threads=choice.threads, warn=note
         )

@@ -1,14 +1,11 @@
-"""What the encoders made of lines in earlier runs: values by key, in one file of the user's cache directory.
+"""The cache of vectors: what the encoders made of lines in earlier runs, in one SQLite file of the user's.
 
-The file may be lost, damaged, full or in use at any time; then the run encodes what it needs and says so
-once. A value is its own proof: the digest beside it covers key and value, for SQLite has no checksums.
-Rows are gathered and written in short transactions, so that two processes hardly wait for each other, and a
-process that is killed loses about a second of work.
-
-The SQLite file of the cache of vectors: opened, checked, set aside, and kept below a size.
-
-A rollback journal, not WAL: home directories lie on network file systems, where WAL's shared memory does not
-work, and new pages are written once, not to a log first.
+Open it when a second run encodes what the first one did, or a message names `vectors-1.sqlite`. The file may
+be lost, damaged, full or in use at any time; then the run encodes what it needs and says so once. A digest
+beside each value covers key and value, for SQLite has no checksums. Rows are gathered and written in short
+transactions, so that two processes hardly wait for each other, and a process that is killed loses about a
+second of work. The journal is a rollback journal, not WAL: home directories lie on network file systems,
+where WAL's shared memory does not work, and new pages are written once, not to a log first.
 """
 
 from __future__ import annotations
@@ -169,11 +166,11 @@ class VectorCache:
     """At most `limit` bytes of file; what runs used longest ago goes first. A key has 32 bytes.
 
     A context manager: leaving it writes what waits, also on Ctrl-C. No method raises for the file's sake:
-    what goes wrong is told to `say`, once.
+    what goes wrong is told to `warn`, once.
     """
 
-    def __init__(self, path: Path, limit: int, say: Callable[[str], None]) -> None:
-        self._path, self._limit, self._say = path, limit, say
+    def __init__(self, path: Path, limit: int, warn: Callable[[str], None]) -> None:
+        self._path, self._limit, self._warn = path, limit, warn
         self._base: sqlite3.Connection | None = None
         self._run = time.time_ns()
         self._pending: dict[bytes, bytes] = {}
@@ -244,9 +241,9 @@ class VectorCache:
                 self._off(error)
             elif is_gone(error, self._path):
                 lost = "the file was removed while in use; what this run encodes from now on is not kept"
-                self._say(f"{self._path}: {lost}")
+                self._warn(f"{self._path}: {lost}")
             else:
-                self._say(f"{self._path}: {error}; what this run encodes is not kept")
+                self._warn(f"{self._path}: {error}; what this run encodes is not kept")
         self._pending.clear()
         self._used.clear()
         self._unsound.clear()
@@ -271,13 +268,13 @@ class VectorCache:
         except FAULTS as error:
             if not is_damage(error):
                 raise
-            self._say(f"{self._path}: {error}; set aside as {set_aside(self._path).name}")
+            self._warn(f"{self._path}: {error}; set aside as {set_aside(self._path).name}")
         return connect(self._path)
 
     def _off(self, error: Exception) -> None:
         """Go on without the cache."""
         self._close()
-        self._say(f"{self._path}: {error}; this run goes on without the cache of vectors")
+        self._warn(f"{self._path}: {error}; this run goes on without the cache of vectors")
         if is_damage(error):
             with suppress(OSError):  # it is tried again by the next run
                 set_aside(self._path)

@@ -1,7 +1,4 @@
-"""Loading: what the user named, on which device, in which dtype -> an `EncoderPair`.
-
-Give back the memory that encoding took, for a trainer that is to come: torch keeps a GPU's for itself.
-"""
+"""Loads what the user named, on which device and in which dtype, as an `EncoderPair`; and frees it again."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from tagflow.encoders.tower import Tower
 
 
-Note = Callable[[str], None]
+Warn = Callable[[str], None]
 STAND_IN = "stand-in"
 DEVICE_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -38,7 +35,7 @@ def load_encoders(
     cache: VectorCache | None = None,
     *,
     threads: int | None = None,
-    note: Note = lambda text: None,
+    warn: Warn = lambda text: None,
 ) -> EncoderPair:
     """Load SDXL's two text encoders.
 
@@ -47,7 +44,7 @@ def load_encoders(
     device: auto (all GPUs, one worker each, else the CPU), cpu, cuda, cuda:n. dtype: fp32, bf16, fp16, or
     auto: what the device is clearly fastest in, by measurement. Where that is not fp32 the pair has `exact`.
     cache: where views of lines are kept; not the stand-in's, which are quickly made and prove nothing.
-    threads: of a CPU; torch's choice by default. note: told what a user should know.
+    threads: of a CPU; torch's choice by default. warn: told what a user should know.
 
     te2's pooled vector is x @ text_projection, as in open_clip, sgm, ComfyUI, A1111 and diffusers. sd-scripts
     does not transpose a single file's matrix and so computes x @ text_projection.T, another vector.
@@ -60,15 +57,26 @@ def load_encoders(
     check_installed()
     import torch
 
-    from tagflow.encoders.tower import fastest
+    from tagflow.encoders.tower import DTYPES, fastest
 
     if threads is not None:
         torch.set_num_threads(threads)
     places = find_devices(device)
     if located is None:
-        return _stand_in(places[0], "fp32" if dtype == "auto" else dtype, note)
-    word = fastest(places[0]) if dtype == "auto" else dtype
-    return _kept(_loaded(spec, located, word, places, note), cache, places[0].type)
+        from tagflow.encoders.standin import fingerprint, stand_in
+
+        word = "fp32" if dtype == "auto" else dtype
+        small = (stand_in(name, DTYPES[word], places[0]) for name in ("te1", "te2"))
+        te1, te2 = (encoder(name, [tower], warn) for name, tower in zip(("te1", "te2"), small, strict=True))
+        return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(places[0]), None)
+    pair = _loaded(spec, located, fastest(places[0]) if dtype == "auto" else dtype, places, warn)
+    if cache is not None:
+        for part in pair.both():
+            for one in (part.te1, part.te2):
+                # cpu and cuda differ by more than batches do in bf16
+                facts = (part.fingerprint, one.name, part.dtype, places[0].type, torch.__version__)
+                one.keep_on(EncoderCache(cache, label(*facts)))
+    return pair
 
 
 def check_words(device: str, dtype: str = "auto") -> None:
@@ -142,7 +150,7 @@ def fingerprint_of(spec: str) -> str:
 
 
 def _loaded(
-    spec: str, located: Located, word: str, places: Sequence[torch.device], note: Note
+    spec: str, located: Located, word: str, places: Sequence[torch.device], warn: Warn
 ) -> EncoderPair:
     import torch
 
@@ -152,43 +160,22 @@ def _loaded(
     plans = (located.te1, located.te2)
     towers, found = read_towers(spec, plans, DTYPES[word], places[0])
     copies = [[tower, *(tower.to(place) for place in places[1:])] for tower in towers]
-    te1, te2 = (encoder(plan.name, each, note) for plan, each in zip(plans, copies, strict=True))
+    te1, te2 = (encoder(plan.name, each, warn) for plan, each in zip(plans, copies, strict=True))
     folder, names = located.tokenizer_folder, ",".join(map(str, places))
     pair = EncoderPair(te1, te2, found, spec, True, word, names, folder)
     if DTYPES[word] != torch.float32:
         layers = (LayersOnDemand(plan, places[0]) for plan in plans)
         exact = (replace(tower, layers=anew) for tower, anew in zip(towers, layers, strict=True))
-        te1, te2 = (encoder(plan.name, [tower], note) for plan, tower in zip(plans, exact, strict=True))
+        te1, te2 = (encoder(plan.name, [tower], warn) for plan, tower in zip(plans, exact, strict=True))
         pair.exact = EncoderPair(te1, te2, found, spec, True, "fp32", str(places[0]), folder)
     return pair
 
 
-def encoder(name: str, towers: Sequence[Tower], note: Note = lambda text: None) -> TextEncoder:
+def encoder(name: str, towers: Sequence[Tower], warn: Warn = lambda text: None) -> TextEncoder:
     """Return the encoder of a tower, or of its copies on several devices."""
     from tagflow.encoders.compute import Compute
 
-    return TextEncoder(name, Compute(name, towers, note))
-
-
-def _kept(pair: EncoderPair, cache: VectorCache | None, kind: str) -> EncoderPair:
-    """Give all encoders their shelves. `kind`: cpu or cuda; they differ by more than batches do in bf16."""
-    import torch
-
-    if cache is None:
-        return pair
-    for part in pair.both():
-        for one in (part.te1, part.te2):
-            facts = (part.fingerprint, one.name, part.dtype, kind, torch.__version__)
-            one.keep_on(EncoderCache(cache, label(*facts)))
-    return pair
-
-
-def _stand_in(device: torch.device, word: str, note: Note) -> EncoderPair:
-    from tagflow.encoders.standin import fingerprint, stand_in
-    from tagflow.encoders.tower import DTYPES
-
-    te1, te2 = (encoder(name, [stand_in(name, DTYPES[word], device)], note) for name in ("te1", "te2"))
-    return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(device), None)
+    return TextEncoder(name, Compute(name, towers, warn))
 
 
 def release() -> None:

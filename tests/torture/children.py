@@ -34,7 +34,7 @@ build.Tokenizer = lambda found: found
 @cache
 def _stand_in() -> Any:
     """The stand-in encoders, built before a fork; they compute in the child alone."""
-    pair = build.load_encoders("stand-in", "cpu", "fp32", None, note=print)
+    pair = build.load_encoders("stand-in", "cpu", "fp32", None, warn=print)
     build.load_encoders = lambda *_, **__: pair
     return pair
 

@@ -7,7 +7,7 @@ extensions in lower or upper case, the caption beside the image.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tagflow.errors import EncoderError
 from tagflow.files.read import is_file
 from tagflow.files.safetensors import read_whole_header
 from tagflow.models.prediction import Prediction, prediction
+from tagflow.progress import Progress, silent
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.setup.setup import Images, Setup
 
@@ -26,7 +27,7 @@ _TEXTS = (".txt", ".caption")
 _LARGEST = 256 * 1024  # bytes; tagflow certifies no larger caption
 
 
-def with_files(setup: Setup, progress: Callable[[int, int], None] = lambda done, total: None) -> Setup:
+def with_files(setup: Setup, progress: Progress = silent) -> Setup:
     """The setup with what lies in its folders and what its checkpoint says of itself.
 
     `progress` is told the subsets looked at, and all of them.

@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from tagflow.audit.file import Audit
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.dataset.survey import Survey, read, survey
-from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
+from tagflow.progress import Progress, silent
 from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, changed, manifest
 from tagflow.training.structure.prove import Limit, render_caption
 from tagflow.training.structure.structure import JOIN, KEEP, Layout, Structure, layout
@@ -37,7 +37,7 @@ class DatasetRenderer:
     def __init__(
         self, root: Path, plan: Layout, limit: Limit | None, texts: Mapping[str, str], progress: Progress
     ) -> None:
-        self.root, self.plan, self.limit, self.texts, self.tell = root, plan, limit, texts, progress
+        self.root, self.plan, self.limit, self.texts, self.progress = root, plan, limit, texts, progress
         self.reasons, self.digests = Counter[str](), dict[str, str]()
         self.linked = self.copied = self.bytes = self.made = self.all = 0
 
@@ -105,7 +105,7 @@ class DatasetRenderer:
 
     def _tell(self) -> None:
         self.made += 1
-        self.tell(self.made, self.all)
+        self.progress(self.made, self.all)
 
 
 def _refuse_to_overwrite(target: Path) -> None:
