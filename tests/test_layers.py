@@ -36,6 +36,7 @@ DOORS = {
     "rich": {"cli"},
     "torch": {"encoders"},
     "sqlite3": {"encoders"},
+    "pandas": {"audit"},
     "safetensors": {"encoders"},
     "sentence_transformers": {"encoders"},
     "transformers": {"encoders"},
