@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tagflow.cli import output
+from tagflow.cli.help import command
 from tagflow.cli.output import Progress
 from tagflow.errors import DONE, FINDINGS
 
@@ -19,7 +20,7 @@ _SCHEMA = "tagflow.models-compare/1"
 _QUANTITIES = {"pooled": "pooled", "hidden": "hidden states", "similarity": "similarities"}
 
 
-@click.command("compare")
+@command("compare")
 @click.argument("spec")
 @click.option(
     "--device", metavar="auto|cpu|cuda[:N]", default="auto", help="Default: auto, a GPU or else a CPU."
