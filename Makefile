@@ -12,15 +12,18 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('tagflow needs Python 3.11 or newer; make PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,suggest,train,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,suggest,train,pandas,dev]'
 	$(BIN)/python -c "from pathlib import Path; Path('$(READY)').touch()"
 
-# The main job on the samples. They are not changed: the result goes to another folder.
+# The main job on the samples, which are not changed: the result goes to another folder. Then both encoders beside
+# transformers and open_clip, on a small random checkpoint in SDXL's layout.
 demo: setup
 	rm -rf $(DEMO)
 	$(BIN)/tagflow run data_samples/cluster_4 --encoders stand-in --out $(DEMO)
 	@for name in living-room_03 IMG_2041 kept_01; do \
 	  echo; diff -u data_samples/cluster_4/$$name.txt $(DEMO)/$$name.txt; done; true
+	$(BIN)/python benchmarks/make_checkpoint.py build/small.safetensors --small
+	$(BIN)/tagflow models compare build/small.safetensors
 	@echo; echo "The audit lies in $(DEMO)/tagflow-audit.parquet; look at it with: $(BIN)/tagflow audit $(DEMO)"
 
 # Files of tests side by side, on two cores or more.

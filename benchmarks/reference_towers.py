@@ -1,6 +1,6 @@
-"""The same towers in the libraries that inference programs and the trainer use: what ours must equal.
+"""te2 in transformers, as diffusers programs compute it, and the rows of ids that sd-scripts feeds encoders.
 
-Each function returns `encode(ids) -> (pooled, penultimate)` on padded ids (windows, 77), float32.
+te1 in transformers and te2 in open_clip are built by `tagflow/encoders/references.py`.
 """
 
 from __future__ import annotations
@@ -8,44 +8,27 @@ from __future__ import annotations
 import torch
 
 
-def transformers_te1(tensors, maker):
-    """transformers' CLIPTextModel; version 5 has no `text_model.` prefix, so names are compared."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    state = {k.removeprefix(maker.TE1): v for k, v in tensors.items() if k.startswith(maker.TE1)}
-    state.pop("embeddings.position_ids", None)
-    model = CLIPTextModel(_config(CLIPTextConfig, state, "quick_gelu"))
-    return _transformers(model, state, "pooler_output")
-
-
 def transformers_te2(tensors):
-    """transformers' CLIPTextModelWithProjection from tensors in its own layout (see conftest)."""
+    """Return `encode(ids) -> (pooled, penultimate)` on padded ids (windows, 77), float32.
+
+    tensors: those of transformers' CLIPTextModelWithProjection in its own layout.
+    """
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    inner = {k.removeprefix("text_model."): v for k, v in tensors.items()}
-    model = CLIPTextModelWithProjection(_config(CLIPTextConfig, inner, "gelu"))
-    return _transformers(model, tensors, "text_embeds")
-
-
-def _config(kind, state, activation):
-    width = state["final_layer_norm.weight"].shape[0]
-    layers = sum(key.endswith("layer_norm1.bias") for key in state)
-    return kind(
+    width = tensors["text_model.final_layer_norm.weight"].shape[0]
+    layers = sum(key.endswith("layer_norm1.bias") for key in tensors)
+    config = CLIPTextConfig(
         hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-        num_attention_heads=width // 64, projection_dim=width, hidden_act=activation, eos_token_id=49407,
+        num_attention_heads=width // 64, projection_dim=width, hidden_act="gelu", eos_token_id=49407,
     )  # fmt: skip
-
-
-def _transformers(model, state, pooled):
-    own = model.state_dict()
-    assert set(own) == set(state), "a name does not match: the comparison would be with random weights"
-    model.load_state_dict(state, strict=True, assign=True)
+    model = CLIPTextModelWithProjection(config)
+    model.load_state_dict(tensors, strict=True, assign=True)  # a name that did not match would be an error
     model.eval()
 
     def encode(ids):
         with torch.inference_mode():
             out = model(ids, output_hidden_states=True)
-        return getattr(out, pooled), out.hidden_states[-2]
+        return out.text_embeds, out.hidden_states[-2]
 
     encode.model = model  # so that a test can let the library write it to a folder
     return encode
@@ -90,31 +73,6 @@ def _layer(layer, rest, value):
     return {f"{layer}{PARTS[stem]}.{kind}": value}
 
 
-def open_clip_te2(tensors, maker):
-    """open_clip's CLIP with a text tower of the checkpoint's sizes and a vision tower as small as can be."""
-    from open_clip.model import CLIP
-
-    state = {k.removeprefix(maker.TE2): v for k, v in tensors.items() if k.startswith(maker.TE2)}
-    width = state["ln_final.weight"].shape[0]
-    layers = sum(key.endswith("ln_1.bias") for key in state)
-    text = {"context_length": 77, "vocab_size": 49408, "width": width, "heads": width // 64, "layers": layers}
-    model = CLIP(width, {"layers": 1, "width": 64, "patch_size": 32, "image_size": 32}, text)
-    missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
-    assert not unexpected
-    assert all(key.startswith("visual.") for key in missing)
-    model.eval()
-    states = []
-    model.transformer.resblocks[-2].register_forward_hook(lambda _m, _i, out: states.append(out))
-
-    def encode(ids):
-        states.clear()
-        with torch.inference_mode():
-            pooled = model.encode_text(ids)
-        return pooled, states[0]
-
-    return encode
-
-
 def trainer_rows(ids, limit, encoder):
     """Return the ids (limit / 75, 77) that sd-scripts feeds te1 or te2 for a caption's `ids`.
 
@@ -150,16 +108,19 @@ def padded_loop(path, prefix, device="cpu"):
     import make_checkpoint
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt", device="cpu") as file:
-        keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 - it is no dict
-        tensors = {key: file.get_tensor(key).float() for key in keys}
+    from tagflow.encoders.locate import locate
+    from tagflow.encoders.references import transformers_te1
+
     if prefix == make_checkpoint.TE1:
-        encode = transformers_te1(tensors, make_checkpoint)
+        encode = transformers_te1(locate(str(path)).te1, torch.float32, torch.device(device)).encode
     else:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 - it is no dict
+            tensors = {key: file.get_tensor(key).float() for key in keys}
         encode = transformers_te2(transformers_layout(tensors, prefix))
+        encode.model.to(device)
 
-    encode.model.to(device)
-
+    @torch.inference_mode()
     def loop(windows):
         ids = torch.tensor([[*window, *[49407] * (77 - len(window))] for window in windows], device=device)
         return [encode(batch) for batch in ids.split(32)]

@@ -16,12 +16,13 @@ from tagflow.captions.grammar import tag_key
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.config import OnLow
 from tagflow.dataset.survey import Survey
-from tagflow.engines.local import Progress, run_stages, silent
+from tagflow.engines.local import run_stages
 from tagflow.history.originals import OriginalsIndex
 from tagflow.judge.gate import Gate
 from tagflow.judge.judge import Judgement
 from tagflow.judge.relax import Relax
 from tagflow.ontology import Ontology
+from tagflow.progress import Progress, silent
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
 from tagflow.stages.extract import extract

@@ -18,7 +18,6 @@ from tagflow import __version__
 from tagflow.audit.file import AuditOptions, Meta, dataset_digest, to_bytes
 from tagflow.dataset.caches import noted, stale
 from tagflow.dataset.survey import AUDIT_NAME, STATE_FOLDER, bytes_now, why_not_replace
-from tagflow.engines.local import Progress
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import sha256
 from tagflow.files.replace import Changed
@@ -27,6 +26,7 @@ from tagflow.history.store import Store
 from tagflow.history.undo import begin, published, recover, rewriting
 from tagflow.judge.judge import Judgement, after_writing
 from tagflow.pipeline import Outcome, Pipeline
+from tagflow.progress import Progress
 from tagflow.schema import add, rows
 
 

@@ -44,9 +44,17 @@ def write_files(page: str, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize(("name", "least"), [("README.md", 10), ("docs/ontology.md", 8)])
+PAGES = [("README.md", 10), ("docs/ontology.md", 8), ("docs/models.md", 1)]
+
+
+@pytest.mark.parametrize(("name", "least"), PAGES)
 def test_every_console_example_prints_what_the_page_says(
-    name: str, least: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str,
+    least: int,
+    tmp_path: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     assert len(list(examples(page))) >= least
@@ -54,6 +62,7 @@ def test_every_console_example_prints_what_the_page_says(
         folder = tmp_path / str(number)
         shutil.copytree(ROOT / "data_samples" / "cluster_4", folder / "cluster_4")
         write_files(section, folder)
+        (folder / "sdxl.safetensors").symlink_to(checkpoint)
         monkeypatch.chdir(folder)
         check_examples(section, capsys)
 
@@ -72,6 +81,19 @@ def check_examples(section: str, capsys: pytest.CaptureFixture[str]) -> None:
             matching = (n for n in range(at, len(printed)) if re.fullmatch(pattern(line), printed[n]))
             at = next(matching, -1)
             assert at >= 0, f"{command}: nothing like {line!r} in its output"
+
+
+def test_the_python_example_of_the_audit_page_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "data_samples" / "cluster_4", tmp_path / "cluster_4")
+    monkeypatch.chdir(tmp_path)
+    assert run(["reorder", "cluster_4"]) == 0
+    capsys.readouterr()
+    (program,) = blocks((ROOT / "docs" / "audit.md").read_text(encoding="utf-8"), "python")
+    exec(compile(program, "docs/audit.md", "exec"), {})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert printed.startswith("uncertified\n") and "tokens" in printed
 
 
 def test_the_readme_settings_are_known(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 LAYERS = (
-    "errors",
+    "errors progress",
     "files findings",
     "config schema captions training/sd_scripts",
     "clip dataset engines",
@@ -38,10 +38,11 @@ DOORS = {
     "rich": {"cli"},
     "torch": {"encoders"},
     "sqlite3": {"encoders"},
+    "pandas": {"audit"},
     "safetensors": {"encoders"},
     "sentence_transformers": {"encoders"},
-    "transformers": set[str](),
-    "open_clip": set[str](),
+    "transformers": {"encoders"},
+    "open_clip": {"encoders"},
     "subprocess": {"training/machine", "training/start"},
     "psutil": {"training/machine", "training/start", "training/doctor", "training/plan"},
     "tomlkit": {"training/plan", "training/migrate"},

@@ -53,6 +53,8 @@ def test_no_command_opens_a_connection(tagflow, folder, alone, checkpoint, encod
         ["audit", root], ["undo", root], ["reorder", root], ["explain", "sofa"],
         ["ontology", "coverage", root], ["models", "verify", checkpoint],
     )  # fmt: skip
+    if encoders == "local":
+        commands = (*commands, ["models", "compare", checkpoint, "--device", "cpu"])
     for command in commands:
         assert tagflow(*command).code in (0, 1), command
     assert alone == []

@@ -15,8 +15,9 @@ from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_sp
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.tags import Facts, Lists, facts, read_lists
 from tagflow.dataset.survey import Survey, Tree
-from tagflow.engines.local import Progress, run_stages, silent
+from tagflow.engines.local import run_stages
 from tagflow.findings.finding import Finding, of_caption
+from tagflow.progress import Progress, silent
 from tagflow.schema import add, column_of, rows
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import Parse

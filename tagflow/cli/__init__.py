@@ -29,7 +29,7 @@ class TagflowCommands(Commands):
         },
         "Data and models": {
             "ontology": ("ontology", "ontology", "Look into ontologies, and make them know your tags."),
-            "models": ("models", "models", "Verify SDXL checkpoints and VAEs."),
+            "models": ("models", "models", "Verify SDXL checkpoints and VAEs; compare text encoders."),
         },
         "Training": {
             "train": ("", "train", "Plan, check, start and watch a training run of sd-scripts."),

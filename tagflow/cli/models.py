@@ -31,6 +31,7 @@ class ModelCommands(Commands):
     sections: ClassVar = {
         "Commands": {
             "verify": ("models", "verify_models", "Verify SDXL checkpoints and VAEs, and give their sha256."),
+            "compare": ("models_compare", "compare_models", "Compare both encoders with the libraries'."),
         }
     }
 

@@ -1,4 +1,4 @@
-"""Batches of windows through a tower: sized to the device, halved when it is full, one worker a GPU."""
+"""Takes windows through a tower in batches: sized to the device, halved when it is full, one worker a GPU."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tagflow.encoders.lines import Warn, is_memory
-from tagflow.encoders.tower import PartProgress, batches, silent
+from tagflow.encoders.lines import is_memory
+from tagflow.encoders.tower import batches
 from tagflow.errors import EncoderError
+from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:
     from tagflow.encoders.packing import EncodeRequest
@@ -41,7 +42,7 @@ class Compute:
     batch: the token ids of a batch. It is halved where a device's memory does not suffice, once.
     """
 
-    def __init__(self, name: str, towers: Sequence[Tower], warn: Warn) -> None:
+    def __init__(self, name: str, towers: Sequence[Tower], warn: Callable[[str], None]) -> None:
         self.width, self.depth = towers[0].width, towers[0].depth
         self.batch = min(map(_fitting, towers))
         self._name = name
@@ -50,52 +51,48 @@ class Compute:
         self._halved = False
         self._lock = Lock()
 
-    def __call__(self, asked: Sequence[Item], progress: PartProgress = silent) -> Iterator[Made[Item]]:
+    def __call__(self, asked: Sequence[Item], progress: Progress = silent) -> Iterator[Made[Item]]:
         """Yield (batch, pooled, means) until all is done, see `Tower`; with several devices in any order.
 
-        progress: told which part is done. Raises EncoderError where a vector is not finite or a memory is too
-        small.
+        `progress` is told token ids. Raises EncoderError if a vector is not finite or a memory too small.
         """
         total, done = sum(one.tokens for one in asked), 0
         todo = batches(asked, lambda: self.batch, lambda one: one.tokens)
-
-        def tokens_done(tokens: float) -> None:
-            progress((done + tokens) / total)
-
-        for batch, pooled, means in self._made(todo, tokens_done):
+        if len(self._towers) == 1:
+            made = self._through(self._towers[0], todo, lambda tokens, _: progress(done + tokens, total))
+        else:
+            made = self._side_by_side(_Shared(todo))
+        for batch, pooled, means in made:
             if not (np.isfinite(pooled).all() and np.isfinite(means).all()):
                 raise EncoderError(
                     f"{self._name} gave NaN or Inf for one of {len(batch)} captions",
                     "use dtype fp32; if it is fp32 already, the checkpoint is damaged",
                 )
             done += sum(one.tokens for one in batch)
-            progress(done / total)
+            progress(done, total)
             yield batch, pooled, means
 
-    def _made(self, todo: Iterator[list[Item]], tokens_done: Callable[[float], None]) -> Iterator[Made[Item]]:
-        if len(self._towers) == 1:
-            return self._through(self._towers[0], todo, tokens_done)
-        return self._side_by_side(_Shared(todo))
-
     def _through(
-        self, tower: Tower, todo: Iterable[list[Item]], tokens_done: Callable[[float], None] = silent
+        self, tower: Tower, todo: Iterable[list[Item]], progress: Progress = silent
     ) -> Iterator[Made[Item]]:
-        """Yield what one tower makes. A GPU has the next batch before this one is waited for."""
+        """Yield what one tower makes. A GPU has the next batch before this one is waited for.
+
+        `progress` is told token ids of one batch.
+        """
         before: list[_Queued[Item]] = []
         for batch in todo:
-            queued = self._queued(tower, batch, tokens_done)
+            queued = self._queued(tower, batch, progress)
             if tower.device.type == "cpu":
                 before, queued = queued, []
             yield from (one.fetched() for one in before)
             before = queued
         yield from (one.fetched() for one in before)
 
-    def _queued(
-        self, tower: Tower, batch: list[Item], tokens_done: Callable[[float], None]
-    ) -> list[_Queued[Item]]:
+    def _queued(self, tower: Tower, batch: list[Item], progress: Progress) -> list[_Queued[Item]]:
         tokens = sum(one.tokens for one in batch)
         try:
-            return [_queue(batch, *tower(batch, lambda part: tokens_done(part * tokens)))]
+            layers = tower(batch, lambda done, depth: progress(tokens * done // depth, tokens))
+            return [_queue(batch, *layers)]
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):
                 raise

@@ -1,15 +1,12 @@
-"""One vector for a whole text: what `tagflow ontology suggest` compares tags by.
+"""One vector for a whole text, by te1 alone or by a sentence-transformers folder: for `ontology suggest`.
 
-Not what similarities are judged with (:mod:`tagflow.encoders.pair`): there two texts go through both of
-SDXL's encoders, here thousands of tags go through whichever encoder is at hand.
+Similarities are not judged with it (:mod:`tagflow.encoders.pair`): there two texts go through both of SDXL's
+encoders, here thousands of tags go through whichever encoder is at hand. Of a checkpoint only te1's 123 M
+parameters are read, not te2's 695 M.
 
-te1 by itself as an embedder: of a checkpoint only its 123 M parameters are read, not te2's 695 M.
-
-A sentence-transformers model folder as an embedder; the library of that name is asked for late.
-
-A folder can name classes of its own that the library would import. Up to version 5 it trusted any local
-folder to do so, whatever `trust_remote_code` said (see `import_module_class` in its `util/misc.py`), which
-is why tagflow asks for version 6 and looks itself before the library does.
+A sentence-transformers folder can name classes of its own that the library would import. Up to version 5 it
+trusted any local folder to do so, whatever `trust_remote_code` said (see `import_module_class` in its
+`util/misc.py`), which is why tagflow asks for version 6 and looks itself before the library does.
 """
 
 from __future__ import annotations
@@ -29,8 +26,8 @@ from tagflow.encoders.lines import Line, is_memory
 from tagflow.encoders.load import STAND_IN, check_installed, check_words, encoder, find_devices, read_towers
 from tagflow.encoders.locate import locate
 from tagflow.encoders.pair import TextEncoder
-from tagflow.engines.local import Progress, silent
 from tagflow.errors import EncoderError, install_extra
+from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -64,7 +61,6 @@ def load_embedder(spec: str, device: str = "auto") -> TextEmbedder:
     spec: such a folder (it holds modules.json), or what `load_encoders` takes, `stand-in` included.
     Raises UsageProblem if `device` is no such word, EncoderError and VocabularyMissing if something lacks.
     """
-
     return load_sentence(spec, device) if is_sentence_folder(spec) else load_te1(spec, device)
 
 

@@ -1,4 +1,4 @@
-"""Where the tensors of a text tower lie in a checkpoint: the three layouts, and what is wrong with a file.
+"""Under which names a text tower's tensors lie in a file, in both layouts, and what is wrong with a file.
 
 A tower is described by slots (`layers.3.qkv_weight`). A layout says under which keys a slot lies; a
 slot with several keys is those tensors stacked by rows, which is how transformers' q, k and v become
@@ -18,6 +18,7 @@ VOCABULARY, POSITIONS, HEAD_WIDTH = 49408, 77, 64
 # At SDXL's own widths the depth is SDXL's: a file cut off between two layers is not a smaller model.
 DEPTHS = {("te1", 768): 12, ("te2", 1280): 32}
 READABLE = ("F32", "F16", "BF16")
+PROJECTION, LINEAR_PROJECTION = "text_projection", "text_projection.weight"  # open_clip's, a Linear's
 CURE = "use a complete SDXL checkpoint (single .safetensors file or diffusers folder)"
 
 
@@ -98,44 +99,26 @@ def plan_tower(name: str, entries: Mapping[str, Entry], layout: Layout, where: s
     lies beside the tower's tensors is put aside. `where` is the file or folder, for messages.
     Raises EncoderError if tensors are missing, have wrong shapes or a type that tagflow does not read.
     """
-    layers, width = _layers(entries, layout), _width(entries, layout)
+    pattern = re.compile(re.escape(layout.layer).replace(r"\{\}", r"(\d{1,3})"))
+    layers = 1 + max((int(match[1]) for key in entries if (match := pattern.match(key))), default=-1)
+    # The width is that of whichever of the tensors outside the layers is there; 0 if none is.
+    shapes = [entries[key].shape for keys in layout.outside.values() for key in keys if key in entries]
+    width = next((shape[-1] for shape in shapes if shape), 0)
     depth = DEPTHS.get((name, width), layers)
     keys = layout.keys(depth)
+    linear = name == "te2" and LINEAR_PROJECTION in entries
     if name == "te2":
-        keys["projection"] = (_projection_key(entries),)
-    _refuse_missing(name, entries, [key for slot in keys.values() for key in slot], where)
+        keys["projection"] = (LINEAR_PROJECTION if linear else PROJECTION,)
+    wanted = [key for slot in keys.values() for key in slot]
+    if missing := [key for key in wanted if key not in entries]:
+        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        problem = f"{where}: {len(missing)} of {name}'s {len(wanted)} tensors are missing: {first}"
+        raise EncoderError(problem, CURE)
     if layers != depth:
         raise EncoderError(f"{where}: {name} has {layers} layers at width {width}, SDXL's has {depth}", CURE)
-    slots = {slot: tuple(entries[key] for key in wanted) for slot, wanted in keys.items()}
-    linear = keys.get("projection") == ("text_projection.weight",)
+    slots = {slot: tuple(entries[key] for key in names) for slot, names in keys.items()}
     _check_sizes(name, slots, width, linear, where)
     return TowerPlan(name, width, layers, slots, linear)
-
-
-def _layers(entries: Mapping[str, Entry], layout: Layout) -> int:
-    pattern = re.compile(re.escape(layout.layer).replace(r"\{\}", r"(\d{1,3})"))
-    found = [int(match[1]) for key in entries if (match := pattern.match(key))]
-    return max(found, default=-1) + 1
-
-
-def _width(entries: Mapping[str, Entry], layout: Layout) -> int:
-    """Return the width, from whichever of the tensors outside the layers is there; 0 if none is."""
-    shapes = [entries[key].shape for keys in layout.outside.values() for key in keys if key in entries]
-    return next((shape[-1] for shape in shapes if shape), 0)
-
-
-def _projection_key(entries: Mapping[str, Entry]) -> str:
-    """Return the projection's key: `text_projection` is open_clip's matrix, with `.weight` a Linear's."""
-    linear = "text_projection.weight"
-    return linear if linear in entries else "text_projection"
-
-
-def _refuse_missing(name: str, entries: Mapping[str, Entry], keys: list[str], where: str) -> None:
-    missing = [key for key in keys if key not in entries]
-    if not missing:
-        return
-    first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    raise EncoderError(f"{where}: {len(missing)} of {name}'s {len(keys)} tensors are missing: {first}", CURE)
 
 
 def _check_sizes(
@@ -147,8 +130,9 @@ def _check_sizes(
     for slot, entries in slots.items():
         wanted = _shape(slot.rpartition(".")[2], width, len(entries))
         for entry in entries:
-            projected = slot == "projection" and _projects(entry.shape, width, linear)
-            if entry.shape != wanted and not projected:
+            if slot == "projection" and len(entry.shape) == 2 and min(entry.shape) > 0:
+                wanted = (entry.shape[0], width) if linear else (width, entry.shape[1])  # as wide as it likes
+            if entry.shape != wanted:
                 raise EncoderError(
                     f"{where}: {entry.key} has shape {entry.shape}, {name} needs {wanted}", CURE
                 )
@@ -157,11 +141,6 @@ def _check_sizes(
                     f"{where}: {entry.key} is {entry.dtype}; tagflow reads {', '.join(READABLE)} text weights"
                 )
                 raise EncoderError(message, "use the model's fp16, bf16 or fp32 file")
-
-
-def _projects(shape: tuple[int, ...], width: int, linear: bool) -> bool:
-    """Say whether a projection of `shape` takes vectors of `width`; what it gives is read from it."""
-    return len(shape) == 2 and shape[1 if linear else 0] == width and min(shape) > 0
 
 
 def _shape(slot: str, width: int, parts: int) -> tuple[int, ...]:

@@ -1,20 +1,17 @@
-"""Loading: what the user named, on which device, in which dtype -> an `EncoderPair`.
-
-Give back the memory that encoding took, for a trainer that is to come: torch keeps a GPU's for itself.
-"""
+"""Loads what the user named, on which device and in which dtype, as an `EncoderPair`; and frees it again."""
 
 from __future__ import annotations
 
 import gc
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tagflow.config import DTYPE_WORDS
 from tagflow.encoders.layout import TowerPlan
-from tagflow.encoders.lines import EncoderCache, Warn, is_memory, label
+from tagflow.encoders.lines import EncoderCache, is_memory, label
 from tagflow.encoders.locate import Located, locate
 from tagflow.encoders.pair import EncoderPair, TextEncoder
 from tagflow.errors import EncoderError, UsageProblem, install_extra
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from tagflow.encoders.tower import Tower
 
 
+Warn = Callable[[str], None]
 STAND_IN = "stand-in"
 DEVICE_WORDS = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -59,15 +57,26 @@ def load_encoders(
     check_installed()
     import torch
 
-    from tagflow.encoders.tower import fastest
+    from tagflow.encoders.tower import DTYPES, fastest
 
     if threads is not None:
         torch.set_num_threads(threads)
     places = find_devices(device)
     if located is None:
-        return _stand_in(places[0], "fp32" if dtype == "auto" else dtype, warn)
-    word = fastest(places[0]) if dtype == "auto" else dtype
-    return _kept(_loaded(spec, located, word, places, warn), cache, places[0].type)
+        from tagflow.encoders.standin import fingerprint, stand_in
+
+        word = "fp32" if dtype == "auto" else dtype
+        small = (stand_in(name, DTYPES[word], places[0]) for name in ("te1", "te2"))
+        te1, te2 = (encoder(name, [tower], warn) for name, tower in zip(("te1", "te2"), small, strict=True))
+        return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(places[0]), None)
+    pair = _loaded(spec, located, fastest(places[0]) if dtype == "auto" else dtype, places, warn)
+    if cache is not None:
+        for part in pair.both():
+            for one in (part.te1, part.te2):
+                # cpu and cuda differ by more than batches do in bf16
+                facts = (part.fingerprint, one.name, part.dtype, places[0].type, torch.__version__)
+                one.keep_on(EncoderCache(cache, label(*facts)))
+    return pair
 
 
 def check_words(device: str, dtype: str = "auto") -> None:
@@ -167,27 +176,6 @@ def encoder(name: str, towers: Sequence[Tower], warn: Warn = lambda text: None) 
     from tagflow.encoders.compute import Compute
 
     return TextEncoder(name, Compute(name, towers, warn))
-
-
-def _kept(pair: EncoderPair, cache: VectorCache | None, kind: str) -> EncoderPair:
-    """Give all encoders their shelves. `kind`: cpu or cuda; they differ by more than batches do in bf16."""
-    import torch
-
-    if cache is None:
-        return pair
-    for part in pair.both():
-        for one in (part.te1, part.te2):
-            facts = (part.fingerprint, one.name, part.dtype, kind, torch.__version__)
-            one.keep_on(EncoderCache(cache, label(*facts)))
-    return pair
-
-
-def _stand_in(device: torch.device, word: str, warn: Warn) -> EncoderPair:
-    from tagflow.encoders.standin import fingerprint, stand_in
-    from tagflow.encoders.tower import DTYPES
-
-    te1, te2 = (encoder(name, [stand_in(name, DTYPES[word], device)], warn) for name in ("te1", "te2"))
-    return EncoderPair(te1, te2, fingerprint(), STAND_IN, False, word, str(device), None)
 
 
 def release() -> None:

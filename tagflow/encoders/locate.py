@@ -1,6 +1,7 @@
-"""From what the user named to where the two towers' tensors lie: a file, a diffusers folder, a hub id.
+"""Finds both encoders' tensors in what the user named: a single file, a diffusers folder or a hub id.
 
-A hub id `owner/name` to a local folder: the cache first, then the network, text encoders only.
+Only headers are read. Of a hub id `owner/name` the local cache is used first, then the network, and of the
+repository only the text encoders and tokenizers.
 """
 
 from __future__ import annotations
@@ -62,20 +63,16 @@ def _fetch(repo: str, patterns: list[str], *, local: bool) -> Path | None:
     except LocalEntryNotFoundError as error:
         if local:
             return None
-        raise _unreachable(repo) from error
+        raise EncoderError(
+            f"{repo} is neither a path here nor in the local cache, and the hub cannot be reached",
+            "give the path of a checkpoint, or go online once (and unset HF_HUB_OFFLINE)",
+        ) from error
     except RepositoryNotFoundError as error:
         message = f"{repo} is neither a path here nor a repository that the hub shows you"
         raise EncoderError(message, "mend the name; a private one needs `hf auth login`") from error
     except Exception as error:
         # The hub's client lets errors of its HTTP library and of the disk through; none is a bug of tagflow.
         raise EncoderError(f"{repo} cannot be had from the hub: {error}", "give a local path") from error
-
-
-def _unreachable(repo: str) -> EncoderError:
-    return EncoderError(
-        f"{repo} is neither a path here nor in the local cache, and the hub cannot be reached",
-        "give the path of a checkpoint, or go online once (and unset HF_HUB_OFFLINE)",
-    )
 
 
 TE1, TE2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
@@ -164,7 +161,11 @@ def _transformers(entries: Mapping[str, Entry]) -> Mapping[str, Entry]:
 def _folder(path: Path) -> Located:
     folders = [path / "text_encoder", path / "text_encoder_2"]
     if not folders[0].is_dir() and not folders[1].is_dir():
-        raise _no_pipeline(path)
+        inside = sorted(path.glob("*.safetensors"))
+        raise EncoderError(
+            f"{path} is not a diffusers folder: it has no text_encoder and text_encoder_2",
+            f"name the file itself, for example {inside[0]}" if inside else CURE,
+        )
     for folder in folders:
         if not folder.is_dir():
             hint = " (SD 1.5 and SD 2 have one text encoder)" if folder is folders[1] else ""
@@ -172,12 +173,6 @@ def _folder(path: Path) -> Located:
     plans = [_folder_plan(name, folder) for name, folder in zip(("te1", "te2"), folders, strict=True)]
     tokenizer = path / "tokenizer"
     return Located(plans[0], plans[1], tokenizer if tokenizer.is_dir() else None)
-
-
-def _no_pipeline(path: Path) -> EncoderError:
-    inside = sorted(path.glob("*.safetensors"))
-    cure = f"name the file itself, for example {inside[0]}" if inside else CURE
-    return EncoderError(f"{path} is not a diffusers folder: it has no text_encoder and text_encoder_2", cure)
 
 
 def _folder_plan(name: str, folder: Path) -> TowerPlan:
@@ -207,17 +202,15 @@ def _folder_entries(folder: Path) -> dict[str, Entry]:
 
 def _sharded(index: Path) -> dict[str, Entry]:
     names = _json(index).get("weight_map")
-    if not isinstance(names, dict) or not all(_plain(name) for name in names.values()):
+    # A name must be a bare one: an index must not lead out of its folder.
+    if not isinstance(names, dict) or not all(
+        isinstance(name, str) and name == Path(name).name for name in names.values()
+    ):
         raise EncoderError(f"{index} is damaged: it does not say which shard holds which tensor", CURE)
     entries: dict[str, Entry] = {}
     for name in sorted(set(names.values())):
         entries.update(read_header(index.parent / name))
     return entries
-
-
-def _plain(name: object) -> bool:
-    """Say whether `name` is a bare file name: an index must not lead out of its folder."""
-    return isinstance(name, str) and name == Path(name).name
 
 
 def _json(path: Path) -> dict[str, Any]:

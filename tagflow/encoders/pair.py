@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from tagflow.encoders.layout import POSITIONS, VOCABULARY
 from tagflow.encoders.lines import EncodedLine, EncoderCache, Line, view
+from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:
     from tagflow.encoders.compute import Compute
     from tagflow.encoders.packing import EncodeRequest
-    from tagflow.encoders.tower import PartProgress
 
 Item = TypeVar("Item", bound="EncodeRequest")
 Floats = npt.NDArray[np.float32]
@@ -73,44 +73,49 @@ class TextEncoder:
         """Take from a shelf what lies there, from now on, and put there what is made."""
         self._shelf = shelf
 
-    def view(self, lines: Sequence[Line], progress: PartProgress = lambda part: None) -> list[EncodedLine]:
+    def view(self, lines: Sequence[Line], progress: Progress = silent) -> list[EncodedLine]:
         """Return what the encoder makes of each line, in the order given; equal lines are computed once.
 
-        progress: told which part is done. Raises what `encode` raises.
+        `progress` is told token ids. Raises what `encode` raises.
         """
         distinct = sorted(set(lines), key=_likeness)
         found = self._shelf.get(distinct) if self._shelf else {}
         self.cached += sum(len(line.windows) for line in found)
         missing = [line for line in distinct if line not in found]
         for batch, pooled, means in self._made(missing, progress):
-            made = dict(zip(batch, _apart(batch, pooled, means), strict=True))
+            # As it is kept: each line's pooled vector and its tags' means, end to end.
+            parts = np.split(means, np.cumsum([len(line.places) for line in batch])[:-1])
+            flat = (np.concatenate([one, tags.ravel()]) for one, tags in zip(pooled, parts, strict=True))
+            made = dict(zip(batch, flat, strict=True))
             self.encoded += sum(len(line.windows) for line in batch)
             if self._shelf:
                 self._shelf.put(made)
             found.update(made)
         return [view(line, found[line], self.width) for line in lines]
 
-    def encode(self, windows: Sequence[Sequence[int]]) -> list[Vectors]:
-        """Return the vectors of each window, in the order given; equal windows are computed once.
+    def encode(self, windows: Sequence[Sequence[int]], progress: Progress = silent) -> list[Vectors]:
+        """Return every state of each window, in the order given; equal windows are computed once.
 
-        A window is its token ids with BOS and EOS, 1 to 77 of them; nothing after it is computed.
+        A window is its token ids with BOS and EOS, 1 to 77 of them; nothing after it is computed. Nothing is
+        taken from the cache. `progress` is told token ids.
         Raises EncoderError if a vector is not finite or the device's memory does not suffice, and
         ValueError if a window is empty, too long, or holds ids outside the vocabulary.
         """
         wanted = [_Whole((tuple(map(int, window)),)) for window in windows]
         found: dict[_Whole, Vectors] = {}
-        for batch, pooled, hidden in self._made(sorted(set(wanted), key=_likeness), lambda part: None):
+        for batch, pooled, hidden in self._made(sorted(set(wanted), key=_likeness), progress):
             hidden.flags.writeable = pooled.flags.writeable = False
             ends = np.cumsum([one.tokens for one in batch])[:-1]
             for one, vector, states in zip(batch, pooled, np.split(hidden, ends), strict=True):
                 found[one] = Vectors(pooled=vector, hidden=states)
         return [found[one] for one in wanted]
 
-    def _made(
-        self, asked: Sequence[Item], progress: PartProgress
-    ) -> Iterator[tuple[list[Item], Floats, Floats]]:
-        for one in asked:
-            _check(one)
+    def _made(self, asked: Sequence[Item], progress: Progress) -> Iterator[tuple[list[Item], Floats, Floats]]:
+        for window in (window for one in asked for window in one.windows):
+            if not 1 <= len(window) <= POSITIONS:
+                raise ValueError(f"a window of {len(window)} token ids; 1 to {POSITIONS} are possible")
+            if min(window) < 0 or max(window) >= VOCABULARY:
+                raise ValueError(f"token ids are 0 to {VOCABULARY - 1}, got {min(window)} to {max(window)}")
         return self._compute(asked, progress)
 
 
@@ -148,19 +153,3 @@ class EncoderPair:
 def _likeness(asked: EncodeRequest) -> tuple[list[int], tuple[Window, ...]]:
     """Sort by this: neighbours are about as long, and begin alike, which is computed once."""
     return [len(window) // ABOUT for window in asked.windows], asked.windows
-
-
-def _apart(lines: Sequence[Line], pooled: Floats, means: Floats) -> Iterator[Floats]:
-    """Yield each line's vectors end to end, as they are kept: the pooled one, and its tags' means."""
-    end = 0
-    for line, vector in zip(lines, pooled, strict=True):
-        start, end = end, end + len(line.places)
-        yield np.concatenate([vector, means[start:end].ravel()])
-
-
-def _check(asked: EncodeRequest) -> None:
-    for window in asked.windows:
-        if not 1 <= len(window) <= POSITIONS:
-            raise ValueError(f"a window of {len(window)} token ids; 1 to {POSITIONS} are possible")
-        if min(window) < 0 or max(window) >= VOCABULARY:
-            raise ValueError(f"token ids are 0 to {VOCABULARY - 1}, got {min(window)} to {max(window)}")

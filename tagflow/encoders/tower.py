@@ -2,13 +2,11 @@
 
 It works on a matrix with one row for each distinct beginning of a window (see `packing.py`), layer by layer:
 each layer's weights go once through all windows of a call, a part of them at a time that fits the caches.
+Below it stand the parts of a layer, norms and linear layers in the layout that the device is fast in, and the
+measurement of which dtype that is: a name does not tell whether a CPU has bf16.
 
-Source: transformers' `modeling_clip.py` and open_clip's `transformer.py`; the tests hold the tower
-to both.
-
-The parts of a tower's layer: norms, and linear layers in the layout that the device is fast in.
-
-In which type of numbers a device is fast: measured, for a name does not tell whether a CPU has bf16.
+Source: transformers' `modeling_clip.py` and open_clip's `transformer.py`; the tests and
+`tagflow models compare` hold the tower to both.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ import torch.nn.functional as F  # noqa: N812  its usual name
 from torch import Tensor
 
 from tagflow.encoders.packing import EncodeRequest, Packed, pack
+from tagflow.progress import Progress, silent
 
 HEAD_WIDTH = 64
 # Tokens that go through a layer together: on a CPU their activations stay in its caches (see
@@ -32,7 +31,6 @@ AT_ONCE = 512
 
 Item = TypeVar("Item")
 Activation = Callable[[Tensor], Tensor]
-PartProgress = Callable[[float], None]
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -42,10 +40,6 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 # Which activation a tower has cannot be read from its tensors.
 ACTIVATIONS: dict[str, Activation] = {"te1": quick_gelu, "te2": F.gelu}
-
-
-def silent(part: float) -> None:
-    """Tell nobody which part of a call is done."""
 
 
 @dataclass(slots=True)
@@ -90,14 +84,12 @@ class Tower:
         )
 
     @torch.inference_mode()
-    def __call__(
-        self, asked: Sequence[EncodeRequest], progress: PartProgress = silent
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, asked: Sequence[EncodeRequest], progress: Progress = silent) -> tuple[Tensor, Tensor]:
         """Return (pooled, means), float32, on the tower's device; a GPU is not waited for.
 
         pooled (asked, projection width or width): final norm at the first EOS of its first window, projected.
         means (means of all of `asked`, width): of the states after the last layer but one, no final norm.
-        progress: told after each layer which part is done.
+        `progress` is told layers.
         """
         limit = AT_ONCE if self.device.type == "cpu" else sum(one.tokens for one in asked)
         parts = [self._embedded(some) for some in batches(asked, lambda: limit, lambda one: one.tokens)]
@@ -111,9 +103,10 @@ class Tower:
                     part.x += self._mlp(layer, part.x)
                 else:
                     pooled.append(self._last(layer, part))
-            progress(number / self.depth)
+            progress(number, self.depth)
             del layer  # where layers are read one after another, the next one takes its memory
-        return torch.cat(pooled), torch.cat([_means(part) for part in parts])
+        means = [F.embedding_bag(p.packed.sets, p.x, p.packed.offsets, mode="mean") for p in parts]
+        return torch.cat(pooled), torch.cat(means)
 
     def _embedded(self, asked: Sequence[EncodeRequest]) -> _Part:
         packed = pack(asked, self.device)
@@ -155,10 +148,6 @@ def attend_from_eos(queries: Tensor, pairs: Tensor, packed: Packed) -> Tensor:
         seen = torch.arange(length, device=q.device) <= packed.eos[windows].view(-1, 1, 1, 1)
         done.append(F.scaled_dot_product_attention(q, k, v, attn_mask=seen).flatten(1))
     return torch.cat(done)
-
-
-def _means(part: _Part) -> Tensor:
-    return F.embedding_bag(part.packed.sets, part.x, part.packed.offsets, mode="mean")
 
 
 def _heads(x: Tensor, length: int, parts: int) -> Tensor:

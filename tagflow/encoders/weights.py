@@ -1,4 +1,4 @@
-"""From a plan to a tower in memory: every tensor is read once, checked, hashed, converted and let go.
+"""Reads a tower's tensors from a checkpoint: each one once, checked, hashed, converted and let go.
 
 A checkpoint is memory-mapped, and opened anew for each layer: the pages that were touched leave the
 process when the map is closed, so that the peak is the loaded weights and one layer's file pages.
@@ -25,7 +25,6 @@ from tagflow.files.safetensors import CURE_AGAIN, Entry
 PRECISE = ("norm", "norm1", "norm2", "projection", "position")
 FILE_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 MOST_EMPTY_ROWS = 0.01  # a share; trained matrices have none
-Slots = Mapping[str, tuple[Entry, ...]]
 
 
 class Reader:
@@ -64,7 +63,15 @@ class Reader:
 
     def layer(self, plan: TowerPlan, number: int) -> Layer:
         """Return one layer of `plan`. Raises what `tower` raises."""
-        return _layer(self._read(plan, f"layers.{number}."))
+        tensors = self._read(plan, f"layers.{number}.")
+        return Layer(
+            norm1=_norm(tensors, "norm1"),
+            qkv=_linear(tensors, "qkv"),
+            out=_linear(tensors, "out"),
+            norm2=_norm(tensors, "norm2"),
+            up=_linear(tensors, "up"),
+            down=_linear(tensors, "down"),
+        )
 
     def _read(self, plan: TowerPlan, prefix: str) -> dict[str, Tensor]:
         """Return the tensors of one layer, or with no prefix those outside the layers, by short name."""
@@ -173,14 +180,3 @@ def _norm(tensors: Mapping[str, Tensor], name: str) -> Norm:
 
 def _linear(tensors: Mapping[str, Tensor], name: str) -> Linear:
     return Linear(tensors[f"{name}_weight"], tensors[f"{name}_bias"])
-
-
-def _layer(tensors: Mapping[str, Tensor]) -> Layer:
-    return Layer(
-        norm1=_norm(tensors, "norm1"),
-        qkv=_linear(tensors, "qkv"),
-        out=_linear(tensors, "out"),
-        norm2=_norm(tensors, "norm2"),
-        up=_linear(tensors, "up"),
-        down=_linear(tensors, "down"),
-    )

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
+from tagflow.progress import Progress
+
 Stage = Callable[[pa.Table], pa.Table]
-Progress = Callable[[int, int], None]
 
 BATCH = 2048
 """Captions in a batch: large enough that Arrow's cost is spread, small enough that progress is seen."""
@@ -24,7 +25,3 @@ def run_stages(table: pa.Table, stages: Sequence[Stage], progress: Progress) -> 
         done.append(batch)
     progress(table.num_rows, table.num_rows)
     return pa.concat_tables(done)
-
-
-def silent(done: int, total: int) -> None:
-    """Progress of what is over before it could be shown."""

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from tagflow.audit.file import Limits
 from tagflow.clip.tokenizer import Tokenizer
-from tagflow.engines.local import Progress
 from tagflow.judge.judge import Judgement, judge
 from tagflow.judge.settle import Fp32Recheck
+from tagflow.progress import Progress
 from tagflow.stages.encode import Encode
 from tagflow.stages.prove import prove
 

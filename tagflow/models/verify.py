@@ -9,7 +9,7 @@ bf16 and fp8 need no library that knows them. Memory is one block, whatever the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,7 @@ from tagflow.files.safetensors import CURE_AGAIN, Entry, Header, read_whole_head
 from tagflow.findings.finding import Finding
 from tagflow.models.prediction import Prediction, prediction
 from tagflow.models.structure import Kind, Structure, model_finding, part_of, structure
+from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 
 BLOCK = 8 << 20  # bytes; a multiple of every number's size, so that no number lies across two blocks
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Report:
     findings: tuple[Finding, ...]
 
 
-def verify(path: Path, *, deep: bool = False, progress: Progress = lambda done, total: None) -> Report:
+def verify(path: Path, *, deep: bool = False, progress: Progress = silent) -> Report:
     """Verify a single-file SDXL checkpoint or VAE against SDXL's own tensors.
 
     The header decides first, so that what is no sound safetensors file is refused at once, with EncoderError.

@@ -8,7 +8,7 @@ the two orders, mean of both encoders, mean over tags.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from tagflow.captions.grammar import changed_lines, parse, tag_key
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
 from tagflow.encoders.lines import Line
 from tagflow.errors import EncoderError
+from tagflow.progress import Progress, silent
 from tagflow.schema import add, rows
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Encode:
     tokenizer: Tokenizer
     max_tokens: int
     fullwidth_commas: bool = False
-    progress: Callable[[int, int], None] = lambda done, total: None
+    progress: Progress = silent
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Null where a caption failed. Raises EncoderError where a vector is not finite."""
@@ -85,10 +86,10 @@ class Encode:
         chunks = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
         for chunk, sides in self._tokenised(chunks):
 
-            def part_done(part: float, start: int = len(sims), count: int = len(chunk)) -> None:
-                self.progress(start + int(part * count), len(ordered))
+            def progress(done: int, total: int, start: int = len(sims), count: int = len(chunk)) -> None:
+                self.progress(start + done * count // total, len(ordered))
 
-            sims.update(zip(chunk, self._chunk(chunk, sides, part_done), strict=True))
+            sims.update(zip(chunk, self._chunk(chunk, sides, progress), strict=True))
             self.progress(len(sims), len(ordered))
         return sims
 
@@ -104,18 +105,20 @@ class Encode:
     def _sides(self, chunk: Pairs) -> dict[str, TokenizedLine]:
         return {line: self.side(line) for line in dict.fromkeys(line for pair in chunk for line in pair)}
 
-    def _chunk(
-        self, chunk: Pairs, sides: dict[str, TokenizedLine], progress: Callable[[float], None]
-    ) -> Iterator[Sims]:
+    def _chunk(self, chunk: Pairs, sides: dict[str, TokenizedLine], progress: Progress) -> Iterator[Sims]:
         """Yield each pair's similarities. An encoder's share of the work is that of its weights."""
-        one, two = self.pair.te1, self.pair.te2
-        weights = [encoder.width**2 * encoder.layers for encoder in (one, two)]
-        share = weights[0] / sum(weights)
-        rest = 1 - share
+        one, two = (encoder.width**2 * encoder.layers for encoder in (self.pair.te1, self.pair.te2))
+
+        def of_te1(done: int, total: int) -> None:
+            progress(one * done, (one + two) * total)
+
+        def of_te2(done: int, total: int) -> None:
+            progress(one * total + two * done, (one + two) * total)
+
         given = [(side.te1, side.tags) for side in sides.values()]
-        te1 = dict(zip(sides, _views(one, given, lambda part: progress(share * part)), strict=True))
+        te1 = dict(zip(sides, _views(self.pair.te1, given, of_te1), strict=True))
         given = [(side.te2, side.tags) for side in sides.values()]
-        te2 = dict(zip(sides, _views(two, given, lambda part: progress(share + rest * part)), strict=True))
+        te2 = dict(zip(sides, _views(self.pair.te2, given, of_te2), strict=True))
         for before, after in chunk:
             yield _compare((te1[before], te2[before]), (te1[after], te2[after]))
 
@@ -157,7 +160,7 @@ def _worst(
 def _views(
     encoder: TextEncoder,
     sides: Sequence[tuple[Any, dict[TagKey, tuple[int, ...]]]],
-    progress: Callable[[float], None],
+    progress: Progress,
 ) -> list[LineVectors]:
     seen = encoder.view([Line(windows, tuple(tags.values())) for windows, tags in sides], progress)
     return [

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tagflow.dataset.survey import Reading, Survey, read
-from tagflow.engines.local import Progress
 from tagflow.files.read import sha256
 from tagflow.findings.finding import finding
+from tagflow.progress import Progress
 from tagflow.schema import batch
 
 if TYPE_CHECKING:  # both know parquet, which a check has no need to load

@@ -82,6 +82,21 @@ def pair(single_file):
     return load_encoders(str(single_file), "cpu", "fp32")
 
 
+@pytest.fixture(scope="session")
+def libraries(single_file):
+    """The tiny checkpoint in the libraries, by the encoder: te1 in transformers, te2 in open_clip."""
+    import torch
+
+    from tagflow.encoders.locate import locate
+    from tagflow.encoders.references import REFERENCES
+
+    found = locate(str(single_file))
+    return {
+        plan.name: REFERENCES[plan.name](plan, torch.float32, torch.device("cpu"))
+        for plan in (found.te1, found.te2)
+    }
+
+
 @pytest.fixture
 def altered(tensors, tmp_path):
     """Write the tiny checkpoint with some tensors replaced (None removes one); only what te1 and te2 need."""

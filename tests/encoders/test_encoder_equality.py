@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from tagflow.encoders import load_encoders
@@ -32,16 +33,12 @@ def check(found, reference, windows):
     assert max(differences) <= CLOSE
 
 
-def test_te1_equals_transformers(pair, tensors, maker, references, kit):
+@pytest.mark.parametrize(("name", "pad"), [("te1", 49407), ("te2", 0)])
+def test_te1_equals_transformers_and_te2_open_clip(pair, libraries, kit, name, pad):
     windows = kit.windows(LENGTHS)
-    check(
-        pair.te1.encode(windows), references.transformers_te1(tensors, maker)(padded(windows, 49407)), windows
-    )
-
-
-def test_te2_equals_open_clip(pair, tensors, maker, references, kit):
-    windows = kit.windows(LENGTHS)
-    check(pair.te2.encode(windows), references.open_clip_te2(tensors, maker)(padded(windows, 0)), windows)
+    with torch.inference_mode():
+        reference = libraries[name].encode(padded(windows, pad))
+    check(getattr(pair, name).encode(windows), reference, windows)
 
 
 def test_te2_equals_transformers(pair, tensors, maker, references, kit):
@@ -51,9 +48,9 @@ def test_te2_equals_transformers(pair, tensors, maker, references, kit):
 
 
 def test_a_folder_that_transformers_wrote_equals_the_single_file(
-    pair, tensors, maker, references, kit, tmp_path
+    pair, tensors, maker, references, libraries, kit, tmp_path
 ):
-    references.transformers_te1(tensors, maker).model.save_pretrained(tmp_path / "text_encoder")
+    libraries["te1"].model.save_pretrained(tmp_path / "text_encoder")
     te2 = references.transformers_te2(references.transformers_layout(tensors, maker.TE2))
     te2.model.save_pretrained(tmp_path / "text_encoder_2")
     found, windows = load_encoders(str(tmp_path), device="cpu", dtype="fp32"), kit.windows(LENGTHS)

@@ -21,6 +21,8 @@ import torch
 from tagflow.clip.tokenizer import BOS, EOS, Tokenizer, te2_windows, windows
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_encoders
+from tagflow.encoders.locate import locate
+from tagflow.encoders.references import REFERENCES
 
 CLOSE = 1e-5  # of the largest value, in each caption by itself
 LIMITS = (75, 150, 225)
@@ -99,7 +101,8 @@ def joined(vectors, full):
 
 def check(found, encode, rows, references):
     """Hold each caption's vectors against what a library makes of the trainer's rows."""
-    made = [part.float().split(len(rows[0])) for part in encode(torch.cat(rows))]
+    with torch.inference_mode():
+        made = [part.float().split(len(rows[0])) for part in encode(torch.cat(rows))]
     worst = {"pooled": 0.0, "hidden": 0.0, "joined": 0.0}
     for vectors, pooled, hidden in zip(found, *made, strict=True):
         states = references.trainer_states(hidden).numpy()
@@ -115,14 +118,11 @@ def check(found, encode, rows, references):
 
 
 @pytest.fixture(scope="module", params=["te1 transformers", "te2 open_clip", "te2 transformers"])
-def library(request, tensors, maker, references):
+def library(request, tensors, maker, references, libraries):
     """An encoder's name, and the tiny checkpoint in a library."""
-    encoder, _, name = request.param.partition(" ")
-    if encoder == "te1":
-        return encoder, references.transformers_te1(tensors, maker)
-    if name == "open_clip":
-        return encoder, references.open_clip_te2(tensors, maker)
-    return encoder, references.transformers_te2(references.transformers_layout(tensors, maker.TE2))
+    if request.param != "te2 transformers":
+        return request.param[:3], libraries[request.param[:3]].encode
+    return "te2", references.transformers_te2(references.transformers_layout(tensors, maker.TE2))
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -172,8 +172,9 @@ def test_full_size(maker, references, kit, tmp_path, ids, golden):
             check(found[encoder, limit], encode, rows, references)
         gc.collect()
 
-    compare("te1", "transformers", references.transformers_te1(text_tensors(path, maker.TE1), maker))
-    compare("te2", "open_clip", references.open_clip_te2(text_tensors(path, maker.TE2), maker))
+    located = locate(str(path))
+    for plan, library in ((located.te1, "transformers"), (located.te2, "open_clip")):
+        compare(plan.name, library, REFERENCES[plan.name](plan, torch.float32, torch.device("cpu")).encode)
     te2 = references.transformers_layout(text_tensors(path, maker.TE2), maker.TE2)
     compare("te2", "transformers", references.transformers_te2(te2))
     path.unlink()

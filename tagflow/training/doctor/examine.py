@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagflow.errors import TrainerError
+from tagflow.progress import Progress, silent
 from tagflow.training.doctor.disk import of_disk, of_memory
-from tagflow.training.doctor.files import Progress, of_base, of_images, of_sd_scripts, of_tokenizers, of_vae
+from tagflow.training.doctor.files import of_base, of_images, of_sd_scripts, of_tokenizers, of_vae
 from tagflow.training.doctor.line import Line, Needs, State, bad
 from tagflow.training.doctor.python import of_gpus, of_packages, of_python, of_torch, without_torch
 from tagflow.training.machine.facts import Machine
@@ -50,7 +51,7 @@ def examine(
     asked: DoctorRequest,
     *,
     note: Callable[[str], None] = lambda text: None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Diagnosis:
     """Look at everything that a run needs; without one, at what every run needs.
 

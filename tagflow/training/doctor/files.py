@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tagflow.errors import EncoderError, TrainerError
 from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Severity
+from tagflow.progress import Progress
 from tagflow.training.doctor.line import Line, Needs, bad, ok
 from tagflow.training.machine.probe import options_of
 from tagflow.training.sd_scripts.environment import sd_scripts_version
@@ -22,7 +23,6 @@ from tagflow.training.setup.setup import Setup
 if TYPE_CHECKING:
     from tagflow.findings.finding import Finding
 
-Progress = Callable[[int, int], None]
 TOKENIZERS = ("openai/clip-vit-large-patch14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
 _SHOWN = 3  # names in a line
 _TOKENIZER_FILES = ("vocab.json", "merges.txt")

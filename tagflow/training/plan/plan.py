@@ -13,10 +13,11 @@ from typing import Any
 
 from tagflow.audit.file import Audit, current_audit
 from tagflow.dataset.survey import Survey, survey
-from tagflow.engines.local import run_stages, silent
+from tagflow.engines.local import run_stages
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.findings.finding import Finding
 from tagflow.ontology import Ontology
+from tagflow.progress import silent
 from tagflow.schema import rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.extract import extract

@@ -22,8 +22,8 @@ from tagflow.audit.file import Audit
 from tagflow.clip.tokenizer import WINDOW, Tokenizer
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.dataset.survey import AUDIT_NAME
-from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, VocabularyMissing
+from tagflow.progress import Progress, silent
 from tagflow.training.plan.choices import Choice
 from tagflow.training.plan.fitting import warmup_steps
 from tagflow.training.plan.memory import SOURCE

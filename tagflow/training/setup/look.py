@@ -6,13 +6,14 @@ Which of them sd-scripts reads is in :mod:`tagflow.training.sd_scripts.files`; a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from tagflow.errors import EncoderError
 from tagflow.files.safetensors import read_whole_header
 from tagflow.models.prediction import Prediction, prediction
+from tagflow.progress import Progress, silent
 from tagflow.training.sd_scripts import files
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.setup.setup import Images, Setup
@@ -21,7 +22,7 @@ _TEXTS = (".txt", files.DEFAULT_CAPTION)
 _LARGEST = 256 * 1024  # bytes; tagflow certifies no larger caption
 
 
-def with_files(setup: Setup, progress: Callable[[int, int], None] = lambda done, total: None) -> Setup:
+def with_files(setup: Setup, progress: Progress = silent) -> Setup:
     """The setup with what lies in its folders and what its checkpoint says of itself.
 
     Which images the trainer reads hangs on `setup.machine`, so ask for that first, if at all.

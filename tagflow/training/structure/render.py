@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from tagflow.audit.file import Audit
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.dataset.survey import Survey, read, survey
-from tagflow.engines.local import Progress, silent
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
 from tagflow.findings.wording import some
+from tagflow.progress import Progress, silent
 from tagflow.training.run_folder import to_json
 from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, manifest
 from tagflow.training.structure.prove import Limit, render_caption

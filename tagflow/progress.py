@@ -1,0 +1,12 @@
+"""How far long work has come: the one kind of callback that it is told to, and one that shows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int], None]
+"""Told how much is done and how much there is in all, in one unit (captions, bytes, tokens, ...)."""
+
+
+def silent(done: int, total: int) -> None:
+    """Progress that nobody watches."""
