@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tagflow.captions.grammar import changed_lines
-from tagflow.engines.local import Stage, run_stages, silent
+from tagflow.engines.local import Stage, run_stages
 from tagflow.judge.gate import Gate
+from tagflow.progress import silent
 from tagflow.schema import add, add_findings, replace_rows, rows
 from tagflow.stages.reorder import relaxed_note
 
