@@ -51,11 +51,10 @@ def folders(found: Tree) -> list[Folder]:
 
 def _sorted_out(folder: Folder) -> Folder:
     for name in sorted(folder.names):
-        stem = split_name(name)[0]
         if name.endswith(CAPTION_SUFFIX) and not name.startswith("."):
-            folder.captions.add(stem)
+            folder.captions.add(name.removesuffix(CAPTION_SUFFIX))
         elif is_image(name):
-            folder.images[stem].append(name)
+            folder.images[split_name(name)[0]].append(name)
     folder.overlooked = overlooked(folder.names, CAPTION_SUFFIX)
     return folder
 

@@ -111,6 +111,8 @@ def _beside(path: str) -> str:
 
 def _caption_of(image: str, texts: set[str]) -> str | None:
     """The caption that the trainer reads for an image: its own, or that of the picture it was cut out of."""
+    if (own := _beside(image)) in texts:
+        return own
     folder, slash, name = image.rpartition("/")
     stems = caption_stems(split_name(name)[0])
     return next((text for stem in stems if (text := folder + slash + stem + CAPTION_SUFFIX) in texts), None)

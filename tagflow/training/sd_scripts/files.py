@@ -49,6 +49,8 @@ ANY_CACHE = ".npz"
 FOLDER_CACHE = "metadata_cache.json"
 """In an image folder: names, sizes and captions of all its images (`cache_info`)."""
 
+_IMAGE_KINDS = IMAGE_SUFFIXES | PLUGINS.keys()
+_PICTURES = _IMAGE_KINDS | OTHER_PICTURES
 _CROP_PARTS = 4  # `im_1_2_3_4.png`: a face cut out of `im`
 
 Plugins = Collection[str] | None
@@ -81,7 +83,7 @@ def sight(name: str, plugins: Plugins = None) -> Sight | None:
     """
     suffix = split_name(name)[1]
     kind = suffix.lower()
-    if not (kind in IMAGE_SUFFIXES or kind in PLUGINS or kind in OTHER_PICTURES):
+    if kind not in _PICTURES:
         return None
     if name.startswith("."):
         return Sight("unseen", "the name begins with a dot")
@@ -99,14 +101,20 @@ def sight(name: str, plugins: Plugins = None) -> Sight | None:
 
 def is_image_kind(name: str) -> bool:
     """Whether sd-scripts reads files of this kind, however the name is written and whatever it needs."""
-    kind = split_name(name)[1].lower()
-    return kind in IMAGE_SUFFIXES or kind in PLUGINS
+    return name[name.rfind(".") :].lower() in _IMAGE_KINDS
 
 
 def is_image(name: str, plugins: Plugins = None) -> bool:
     """Whether sd-scripts lists this file as an image, or may do so."""
+    if _is_plain(name):
+        return True
     seen = sight(name, plugins)
     return seen is not None and seen.state != "unseen"
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of nearly every image; asked first, for there may be a hundred thousand."""
+    return name[name.rfind(".") :] in IMAGE_SUFFIXES and name[0] != "."
 
 
 def overlooked(names: Iterable[str], extension: str, plugins: Plugins = None) -> dict[str, Sight]:
@@ -116,14 +124,19 @@ def overlooked(names: Iterable[str], extension: str, plugins: Plugins = None) ->
     stem (suffix `extension`) stands there for it alone: without one nobody meant to train on it.
     """
     there = set(names)
-    with_image = {split_name(name)[0] for name in there if is_image_kind(name) and not name.startswith(".")}
+    odd = [
+        name for name in sorted(there) if name[name.rfind(".") :].lower() in _PICTURES and not _is_plain(name)
+    ]
+    if not odd:
+        return {}
+    with_image = {split_name(name)[0] for name in there if is_image_kind(name) and name[0] != "."}
     found = {}
-    for name in sorted(there):
+    for name in odd:
         seen, stem = sight(name, plugins), split_name(name)[0]
         if seen is None or seen.state == "seen" or name.startswith("._"):  # `._a.png`: macOS' own
             continue
         own = stem + extension in there and stem not in with_image
-        if own or (is_image_kind(name) and not name.startswith(".")):
+        if own or (is_image_kind(name) and name[0] != "."):
             found[name] = seen
     return found
 
