@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.dataset.survey import survey
-from tagflow.engines.local import silent
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Outcome, Pipeline
+from tagflow.progress import silent
 from tagflow.schema import batch
 from tagflow.stages.classify import Classify
 from tagflow.stages.parse import Parse
