@@ -101,8 +101,9 @@ def _own_surroundings(request, monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture
-def tagflow(capsys):
-    """`tagflow("run", folder, ...)`: the command in this process."""
+def tagflow(capsys, monkeypatch):
+    """`tagflow("run", folder, ...)`: the command in this process, its lines unwrapped as in a pipe."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
 
     def call(*args):
         capsys.readouterr()
