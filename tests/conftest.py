@@ -18,6 +18,8 @@ from hypothesis import settings
 from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and output would be wrapped
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tagflow"
 # Takes root's right to read what it may not, so that `chmod 000` bites here, too.
@@ -101,9 +103,8 @@ def _own_surroundings(request, monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture
-def tagflow(capsys, monkeypatch):
-    """`tagflow("run", folder, ...)`: the command in this process, its lines unwrapped as in a pipe."""
-    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
+def tagflow(capsys):
+    """`tagflow("run", folder, ...)`: the command in this process."""
 
     def call(*args):
         capsys.readouterr()

@@ -123,13 +123,9 @@ def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -
         output.out_lines(counts(report.findings, report.subject))
 
 
-def tell_beside(found: Iterable[Finding], *, strict: bool = True) -> None:
-    """Print findings on stderr, for a command whose result on stdout is another one; the JSON has all.
-
-    Notes are not shown, and warnings only with `strict`.
-    """
-    severities = ("error", "warning") if strict else ("error",)
-    for line in text_lines([one for one in found if one.severity in severities], rest="--json"):
+def tell_beside(found: Sequence[Finding]) -> None:
+    """Print findings on stderr, for a command whose result on stdout is another one; its JSON has all."""
+    for line in text_lines(found, rest="--json"):
         output.warn(line)
 
 
