@@ -18,6 +18,8 @@ from hypothesis import settings
 from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and output would be wrapped
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tagflow"
 # Takes root's right to read what it may not, so that `chmod 000` bites here, too.

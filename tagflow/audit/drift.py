@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tagflow.audit.file import Audit
+from tagflow.findings.finding import Finding, finding
 from tagflow.schema import rows
 
 
@@ -27,16 +28,7 @@ class Present:
     missing_overlay: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """One thing that changed: where (a path, or what the audit calls it), the finding, what was seen."""
-
-    where: str
-    code: str
-    detail: str = ""
-
-
-def drift(audit: Audit, now: Present) -> list[Drift]:
+def drift(audit: Audit, now: Present) -> list[Finding]:
     """Everything that is not as the audit says, captions first. Each code's cure names the command."""
     return [*_captions(audit, now), *_images(audit, now), *_ontology(audit, now), *_encoders(audit, now)]
 
@@ -54,36 +46,36 @@ def caption_drift(audited: str | None, now: str | None, *, there: bool = True) -
     return "caption-changed" if now is not None and now != audited else None
 
 
-def _captions(audit: Audit, now: Present) -> Iterator[Drift]:
+def _captions(audit: Audit, now: Present) -> Iterator[Finding]:
     known = dict(zip(rows(audit.table, "path"), rows(audit.table, "sha256_file"), strict=True))
     for path in sorted(known.keys() | now.captions.keys()):
         there = path in now.captions
         code = caption_drift(known.get(path), now.captions.get(path), there=there)
         if code is not None:
-            yield Drift(path, code)
+            yield finding(code, file=path)
 
 
-def _images(audit: Audit, now: Present) -> Iterator[Drift]:
+def _images(audit: Audit, now: Present) -> Iterator[Finding]:
     """An audit of before images were written down knows of none, and nothing is said."""
     if audit.meta.options.images is None:
         return
     known, there = set(audit.meta.options.images), set(now.images)
     for path in sorted(known ^ there):
-        yield Drift(path, "image-missing" if path in known else "image-new")
+        yield finding("image-missing" if path in known else "image-new", file=path)
 
 
-def _ontology(audit: Audit, now: Present) -> Iterator[Drift]:
+def _ontology(audit: Audit, now: Present) -> Iterator[Finding]:
+    name = audit.meta.ontology
     ordered_by = audit.meta.options.order_hash or audit.meta.ontology_hash
     if now.missing_overlay is not None:
-        yield Drift(audit.meta.ontology, "ontology-changed", f"{now.missing_overlay} is not there any more")
+        yield finding("ontology-changed", f"{name}: {now.missing_overlay} is not there any more")
     elif now.ontology_hash is not None and now.ontology_hash != ordered_by:
         overlay = audit.meta.options.overlay
-        yield Drift(audit.meta.ontology, "ontology-changed", f"or the tags in {overlay}" if overlay else "")
+        yield finding("ontology-changed", f"{name}, or the tags in {overlay}" if overlay else name)
 
 
-def _encoders(audit: Audit, now: Present) -> Iterator[Drift]:
+def _encoders(audit: Audit, now: Present) -> Iterator[Finding]:
     then = audit.meta.encoder_fingerprint
     if then and now.encoder_fingerprint is not None and now.encoder_fingerprint != then:
-        yield Drift(
-            audit.meta.encoders, "encoders-changed", f"{then[:12]}, now {now.encoder_fingerprint[:12]}"
-        )
+        detail = f"{audit.meta.encoders}: {then[:12]}, now {now.encoder_fingerprint[:12]}"
+        yield finding("encoders-changed", detail)

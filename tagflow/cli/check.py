@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,6 @@ def check(asked: CheckOptions) -> int:
 
         output.out_lines(explanation(asked.explain))
         return 0
-    asked = replace(asked, form=asked.format)  # refuses two formats before the work
     here = load_config(asked.config_file, None)
     roots = by_root(asked.paths or (Path(here.path("dir") or "."),))
     progress = Progress()
@@ -131,7 +130,7 @@ def _of_root(
     root: Path, selected: set[str] | None, words: Vocabulary | None, asked: CheckOptions, progress: Progress
 ) -> _Part:
     config = load_config(asked.config_file, root)
-    chosen((), asked, config)  # refuses unknown codes before the work
+    chosen((), asked, config)  # refuses unknown codes of the configuration before the work
     found = survey(root, empty=True)
     given = asdict(asked)
     count = _count(words, limits(config, given))

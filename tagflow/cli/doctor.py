@@ -1,23 +1,34 @@
-"""`tagflow train doctor`: whether this machine can train, or run a plan, and what cures it if not."""
+"""`tagflow train doctor`: whether this machine can train, or run a plan; and what cures it where not."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tagflow.cli import output
+from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, finding_options, tell
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER
+from tagflow.cli.options import FOLDER, collected
+from tagflow.cli.output import Progress
 
 if TYPE_CHECKING:
-    from tagflow.training.doctor.examine import Diagnosis, DoctorRequest, State
+    from tagflow.training.doctor.examine import Diagnosis
 
-_SCHEMA = "tagflow.doctor/1"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorOptions(FindingOptions):
+    """What `tagflow train doctor` was asked. None: as the run has it, or as it is found."""
+
+    run: Path | None
+    trainer_python: Path | None
+    sd_scripts: Path | None
+    base: Path | None
+    vae: Path | None
+    deep: bool
 
 
 @command()
@@ -39,63 +50,52 @@ _SCHEMA = "tagflow.doctor/1"
 @click.option(
     "--deep", is_flag=True, help="Load sd-scripts' script, too, and read every number of the models: minutes."
 )
-@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-@click.option("--strict", is_flag=True, help="Warnings count as errors.")
-def doctor(run: Path | None, *, as_json: bool, strict: bool, **given: Any) -> int:
+@finding_options
+@collected(DoctorOptions)
+def doctor(asked: DoctorOptions) -> int:
     """Say whether this machine can run the plan in the run folder RUN; without one, whether it can train.
 
-    Each line is one thing that was looked at, with what was seen and what cures it. Exit code 1: the plan
-    cannot run as it stands.
+    First what was looked at and is well, then what is not, with its cure. Exit code 1: the plan cannot run as
+    it stands.
     """
-    from tagflow.training.doctor.examine import DoctorRequest
-
-    found = _examined(DoctorRequest(run=run, **given))
-    counts = Counter(line.state for line in found.lines)
-    if as_json:
-        output.as_json(_object(run, found))
-    else:
-        output.out_lines(_lines(found))
-        output.out(_summary(run, counts))
-    return int(bool(counts["error"] or (strict and counts["warning"])))
-
-
-def _examined(asked: DoctorRequest) -> Diagnosis:
-    from tagflow.cli.output import Progress
-    from tagflow.training.doctor.examine import examine
+    from tagflow.training.doctor.examine import DoctorRequest, examine
 
     progress = Progress()
     with progress.shown():
-        tell = progress.progress("MB of the models") if asked.deep else lambda done, total: None
-        return examine(
-            asked, note=output.note, progress=lambda done, total: tell(done // 10**6, total // 10**6)
+        show = progress.progress("MB of the models") if asked.deep else lambda done, total: None
+        found = examine(
+            DoctorRequest(
+                asked.run, asked.trainer_python, asked.sd_scripts, asked.base, asked.vae, asked.deep
+            ),
+            note=output.note,
+            progress=lambda done, total: show(done // 10**6, total // 10**6),
         )
+    findings = chosen((line.found for line in found.lines if line.found is not None), asked)
+    ready = all(one.severity != "error" for one in findings)
+    what = "a run" if asked.run is None else str(asked.run)
+    subject = output.visible(f"{what} can start here" if ready else f"{what} cannot start here")
+    report = Report("tagflow.doctor/2", findings, _facts(asked.run, found, ready=ready), subject)
+    if asked.format == "text":  # a note needs no more than its line
+        report = replace(report, findings=tuple(one for one in findings if one.severity != "info"))
+    tell(report, asked, before=_looked_at(found))
+    return exit_code(findings, strict=asked.strict)
 
 
-def _lines(found: Diagnosis) -> Iterator[str]:
+def _looked_at(found: Diagnosis) -> Iterator[str]:
+    """A line for everything that is well, or no more than worth a note."""
     width = max(len(line.check) for line in found.lines)
     for line in found.lines:
-        code = f" [{line.code}]" if line.code else ""
-        yield output.visible(f"{line.state:<8}{line.check:<{width}}  {line.seen}{code}")
-        if line.cure and line.state != "info":
-            yield output.visible(f"{'':<8}{'':<{width}}  cure: {line.cure}")
+        if line.state in ("ok", "info"):
+            yield output.visible(f"{line.state:<8}{line.check:<{width}}  {line.seen}")
 
 
-def _summary(run: Path | None, counts: Counter[State]) -> str:
-    what = f"{run} can" if run is not None else "a run can"
-    verdict = f"{what}not start here" if counts["error"] else f"{what} start here"
-    severities: tuple[State, ...] = ("error", "warning")
-    found = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in severities)
-    return output.visible(f"{verdict}: {found}")
-
-
-def _object(run: Path | None, found: Diagnosis) -> dict[str, Any]:
+def _facts(run: Path | None, found: Diagnosis, *, ready: bool) -> dict[str, Any]:
     machine = found.machine
     return {
-        "schema": _SCHEMA,
         "run": None if run is None else str(run),
-        "ready": all(line.state != "error" for line in found.lines),
+        "ready": ready,
         "sd_scripts": None if found.sd_scripts is None else str(found.sd_scripts),
         "trainer_python": None if found.python is None else str(found.python),
         "machine": None if machine is None else {**asdict(machine), "python": str(machine.python)},
-        "lines": [{**asdict(line), "explanation": line.explanation} for line in found.lines],
+        "looked_at": [{"check": line.check, "seen": line.seen} for line in found.lines if line.state == "ok"],
     }

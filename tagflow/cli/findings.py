@@ -50,11 +50,16 @@ class FindingOptions:
     as_json: bool = False
     strict: bool | None = None
 
-    @property
-    def format(self) -> str:
-        """The format. Raises UsageProblem where `--json` and another one were asked for."""
+    def __post_init__(self) -> None:
+        """Raises UsageProblem where `--json` and another format are asked for, and for an unknown code."""
         if self.as_json and self.form not in (None, "json"):
             raise UsageProblem(f"--json and --format {self.form} are two results", "give one of them")
+        for name in ("select", "ignore"):
+            _codes(self, None, name)
+
+    @property
+    def format(self) -> str:
+        """The format: `text`, `json`, `sarif` or `github`."""
         return "json" if self.as_json else self.form or "text"
 
 
@@ -88,7 +93,7 @@ def chosen(
 ) -> tuple[Finding, ...]:
     """The findings that `--select` and `--ignore` leave; each wins over its line in the configuration.
 
-    Raises UsageProblem for an unknown code in an option, ConfigError for one in the file.
+    Raises ConfigError for an unknown code in the configuration.
     """
     select, ignore = (_codes(asked, config, name) for name in ("select", "ignore"))
     return tuple(one for one in found if (not select or one.code in select) and one.code not in ignore)
@@ -118,6 +123,18 @@ def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -
         output.out_lines(counts(report.findings, report.subject))
 
 
+def tell_beside(found: Sequence[Finding]) -> None:
+    """Print findings on stderr, for a command whose result on stdout is another one; its JSON has all."""
+    for line in text_lines(found, rest="--json"):
+        output.warn(line)
+
+
+def one_line(found: Finding) -> str:
+    """One finding on one line, for a log: how bad, what, where, what was seen, and what cures it."""
+    place = f"{found.where.file}: " if found.where.file else ""
+    return output.visible(f"{place}{found.severity}: {found.code}: {_message(found)}")
+
+
 def as_object(report: Report) -> dict[str, Any]:
     """The JSON object of a report: its schema, its facts, and one flat list of findings."""
     return {"schema": report.schema, **report.facts, "findings": [as_row(one) for one in report.findings]}
@@ -136,11 +153,12 @@ def as_row(found: Finding) -> dict[str, Any]:
     }
 
 
-def text_lines(found: Sequence[Finding], *, everything: bool = False) -> Iterator[str]:
+def text_lines(found: Sequence[Finding], *, everything: bool = False, rest: str = "--all") -> Iterator[str]:
     """Findings for people: errors first, then by code, each code with its title, count and cure once.
 
     Below it stand the first places with what was seen there. The more codes there are, the fewer places of
-    each are shown, so that all fit a few screens; `everything` shows every place.
+    each are shown, so that all fit a few screens; `everything` shows every place, and `rest` is the option
+    that shows those that were left out.
     """
     groups: defaultdict[tuple[int, str, str], list[Finding]] = defaultdict(list)
     for one in found:
@@ -156,7 +174,7 @@ def text_lines(found: Sequence[Finding], *, everything: bool = False) -> Iterato
         for line in shown[:most]:
             yield from _wrapped(line, width, " " * _MARGIN, " " * (_MARGIN + 2))
         if len(places) > most and len(shown) > most:
-            yield f"{'':{_MARGIN}}... and {len(places) - most:,} more (--all)"
+            yield f"{'':{_MARGIN}}... and {len(places) - most:,} more ({rest})"
 
 
 def counts(found: Sequence[Finding], subject: str = "") -> Iterator[str]:
@@ -164,7 +182,7 @@ def counts(found: Sequence[Finding], subject: str = "") -> Iterator[str]:
     severities = Counter(one.severity for one in found)
     said = ", ".join(many(severities[one], _NOUNS[one]) for one in SEVERITIES)
     codes = Counter(one.code for one in found)
-    if len(codes) > 1:
+    if 1 < len(codes) < len(found):  # where each code was found once, the headings are the table
         yield from _table([(code, f"{count:,}") for code, count in codes.most_common()])
     yield f"{subject}: {said}" if subject else said
 

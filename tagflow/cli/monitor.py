@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,8 +20,9 @@ import click
 import numpy as np
 
 from tagflow.cli import output
+from tagflow.cli.findings import Report, as_object, one_line, text_lines
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER
+from tagflow.cli.options import FOLDER, collected
 from tagflow.errors import DONE, FINDINGS, INTERRUPTED
 from tagflow.findings.finding import Finding
 from tagflow.training.monitor.diagnose import rates, spoken
@@ -40,6 +42,16 @@ class _Teller(Protocol):
     def __call__(self, seen: RunSnapshot, found: list[Finding]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorOptions:
+    """What `tagflow train monitor` was asked. `interval`: seconds between two looks."""
+
+    run: Path
+    once: bool
+    interval: float
+    as_json: bool
+
+
 @command()
 @click.argument("run", metavar="RUN", type=FOLDER)
 @click.option("--once", is_flag=True, help="Look once, and end.")
@@ -48,7 +60,8 @@ class _Teller(Protocol):
     help="Between two looks. Default: 4.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; one a look without --once.")
-def monitor(run: Path, *, once: bool, interval: float, as_json: bool) -> int:
+@collected(MonitorOptions)
+def monitor(asked: MonitorOptions) -> int:
     """Watch RUN, a run folder or a logging folder of sd-scripts, until the training ends.
 
     Loss, rates, speed, what was written, and diagnoses with their numbers. Ctrl-C ends the watching, not the
@@ -57,11 +70,11 @@ def monitor(run: Path, *, once: bool, interval: float, as_json: bool) -> int:
     from tagflow.training.monitor.diagnose import diagnose
     from tagflow.training.monitor.watch import Watch
 
-    watch = Watch(run)
+    watch = Watch(asked.run)
     alarm = False
     try:
-        with _screen(live=not once, as_json=as_json) as tell:
-            for seen in _looks(watch, interval, once=once):
+        with _screen(live=not asked.once, as_json=asked.as_json) as tell:
+            for seen in _looks(watch, asked.interval, once=asked.once):
                 found = diagnose(seen)
                 alarm = any(one.severity == "error" for one in found)
                 tell(seen, found)
@@ -95,7 +108,7 @@ def _screen(*, live: bool, as_json: bool) -> AbstractContextManager[_Teller]:
 
 def _tell_json(seen: RunSnapshot, found: list[Finding]) -> None:
 
-    click.echo(json.dumps(as_object(seen, found), ensure_ascii=False))
+    click.echo(json.dumps(page_object(seen, found), ensure_ascii=False))
 
 
 def _tell_page(seen: RunSnapshot, found: list[Finding]) -> None:
@@ -122,7 +135,7 @@ class _Lines:
             click.echo(output.visible(line(seen)))
         for one in found:
             if one.code not in self._said:
-                click.echo(output.visible(diagnosis_line(one)))
+                click.echo(one_line(one))
         self._said = {one.code for one in found}
 
 
@@ -170,8 +183,7 @@ def page(seen: RunSnapshot, found: Sequence[Finding]) -> Iterator[str]:
     if parts := [f"{name} {one.value[-1]:.3g}" for name, one in rates(seen).items() if len(one)]:
         yield f"rates     {', '.join(parts)}"
     yield from _written(seen)
-    for one in found:
-        yield diagnosis_line(one)
+    yield from text_lines(found, everything=True)
 
 
 def line(seen: RunSnapshot) -> str:
@@ -184,18 +196,10 @@ def line(seen: RunSnapshot) -> str:
     return "  ".join(parts)
 
 
-def diagnosis_line(one: Finding) -> str:
-    """How bad, what, what was seen, and what cures it."""
-    seen = f" ({one.detail})" if one.detail else ""
-    cure = f"; cure: {one.kind.cure}" if one.kind.cure else ""
-    return f"{one.severity}: {one.code}: {one.kind.title}{seen}{cure}"
-
-
-def as_object(seen: RunSnapshot, found: Sequence[Finding]) -> dict[str, Any]:
+def page_object(seen: RunSnapshot, found: Sequence[Finding]) -> dict[str, Any]:
     """The result as one object; a number that is none (NaN, infinite) is null."""
     loss, average = seen.series.get(CURRENT), seen.series.get(AVERAGE)
-    told = {
-        "schema": "tagflow.monitor/1",
+    facts = {
         "run": str(seen.run),
         "at": seen.at,
         "state": seen.state,
@@ -223,14 +227,10 @@ def as_object(seen: RunSnapshot, found: Sequence[Finding]) -> dict[str, Any]:
         "samples": [str(path) for path in seen.samples],
         "checkpoints": [str(path) for path in seen.checkpoints],
         "states": [str(path) for path in seen.states],
-        "diagnoses": [
-            {"code": one.code, "severity": one.severity, "title": one.kind.title,
-             "detail": one.detail, "cure": one.kind.cure, "numbers": dict(one.figures)}
-            for one in found
-        ],
         "alarm": any(one.severity == "error" for one in found),
     }  # fmt: skip
-    return {name: _plain(value) for name, value in told.items()}
+    told: dict[str, Any] = _plain(as_object(Report("tagflow.monitor/2", tuple(found), facts)))
+    return told
 
 
 def smoothed(loss: Series) -> float:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,12 +15,20 @@ import click
 
 from tagflow.captions.grammar import split_group
 from tagflow.cli import output
+from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, finding_options, tell
 from tagflow.cli.help import Commands, command
-from tagflow.cli.options import OVERLAY, load_ontology, ontology_name, ontology_options, overlay_file
+from tagflow.cli.options import (
+    OVERLAY,
+    collected,
+    load_ontology,
+    ontology_name,
+    ontology_options,
+    overlay_file,
+)
 from tagflow.config import load_config
 from tagflow.dataset.survey import LARGEST_CAPTION
 from tagflow.errors import UsageProblem
-from tagflow.ontology import Explanation, Fault, Ontology, built_in, find
+from tagflow.ontology import Explanation, Ontology, built_in, find
 from tagflow.ontology.lint import lint as find_faults
 
 
@@ -58,9 +66,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="The result 
 @_config_option
 def list_ontologies(*, as_json: bool, config_file: Path | None) -> int:
     """List the built-in ontologies and the one that tagflow.toml names."""
-    chosen = find(ontology_name(load_config(config_file, None), {}))
+    named = find(ontology_name(load_config(config_file, None), {}))
     roots = [find(name)[0] for name in built_in()]
-    found = [_listed(Ontology.load(root), chosen) for root in dict.fromkeys([*roots, chosen[0]])]
+    found = [_listed(Ontology.load(root), named) for root in dict.fromkeys([*roots, named[0]])]
     if as_json:
         output.as_json({"schema": "tagflow.ontology.list/1", "ontologies": found})
         return 0
@@ -157,33 +165,34 @@ def _tell(found: Ontology) -> None:
         output.out(f"     profile {profile.name}: {profile.description}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintOptions(FindingOptions):
+    """What `tagflow ontology lint` was asked. `names`: of built-in ontologies, or folders."""
+
+    names: tuple[str, ...]
+    overlay: Path | None
+    config_file: Path | None
+
+
 @command()
 @click.argument("names", metavar="[NAME|PATH]...", nargs=-1)
 @click.option("--overlay", type=OVERLAY, metavar="FILE", help="Look at this overlay, too.")
-@_json_option
+@finding_options
 @_config_option
-def lint(names: tuple[str, ...], *, overlay: Path | None, as_json: bool, config_file: Path | None) -> int:
+@collected(LintOptions)
+def lint(asked: LintOptions) -> int:
     """Look for faults in ontologies: built-in ones (all of them by default) or folders; exit 1 if any."""
-    config = load_config(config_file, None)
+    config = load_config(asked.config_file, None)
     # The overlay that tagflow.toml names goes with the ontology that it names.
-    beside = overlay_file(config, {"overlay": overlay}) if overlay or not names else None
-    wanted = tuple(dict.fromkeys(names)) or ((ontology_name(config, {}),) if beside else tuple(built_in()))
+    beside = overlay_file(config, {"overlay": asked.overlay}) if asked.overlay or not asked.names else None
+    named = tuple(dict.fromkeys(asked.names))
+    wanted = named or ((ontology_name(config, {}),) if beside else tuple(built_in()))
     if beside and len(wanted) > 1:
         raise UsageProblem("an overlay goes with one ontology", "name the one that it is meant for")
-    faults = [fault for name in wanted for fault in find_faults(name, beside)]
-    if as_json:
-        output.as_json({"schema": "tagflow.ontology.lint/1", "faults": [_fault(one) for one in faults]})
-    else:
-        for one in faults:
-            output.out(output.visible(f"{one.file}:{one.line}: {one.code}: {one.what}"))
-        counts = Counter(one.code for one in faults)
-        summary = ", ".join(f"{code} {count}" for code, count in counts.most_common()) or "no fault"
-        output.out(f"{', '.join(wanted)}: {summary}")
-    return int(bool(faults))
-
-
-def _fault(one: Fault) -> dict[str, Any]:
-    return {"file": str(one.file), "line": one.line, "code": one.code, "what": one.what}
+    found = chosen((fault for name in wanted for fault in find_faults(name, beside)), asked)
+    facts = {"ontologies": wanted, "overlay": beside and str(beside)}
+    tell(Report("tagflow.ontology.lint/2", found, facts, ", ".join(wanted)), asked)
+    return exit_code(found, strict=asked.strict)
 
 
 @command()

@@ -24,6 +24,7 @@ from tagflow.errors import EncoderError, UsageProblem, VocabularyMissing
 
 if TYPE_CHECKING:
     from tagflow.ontology import Ontology
+    from tagflow.training.structure.structure import Structure
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -152,6 +153,25 @@ class EncoderChoice:
     device: str
     dtype: str
     threads: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """What plans a training run. None and empty: as the preset or the machine has it.
+
+    `sets`: options of sd-scripts, `NAME=VALUE` as they were typed. `vram`: a size such as `24GB`.
+    """
+
+    base: Path | None = None
+    vae: Path | None = None
+    structure: Structure = "none"
+    vram: str | None = None
+    epochs: int | None = None
+    repeats: int | None = None
+    resolution: int | None = None
+    sets: tuple[str, ...] = ()
+    sd_scripts: Path | None = None
+    trainer_python: Path | None = None
 
 
 def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:

@@ -101,7 +101,7 @@ def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) 
     if code or audit is None or audit.meta.verdict != "pass":
         output.note(f"{folder} is not certified: nothing is planned, nothing trained")
         return code or FINDINGS
-    from tagflow.cli.train_plan import plan
+    from tagflow.cli.train_plan import PlanOptions, planned
     from tagflow.cli.train_start import begin
     from tagflow.encoders.load import release
     from tagflow.training.plan.plan import run_folder
@@ -109,10 +109,16 @@ def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) 
 
     release()  # the plan asks for the memory that is free, and the trainer wants it
     run = run_folder(folder.resolve(), given["run_folder"], given["preset"])
-    asked = {name: given[name] for name in _PLAN}
-    asked |= {"base": _base(given), "out": run, "name": None, "dry_run": False, "as_json": given["as_json"]}
-    code = click.get_current_context().invoke(
-        plan, folder=folder, preset=given["preset"], config_file=config.file, **asked
+    asked = {name: given[name] for name in _PLAN} | {"base": _base(given)}
+    code = planned(
+        PlanOptions(
+            folder=folder,
+            preset=given["preset"],
+            out=run,
+            as_json=given["as_json"],
+            config_file=config.file,
+            **asked,
+        )
     )
     if code:
         return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,27 +13,40 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.findings import Report, as_object, tell_beside
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER
+from tagflow.cli.options import FOLDER, collected
 from tagflow.errors import TrainerError, UsageProblem
+from tagflow.findings.finding import Finding
 
 if TYPE_CHECKING:
-    from tagflow.findings.finding import Finding
     from tagflow.training.migrate.migrate import Change, Migration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateOptions:
+    """What `tagflow train migrate` was asked."""
+
+    source: Path
+    out: Path | None
+    as_json: bool
 
 
 @command()
 @click.argument("source", metavar="SD15.toml", type=FOLDER)
 @click.option("--out", type=FOLDER, metavar="FILE", help="Write to a new file, and the dataset's beside it.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def migrate(source: Path, *, out: Path | None, as_json: bool) -> int:
+@collected(MigrateOptions)
+def migrate(asked: MigrateOptions) -> int:
     """Make a configuration for SDXL of SD15.toml, one for sd-scripts' --config_file; each line says why.
 
     Without --out the new TOML goes to stdout, and a dataset's file that it names is not migrated. With it
     stdout says what became of each option. SD15.toml itself is never touched.
     """
+    from tagflow.training.migrate.migrate import SCRIPT
     from tagflow.training.migrate.migrate import migrate as made_of
 
+    source, out = asked.source, asked.out
     dataset_out = None if out is None else out.with_name(f"{out.stem}.dataset.toml")
     for file in (one for one in (out, dataset_out) if one is not None):
         if file.exists() or file.is_symlink():
@@ -43,13 +57,21 @@ def migrate(source: Path, *, out: Path | None, as_json: bool) -> int:
         if migration.dataset is not None:
             _write(dataset_out, migration.dataset_text)
         _write(out, migration.text)
-    if as_json:
-        output.as_json(_object(migration, out, dataset_out, faults))
+    left = migration.left_over()
+    if asked.as_json:
+        facts = _facts(migration, out, dataset_out)
+        output.as_json(as_object(Report("tagflow.migrate/2", (*left, *faults), facts)))
     elif out is None:
         output.out(migration.text.rstrip("\n"))
     else:
         output.out_lines(map(output.visible, _table(migration)))
-    _tell(migration, out, faults, quiet=as_json)
+    counts = Counter(one.verdict.action for one in migration.changes)
+    done = ", ".join(f"{count} {action}" for action, count in counts.items())
+    output.note(f"{done}; start it with {SCRIPT}")
+    if not asked.as_json:
+        # With --out the table on stdout has said what became of each option.
+        still = [one for one in faults if one.severity != "info"]
+        tell_beside([*left, *still] if out is None else still)
     return 0
 
 
@@ -77,14 +99,11 @@ def _faults(migration: Migration) -> list[Finding]:
         return faults_of(setup_of_toml(train, dataset))
 
 
-def _object(
-    migration: Migration, out: Path | None, dataset_out: Path | None, faults: list[Finding]
-) -> dict[str, Any]:
+def _facts(migration: Migration, out: Path | None, dataset_out: Path | None) -> dict[str, Any]:
     from tagflow.training.migrate.migrate import SCRIPT
 
     migrated = migration.dataset is not None
     return {
-        "schema": "tagflow.migrate/1",
         "source": str(migration.source),
         "script": SCRIPT,
         "out": out and str(out),
@@ -101,10 +120,6 @@ def _object(
                 "reason": one.verdict.reason,
             }
             for one in migration.changes
-        ],
-        "faults": [
-            {"code": one.code, "severity": one.severity, "option": one.option, "detail": one.detail}
-            for one in faults
         ],
     }
 
@@ -132,22 +147,3 @@ def _values(one: Change) -> str:
     if one.verdict.after is None or one.verdict.after == one.before:
         return before
     return f"{before} -> {after}"
-
-
-def _tell(migration: Migration, out: Path | None, faults: list[Finding], *, quiet: bool) -> None:
-    from tagflow.training.migrate.migrate import SCRIPT
-
-    counts = Counter(one.verdict.action for one in migration.changes)
-    output.note(
-        ", ".join(f"{count} {action}" for action, count in counts.items()) + f"; start it with {SCRIPT}"
-    )
-    if quiet:
-        return
-    if out is None:
-        for one in migration.changes:
-            if one.verdict.action in ("dropped", "unknown", "look"):
-                output.note(f"{one.verdict.action}: {one.option}: {one.verdict.reason}")
-    for fault in (one for one in faults if one.severity != "info"):
-        seen = f" ({fault.detail})" if fault.detail else ""
-        what = f"{fault.severity}: {fault.code}: {fault.kind.title}{seen}"
-        output.note(f"still to do: {what}; cure: {fault.kind.cure}")

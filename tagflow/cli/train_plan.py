@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from tagflow.cli import output
+from tagflow.cli.findings import Report, as_object, tell_beside
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER, load_ontology
+from tagflow.cli.options import FOLDER, TrainOptions, collected, load_ontology
 from tagflow.cli.output import Progress
 from tagflow.config import Config, load_config
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import FINDINGS, UsageProblem
+from tagflow.findings.wording import many
 from tagflow.training.plan.choices import parse_settings
 from tagflow.training.plan.fitting import Surroundings, surroundings, warmup_steps
 from tagflow.training.plan.memory import SOURCE
@@ -26,10 +28,23 @@ from tagflow.training.run_folder import read_plan, to_object
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.structure.structure import CHOICES, STRUCTURES
 
-if TYPE_CHECKING:
-    from tagflow.findings.finding import Finding
-
 _GB = 1e9
+_SCHEMA = "tagflow.train-plan/2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions(TrainOptions):
+    """What `tagflow train plan` was asked. `leading`: categories as they were typed, with commas between."""
+
+    folder: Path
+    preset: str
+    out: Path | None = None
+    name: str | None = None
+    leading: str | None = None
+    captions_to: Path | None = None
+    dry_run: bool = False
+    as_json: bool = False
+    config_file: Path | None = None
 
 
 @command()
@@ -91,56 +106,60 @@ _GB = 1e9
 @click.option("--dry-run", is_flag=True, help="Show the plan and its files; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object.")
 @click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
-def plan(folder: Path, *, preset: str, **given: Any) -> int:
+@collected(PlanOptions)
+def plan(asked: PlanOptions) -> int:
     """Plan a training run on the images and captions in DIR, and write its run folder.
 
     The folder holds dataset.toml, train.toml, prompts.txt and plan.json, which gives every value's reason and
     source. Exit code 1, and nothing written, where images lack captions or the run does not fit the GPU.
     """
-    config = load_config(given["config_file"], folder)
-    parse_settings(given["sets"], known_options())  # before a Python is asked, which takes seconds
+    return planned(asked)
+
+
+def planned(asked: PlanOptions) -> int:
+    """Make a plan, write it unless it is refused, and tell of it."""
+    config = load_config(asked.config_file, asked.folder)
+    parse_settings(asked.sets, known_options())  # before a Python is asked, which takes seconds
     progress = Progress()
     with progress.shown():
         with progress.waiting("asking the trainer's Python"):
-            around = surroundings(given["sd_scripts"], given["trainer_python"])
-        made = make_plan(folder, preset, _asked(folder, config, given, around))
-        written = not made.refused and not given["dry_run"]
+            around = surroundings(asked.sd_scripts, asked.trainer_python)
+        made = make_plan(asked.folder, asked.preset, _request(asked, config, around))
+        written = not made.refused and not asked.dry_run
         if written:
             write_plan(made, progress.progress("captions and images"))
         elif not made.refused:
             shown = files(made)  # what it would refuse to write
-    for note in made.notes:
-        _tell(note)
-    if given["as_json"]:
-        output.as_json(to_object(read_plan(made.run) if written else plan_file(made)))
+    tell_beside(made.notes)
+    if asked.as_json:
+        facts = to_object(read_plan(made.run) if written else plan_file(made))
+        facts = {name: value for name, value in facts.items() if name not in ("schema", "notes")}
+        output.as_json(as_object(Report(_SCHEMA, made.notes, facts)))
     else:
         output.out_lines(map(output.visible, _summary(made, written=written)))
-        if given["dry_run"] and not made.refused:
+        if asked.dry_run and not made.refused:
             output.out_lines(map(output.visible, _files(shown)))
     return FINDINGS if made.refused else 0
 
 
-def _asked(folder: Path, config: Config, given: dict[str, Any], around: Surroundings) -> PlanRequest:
-    leading = [name.strip() for name in (given["leading"] or "").split(",") if name.strip()]
-    names = (
-        "vae",
-        "out",
-        "name",
-        "structure",
-        "captions_to",
-        "epochs",
-        "repeats",
-        "resolution",
-        "vram",
-        "sets",
-    )
+def _request(asked: PlanOptions, config: Config, around: Surroundings) -> PlanRequest:
+    leading = [name.strip() for name in (asked.leading or "").split(",") if name.strip()]
     return PlanRequest(
-        base=base_named(config, given["base"]),
+        base=base_named(config, asked.base),
         around=around,
-        ontology=None if (folder / AUDIT_NAME).exists() else load_ontology(config, {}),
+        ontology=None if (asked.folder / AUDIT_NAME).exists() else load_ontology(config, {}),
         leading=tuple(leading) or None,
         max_tokens=int(config.get("max_tokens", None, 225)),
-        **{name: given[name] for name in names},
+        vae=asked.vae,
+        out=asked.out,
+        name=asked.name,
+        structure=asked.structure,
+        captions_to=asked.captions_to,
+        epochs=asked.epochs,
+        repeats=asked.repeats,
+        resolution=asked.resolution,
+        vram=asked.vram,
+        sets=asked.sets,
     )
 
 
@@ -152,14 +171,6 @@ def base_named(config: Config, given: Path | None) -> Path:
     if spec and Path(spec).is_file():
         return Path(spec)
     raise UsageProblem("no checkpoint to train on was named", "--base FILE.safetensors names one")
-
-
-def _tell(note: Finding) -> None:
-    output.warn(
-        output.visible(
-            f"{note.severity}: {note.code}: {note.detail}" + (f"; cure: {note.cure}" * bool(note.cure))
-        )
-    )
 
 
 def _summary(made: Plan, *, written: bool) -> Iterator[str]:
@@ -174,17 +185,17 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     audit = "no audit" if made.audit is None else f"audit: {made.audit.meta.verdict}"
     folders = f" in {len(made.parts)} folders" if len(made.parts) > 1 else ""
     shown = f"{sum(made.buckets.values())} an epoch with repeats"
-    yield f"dataset     {_many(images, 'image')}{folders}, {shown}; {audit}"
-    each = f"{_many(length.epochs, 'epoch')} of {_many(length.steps_per_epoch, 'step')}"
-    batches = f"{_many(length.batches, 'batch', 'es')} from {_many(len(made.buckets), 'bucket')}"
+    yield f"dataset     {many(images, 'image')}{folders}, {shown}; {audit}"
+    each = f"{many(length.epochs, 'epoch')} of {many(length.steps_per_epoch, 'step')}"
+    batches = f"{many(length.batches, 'batch', 'batches')} from {many(len(made.buckets), 'bucket')}"
     yield f"steps       {length.steps}: {each} ({batches}); {_batch(made)}"
     yield f"schedule    {_schedule(made)}"
     yield from _structure(made)
     yield from _memory(made)
     size = made.sizes
     yield (
-        f"output      {_many(size['files'], 'LoRA file')} of {size['save_bytes'] / 1e6:,.0f} MB, "
-        f"{_many(size['states'], 'state')} of {size['state_bytes'] / 1e6:,.0f} MB: "
+        f"output      {many(size['files'], 'LoRA file')} of {size['save_bytes'] / 1e6:,.0f} MB, "
+        f"{many(size['states'], 'state')} of {size['state_bytes'] / 1e6:,.0f} MB: "
         f"{size['output_bytes'] / _GB:.1f} GB"
     )
     if written:
@@ -193,10 +204,6 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     else:
         why = "there are errors" if made.refused else "--dry-run"
         yield f"run folder  {made.run}: nothing written ({why})"
-
-
-def _many(count: int, what: str, end: str = "s") -> str:
-    return f"{count} {what}{end if count != 1 else ''}"
 
 
 def _structure(made: Plan) -> Iterator[str]:
@@ -220,7 +227,7 @@ def _schedule(made: Plan) -> str:
     train = made.choices.train
     parts = [str(train("lr_scheduler") or "constant"), f"warm-up {warmup_steps(made.choices, made.length)}"]
     if train("lr_scheduler_num_cycles"):
-        parts.append(_many(made.choices.whole("lr_scheduler_num_cycles", 1), "cycle"))
+        parts.append(many(made.choices.whole("lr_scheduler_num_cycles", 1), "cycle"))
     parts.append(f"samples every {train('sample_every_n_steps') or '-'} steps")
     every = train("save_every_n_epochs") or "-"
     return ", ".join([*parts, "a file every epoch" if every == 1 else f"a file every {every} epochs"])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tagflow.cli import output
+from tagflow.cli.findings import Report, as_object, tell_beside
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER
+from tagflow.cli.options import FOLDER, collected
 from tagflow.cli.output import screen
 from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, UsageProblem
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import many
 from tagflow.training.run_folder import LOG, RECORD_SCHEMA
 from tagflow.training.start.attempt import Busy, carry_out, locked
 from tagflow.training.start.detach import detach
@@ -22,7 +25,22 @@ from tagflow.training.start.detach import stop as end
 from tagflow.training.start.prepare import NEWEST, Start, StartRequest, prepare
 from tagflow.training.start.record import Record, as_dict
 
+_SCHEMA = "tagflow.train-start/2"
 CODES = {"finished": DONE, "running": DONE, "interrupted": INTERRUPTED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """What `tagflow train start` was asked. `resume`: a state's name, or NEWEST; None: begin anew."""
+
+    run: Path
+    forced: str | None
+    resume: str | None
+    detached: bool
+    dry_run: bool
+    sd_scripts: Path | None
+    trainer_python: Path | None
+    as_json: bool
 
 
 @command()
@@ -55,22 +73,23 @@ CODES = {"finished": DONE, "running": DONE, "interrupted": INTERRUPTED}
     help="Default: the plan's, else that of a venv in or beside sd-scripts.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def start(run: Path, **given: Any) -> int:
+@collected(StartOptions)
+def start(asked: StartOptions) -> int:
     """Start the trainer on RUN, if its dataset is certified and unchanged and the check is clean.
 
     What it prints goes to RUN/trainer.log and to this terminal. Ctrl-C ends it in order, a second one at
     once. If the terminal is closed it goes on. Exit codes: 0 trained; 1 refused; 3 the trainer failed;
     130 interrupted.
-    """  # fmt: skip
-    forced: str | None = given["forced"]
+    """
+    forced = asked.forced
     if forced is not None and (not forced.strip() or forced.startswith("--")):  # click takes the next option
         raise UsageProblem("--force was given no reason", "say why: --force 'captions only respelled'")
-    if given["dry_run"] and given["detached"]:
+    if asked.dry_run and asked.detached:
         raise UsageProblem("--dry-run starts nothing, --detach something", "use one of them")
-    wish = StartRequest(given["sd_scripts"], given["trainer_python"], given["resume"], forced)
-    if given["dry_run"]:
-        return _would(prepare(run, wish), as_json=given["as_json"])
-    return begin(run, wish, detached=given["detached"], as_json=given["as_json"])
+    wish = StartRequest(asked.sd_scripts, asked.trainer_python, asked.resume, forced)
+    if asked.dry_run:
+        return _would(prepare(asked.run, wish), as_json=asked.as_json)
+    return begin(asked.run, wish, detached=asked.detached, as_json=asked.as_json)
 
 
 @command()
@@ -84,7 +103,7 @@ def stop(run: Path, *, as_json: bool) -> int:
             output.as_json({"schema": RECORD_SCHEMA, "state": "planned"})
         output.note(f"{run}: was never started")
         return DONE
-    _tell(run, record, as_json=as_json)
+    _tell(run, record, None, as_json=as_json)
     return DONE
 
 
@@ -105,7 +124,7 @@ def begin(run: Path, wish: StartRequest, *, detached: bool = False, as_json: boo
         return _refused(run, [fault], as_json=as_json)
     if detached:
         record = detach(start.run, start.record, start.output, start.audit)
-    _tell(run, record, as_json=as_json)
+    _tell(run, record, start.gate.faults, as_json=as_json)
     return CODES.get(record.state, FAILURE)
 
 
@@ -117,33 +136,24 @@ def _folder(run: Path) -> Path:
 
 def _show(faults: Sequence[Finding], record: Record | None = None) -> None:
     """Everything that was found, worst first, each with its cure; and what overrules it."""
-    for fault in faults:
-        output.warn(fault_line(fault))
+    tell_beside(faults)
     if record is not None and record.overruled:
         output.note(f"FORCED: {record.forced}")
 
 
-def fault_line(fault: Finding) -> str:
-    """One fault on one line: how bad, what, what was seen, and what cures it."""
-    seen = f" ({fault.detail})" if fault.detail else ""
-    return output.visible(
-        f"{fault.severity}: {fault.code}: {fault.kind.title}{seen}; cure: {fault.kind.cure}"
-    )
-
-
 def _refused(run: Path, faults: Sequence[Finding], *, as_json: bool) -> int:
     count = sum(fault.severity == "error" for fault in faults)
-    output.note(f"{run}: not started, for {count} reason{'s' * (count > 1)}")
+    output.note(f"{run}: not started, for {many(count, 'reason')}")
     if as_json:
-        output.as_json({"schema": RECORD_SCHEMA, "state": "refused", "faults": _as_rows(faults)})
+        output.as_json(as_object(Report(_SCHEMA, tuple(faults), {"state": "refused"})))
     return FINDINGS
 
 
 def _would(start: Start, *, as_json: bool) -> int:
     _show(start.gate.faults, start.record)
     if as_json:
-        rows = _as_rows(start.gate.faults)
-        output.as_json({**as_dict(start.record), "faults": rows, "refused": start.refused()})
+        facts = {**as_dict(start.record), "refused": start.refused()}
+        output.as_json(_object(facts, start.gate.faults))
     else:
         output.out(start.launch.shown())
         output.note(f"to be run in {start.launch.folder}")
@@ -153,22 +163,16 @@ def _would(start: Start, *, as_json: bool) -> int:
     return DONE
 
 
-def _as_rows(faults: Sequence[Finding]) -> list[dict[str, str]]:
-    return [
-        {
-            "code": one.code,
-            "severity": one.severity,
-            "detail": one.detail,
-            "option": one.option,
-            "cure": one.kind.cure,
-        }
-        for one in faults
-    ]
+def _object(record: dict[str, Any], faults: Sequence[Finding]) -> dict[str, Any]:
+    """A record as run.json has it, with what was found before the start."""
+    facts = {name: value for name, value in record.items() if name != "schema"}
+    return as_object(Report(_SCHEMA, tuple(faults), facts))
 
 
-def _tell(run: Path, record: Record, *, as_json: bool) -> None:
+def _tell(run: Path, record: Record, faults: Sequence[Finding] | None, *, as_json: bool) -> None:
+    """Tell how a run stands. `faults`: what was found before its start; None: nothing was looked for."""
     if as_json:
-        output.as_json(as_dict(record))
+        output.as_json(as_dict(record) if faults is None else _object(as_dict(record), faults))
     else:
         for line in _lines(run, record):
             output.out(output.visible(line))

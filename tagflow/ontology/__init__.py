@@ -12,7 +12,7 @@ from tagflow.ontology.classifier import (
     built_in,
     find,
 )
-from tagflow.ontology.folder import Fault, Folder
+from tagflow.ontology.folder import Folder
 from tagflow.ontology.read import merged, read_folder
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "LONGEST_TAG",
     "Classification",
     "Explanation",
-    "Fault",
     "Folder",
     "Ontology",
     "built_in",

@@ -101,7 +101,7 @@ class Ontology:
         folder = Folder(root)
         definition = read_folder(folder, profile, overlay)
         if folder.faults:
-            faults = "\n".join(map(str, folder.faults))
+            faults = "\n".join(f"{one.where.file}:{one.where.line}: {one.detail}" for one in folder.faults)
             raise OntologyError(f"the ontology cannot be used:\n{faults}", CURE)
         names = [one.name for one in definition.profiles]
         if profile and profile not in names:

@@ -13,9 +13,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tagflow.files.read import read_toml
+from tagflow.findings.finding import Finding, finding
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
 _PATH = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
@@ -76,30 +77,18 @@ LARGEST = 16 * 1024 * 1024
 """Bytes of a file; the largest that comes with tagflow has a quarter of one million."""
 
 
-class Fault(NamedTuple):
-    """Something wrong in a file: `code` is stable and kebab-case, `line` counts from 1."""
-
-    file: Path
-    line: int
-    code: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.what}"
-
-
 @dataclass(slots=True)
 class Folder:
     """The files of an ontology, each read once, and all that is wrong with them."""
 
     root: Path
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
     _texts: dict[str, str | None] = field(default_factory=dict)
     _lines: dict[str, Lines] = field(default_factory=dict)
 
     def fault(self, name: str, line: int, code: str, what: str) -> None:
         """Note that `what` is wrong in a file."""
-        self.faults.append(Fault(self.root / name, line, code, what))
+        self.faults.append(finding(code, what, file=str(self.root / name), line=line))
 
     def has(self, name: str) -> bool:
         """Say whether something of this name is there, be it no file: what cannot be read is then a fault."""
@@ -122,7 +111,7 @@ class Folder:
             self.fault(name, 1, "file-missing", what)
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
-            self.fault(name, line, "file-unreadable", "is not UTF-8 text; save it as UTF-8")
+            self.fault(name, line, "file-unreadable", "is not UTF-8 text")
         except OSError as error:
             self.fault(name, 1, "file-unreadable", f"cannot be read: {error.strerror or error}")
         except ValueError as error:  # a name that no file can have

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tagflow.findings.finding import Finding
 from tagflow.ontology.classifier import Ontology, find
-from tagflow.ontology.folder import Fault, Folder
+from tagflow.ontology.folder import Folder
 from tagflow.ontology.grammar import Grammar, Rule
 from tagflow.ontology.reach import Reach, reach
 from tagflow.ontology.read import ABOUT, HEADER, Definition, read_folder
@@ -54,11 +55,9 @@ def check_overlay(folder: Folder, name: str, definition: Definition, plain: Onto
         text = normalise(tag)
         verdict = plain.classify(tag)
         if (first := lines.setdefault(text, line)) != line:
-            folder.fault(
-                name, line, "row-redundant", f"{tag!r} stands in line {first} already; delete this row"
-            )
+            folder.fault(name, line, "row-redundant", f"{tag!r} stands in line {first} already")
         elif verdict.known and verdict.category == category:
-            what = f"{tag!r} is {category} without this row ({verdict.rule}); delete it"
+            what = f"{tag!r} is {category} without this row ({verdict.rule})"
             folder.fault(name, line, "row-redundant", what)
         else:
             _check_seed(folder, name, line, text, category, definition)
@@ -82,7 +81,7 @@ def _reached(folder: Folder, rows: list[_Row], definition: Definition) -> list[_
         if found and found[0].term == row.entry.term:
             reached.append(row)
         elif found and found[0][1:] == row.entry[1:]:
-            what = f"{row.entry.term!r} is read as the row {found[0].term!r}; delete it"
+            what = f"{row.entry.term!r} is read as the row {found[0].term!r}"
             folder.fault(row.file, row.line, "row-redundant", what)
         else:
             what = f"no tag is read as {row.entry.term!r}; write it {' '.join(words)!r}"
@@ -99,7 +98,7 @@ def _check_spellings(folder: Folder, rows: list[_Row]) -> None:
     for row in rows:
         other = seen.setdefault(row.key, row)
         if other.entry.category != row.entry.category:
-            what = f"{row.entry.term!r} is the same term as {other}; keep it in one category"
+            what = f"{row.entry.term!r} is the same term as {other}"
             folder.fault(row.file, row.line, "tag-in-two-categories", what)
 
 
@@ -125,7 +124,7 @@ def _check_repeats(folder: Folder, rows: list[_Row], definition: Definition) -> 
             continue
         for one, twin in zip(lost, twins, strict=True):
             relying.setdefault(twin, []).append(one)
-        what = f"{row.entry.term!r} is found as {twins[0]} without this row; delete it"
+        what = f"{row.entry.term!r} is found as {twins[0]} without this row"
         folder.fault(row.file, row.line, "row-redundant", what)
 
 
@@ -160,13 +159,13 @@ def _check_seed(
     if seed and definition.seeds[seed] != category:
         same = "is the seed" if seed == tag else "is a form of the seed"
         what = f"{tag!r} is {category} here and {same} {seed!r}, which is {definition.seeds[seed]}"
-        folder.fault(file, line, "seed-moved", f"{what}; delete this row, or the seed if it is wrong")
+        folder.fault(file, line, "seed-moved", what)
 
 
 ALIASES = "aliases.csv"
 
 
-def lint(source: str | Path, overlay: Path | None = None) -> list[Fault]:
+def lint(source: str | Path, overlay: Path | None = None) -> list[Finding]:
     """Return all that is wrong or idle in an ontology and in a user's own tags over it.
 
     Faults that keep the ontology from loading come alone: nothing deeper can be said of such a folder.
@@ -187,7 +186,11 @@ def lint(source: str | Path, overlay: Path | None = None) -> list[Fault]:
     check_rows(folder, definition)
     if overlay:
         check_overlay(Folder(overlay.parent, folder.faults), overlay.name, definition, plain)
-    return sorted(folder.faults)
+    return sorted(folder.faults, key=_by_place)
+
+
+def _by_place(fault: Finding) -> tuple[str, int, str, str]:
+    return fault.where.file or "", fault.where.line or 0, fault.code, fault.detail
 
 
 def _check_files(folder: Folder, categories: Sequence[str]) -> None:
@@ -197,7 +200,7 @@ def _check_files(folder: Folder, categories: Sequence[str]) -> None:
         name = path.relative_to(folder.root).as_posix()
         if path.suffix in (".csv", ".toml") and name not in known:
             what = "no category has this name" if name.startswith("lexicon/") else "is no file of an ontology"
-            folder.fault(name, 1, "file-stray", f"{what}, so only the hash sees it; move or rename it")
+            folder.fault(name, 1, "file-stray", f"{what}, so only the hash sees it")
 
 
 def _check_table(folder: Folder, grammar: Grammar) -> None:
@@ -206,12 +209,10 @@ def _check_table(folder: Folder, grammar: Grammar) -> None:
     for at, found in enumerate(reach(grammar.rules, "".join(dict.fromkeys(letters)))):
         name, line = grammar.rules[at].name, folder.toml_line(NAME, "rule", row=at)
         if found.state == "unreachable":
-            what = (
-                f"no phrase gets to {name!r}: {_above(folder, grammar.rules, found)}; move it up or delete it"
-            )
+            what = f"no phrase gets to {name!r}: {_above(folder, grammar.rules, found)}"
             folder.fault(NAME, line, "rule-unreachable", what)
         elif found.state == "undecided":
-            what = f"whether a phrase gets to {name!r} could not be found out; write a simpler shape"
+            what = f"whether a phrase gets to {name!r} could not be found out"
             folder.fault(NAME, line, "reach-undecided", what)
 
 
@@ -228,7 +229,7 @@ def _check_patterns(folder: Folder, rules: Mapping[str, Any]) -> None:
         for at, row in enumerate(rules.get(table, [])):
             if (first := seen.setdefault(row["pattern"], at)) != at:
                 line, above = (folder.toml_line(NAME, table, row=one) for one in (at, first))
-                what = f"[[{table}]]: line {above} has the same pattern and decides; delete one"
+                what = f"[[{table}]]: line {above} has the same pattern and decides"
                 folder.fault(NAME, line, "rule-unreachable", what)
 
 
@@ -238,7 +239,7 @@ def _check_names(folder: Folder, rules: Mapping[str, Any]) -> None:
     for table, code in (("groups", "group-unused"), ("words", "words-unused")):
         for name in rules.get(table, {}):
             if name not in spoken:
-                what = f"no shape and no group speaks of {name!r}; delete it, or name it where it was meant"
+                what = f"no shape and no group speaks of {name!r}"
                 folder.fault(NAME, folder.toml_line(NAME, table, name), code, f"[{table}]: {what}")
 
 
@@ -256,7 +257,7 @@ def _check_aliases(folder: Folder, definition: Definition) -> None:
         elif strange := _why_not_met(alias, aliases):
             folder.fault(ALIASES, line, "alias-unused", f"no tag is read as {alias!r}{strange}")
         elif not _is_known(term, definition, words):
-            what = f"{alias!r} leads to {term!r}, which nothing knows; add its row or delete the alias"
+            what = f"{alias!r} leads to {term!r}, which nothing knows"
             folder.fault(ALIASES, line, "alias-unused", what)
 
 
@@ -264,7 +265,7 @@ def _why_not_met(alias: str, aliases: Mapping[str, str]) -> str:
     """Say why no tag can be written as an alias, and the cure; empty where one can."""
     words = cut_words(normalise(alias))
     if " ".join(words) != alias or not words:
-        return f"; write it {' '.join(words)!r}" if words else ", which holds no word; delete it"
+        return f"; write it {' '.join(words)!r}" if words else ", which holds no word"
     if len(words) > LONGEST_TERM:
         return f", which has more than {LONGEST_TERM} words; write a shorter one"
     if len(words) > 1 and (again := next((word for word in words if word in aliases), "")):

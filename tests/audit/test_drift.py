@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tagflow.audit.drift import Drift, Present, caption_drift, drift
+from tagflow.audit.drift import Present, caption_drift, drift
 from tagflow.audit.file import AuditOptions, read_audit
+from tagflow.findings.finding import finding
 from tagflow.schema import rows
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
@@ -40,12 +41,12 @@ def test_each_change_has_its_finding(audit, same):
     captions = {"a.txt": "0" * 64, "new.txt": "1" * 64}
     now = replace(same, captions=captions, images=("a.png", "d.png", "c.png"), ontology_hash="other")
     assert drift(audit, now) == [
-        Drift("a.txt", "caption-changed"),
-        Drift("b.txt", "caption-missing"),
-        Drift("new.txt", "caption-new"),
-        Drift("b.png", "image-missing"),
-        Drift("d.png", "image-new"),
-        Drift("architecture", "ontology-changed"),
+        finding("caption-changed", file="a.txt"),
+        finding("caption-missing", file="b.txt"),
+        finding("caption-new", file="new.txt"),
+        finding("image-missing", file="b.png"),
+        finding("image-new", file="d.png"),
+        finding("ontology-changed", "architecture"),
     ]
 
 
@@ -66,7 +67,7 @@ def test_encoders_are_held_against_those_that_certified(audit, same):
     )
     assert drift(measured, replace(same, encoder_fingerprint="a" * 64)) == []
     (found,) = drift(measured, replace(same, encoder_fingerprint="b" * 64))
-    assert (found.where, found.code) == ("base.safetensors", "encoders-changed")
+    assert found.code == "encoders-changed" and found.detail.startswith("base.safetensors: ")
     assert drift(audit, replace(same, encoder_fingerprint="b" * 64)) == []  # nothing was measured then
 
 

@@ -36,7 +36,7 @@ def test_a_complete_checkpoint(tagflow, sound, unread):
     assert lines[0] == f"{sound}: complete SDXL checkpoint, 6,938.1 MB, 2,515 tensors"
     assert "  unet        1,680 F16" in lines and "  te1         196 F16, 1 I64" in lines
     assert any(line.startswith("  prediction  epsilon (the metadata modelspec") for line in lines)
-    assert lines[-1] == "  sound       0 errors, 0 warnings, 1 notes (names, shapes and types checked)"
+    assert lines[-1] == "sound (names, shapes and types checked): 0 errors, 0 warnings, 1 note"
 
 
 def test_nothing_says_how_it_predicts(tagflow, tmp_path, unread):
@@ -48,12 +48,16 @@ def test_many_missing_are_summarised_and_json_has_all(tagflow, tmp_path, unread)
     kept = {name: value for name, value in sdxl().items() if not name.startswith("first_stage_model.")}
     path = write_sparse(tmp_path / "m.safetensors", kept)
     result = tagflow("models", "verify", path)
-    line = next(line for line in result.out.splitlines() if "tensor-missing" in line)
-    assert result.code == 1 and line.startswith("  error: tensor-missing: vae: ")
-    assert line.count("first_stage_model.") == 5 and "and 243 more" in line and "; cure: " in line
+    lines = result.out.splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("error: tensor-missing: "))
+    assert result.code == 1 and lines[at + 1].startswith("  cure: ")
+    assert lines[at + 2].startswith(f"    {path}: vae: all of them; first_stage_model.")
+    assert lines[at + 2].count("first_stage_model.") == 5 and lines[at + 2].endswith(" and 243 more")
     found = tagflow("models", "verify", path, "--json").json
     missing = next(one for one in found["findings"] if one["code"] == "tensor-missing")
-    assert (missing["part"], missing["severity"], len(missing["tensors"])) == ("vae", "error", 248)
+    figures = missing["figures"]
+    assert (figures["part"], missing["severity"], len(figures["tensors"])) == ("vae", "error", 248)
+    assert missing["where"]["file"] == str(path) and missing["title"] and missing["cure"]
 
 
 def test_a_vae_for_real(tagflow, tmp_path):
@@ -62,7 +66,7 @@ def test_a_vae_for_real(tagflow, tmp_path):
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     found = result.json
-    assert result.code == 0 and found["schema"] == "tagflow.models/1" and found["sha256"] == digest
+    assert result.code == 0 and found["schema"] == "tagflow.models/2" and found["sha256"] == digest
     assert (found["kind"], found["layout"], found["prediction"]) == ("vae", "original", None)
     assert set(found) == {
         "schema", "path", "kind", "layout", "bytes", "sha256", "tensors", "parts", "prediction", "metadata",
@@ -70,7 +74,7 @@ def test_a_vae_for_real(tagflow, tmp_path):
     }  # fmt: skip
     # A file of nothing but zeros is what a download that was only begun looks like.
     deep = tagflow("models", "verify", path, "--deep")
-    assert deep.code == 0 and "warning: tensor-zero: vae: " in deep.out
+    assert deep.code == 0 and "warning: tensor-zero: " in deep.out and f"    {path}: vae: " in deep.out
     assert tagflow("models", "verify", path, "--deep", "--strict").code == 1
 
 
@@ -89,10 +93,26 @@ def test_several_files_go_on_after_a_bad_one(tagflow, tmp_path):
     assert result.code == 3
     first, second, third = map(json.loads, result.out.splitlines())
     assert [one["path"] for one in (first, second, third)] == [str(bad), str(half), str(ghost)]
+    assert [len(one["findings"]) > 0 for one in (first, second, third)] == [False, True, False]
     assert "pickle" in first["error"]["message"] and first["error"]["cure"] and "error" not in second
     assert "does not exist" in third["error"]["message"]
     assert result.err.count("tagflow: error: ") == 2
     assert tagflow("models", "verify", half, half).code == 1
+
+
+def test_codes_are_chosen_and_every_format_is_one_result(tagflow, tmp_path):
+    one, two = few(tmp_path), few(tmp_path, "two.safetensors")
+    assert tagflow("models", "verify", one, "--ignore", "tensor-missing,tensor-extra").code == 0
+    chosen = tagflow("models", "verify", one, "--select", "tensor-extra", "--json")
+    assert chosen.code == 1 and {row["code"] for row in chosen.json["findings"]} == {"tensor-extra"}
+    (run,) = tagflow("models", "verify", one, two, "--format", "sarif").json["runs"]
+    files = {row["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for row in run["results"]}
+    assert len(files) == 2
+    github = tagflow("models", "verify", one, two, "--format", "github").out.splitlines()
+    assert all(line.startswith(("::error file=", "::warning file=", "::notice file=")) for line in github)
+    for wrong in (("--select", "tensor-mising"), ("--json", "--format", "sarif")):
+        result = tagflow("models", "verify", one, *wrong)
+        assert result.code == 2 and "cure: " in result.err and not result.out
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".bin"])

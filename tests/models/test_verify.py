@@ -287,7 +287,9 @@ def test_long_metadata_are_cut_and_foreign_ones_left_out(tmp_path):
     assert report.metadata["ss_tag_frequency"].endswith("... (5,000 characters)")
 
 
-def test_every_code_is_on_the_page():
-    page = DOCS.read_text(encoding="utf-8")
+def test_the_page_leads_to_every_code():
+    assert "findings.md#model-files" in DOCS.read_text(encoding="utf-8")
+    page = DOCS.with_name("findings.md").read_text(encoding="utf-8")
+    assert "## Model files" in page
     for code, kind in catalogue("models").items():
-        assert f"| `{code}` | {kind.severity} |" in page
+        assert f"| [`{code}`](#{code}) | {kind.severity} |" in page

@@ -98,7 +98,10 @@ def faults():
     def read(root, overlay=None):
         folder = Folder(root)
         read_folder(folder, "", overlay)
-        return [(one.file.relative_to(root).as_posix(), one.line, one.code) for one in folder.faults]
+        return [
+            (Path(one.where.file).relative_to(root).as_posix(), one.where.line, one.code)
+            for one in folder.faults
+        ]
 
     return read
 
@@ -110,9 +113,11 @@ def found(toy):
     def look(changes, overlay=None):
         root = toy(changes)
         faults = lint(root, overlay)
-        inside = [one for one in faults if one.file.is_relative_to(root)]
-        names = {one: one.file.relative_to(root).as_posix() for one in inside}
-        return [(names.get(one, one.file.name), one.line, one.code) for one in faults]
+        files = [Path(one.where.file) for one in faults]
+        names = [
+            file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name for file in files
+        ]
+        return [(name, one.where.line, one.code) for name, one in zip(names, faults, strict=True)]
 
     return look
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tagflow.ontology import BUILT_IN, Ontology, Verdict
+from tagflow.ontology import BUILT_IN, Classification, Ontology
 
 SEEDS = {
     "meta": "photograph, image, shot, architectural photography",
@@ -89,7 +89,7 @@ def test_categories_stand_in_the_order_of_the_guide(ontology: Ontology) -> None:
 @pytest.mark.parametrize("category", SEEDS)
 def test_seeds_keep_their_category(ontology: Ontology, category: str) -> None:
     for tag in filter(None, SEEDS[category].split(", ")):
-        assert ontology.classify(tag) == Verdict(category, ("seed",), True)
+        assert ontology.classify(tag) == Classification(category, ("seed",), True)
 
 
 def test_the_seed_file_is_the_table_of_the_guide() -> None:
@@ -117,7 +117,7 @@ WRITINGS += "|WHITE WALLS.|(white_walls:0.85)|white walls:1.1)|((white walls|[ w
 
 @pytest.mark.parametrize("tag", WRITINGS.split("|"))
 def test_writing_changes_nothing(ontology: Ontology, tag: str) -> None:
-    assert ontology.classify(tag) == Verdict("colors", ("seed",), True)
+    assert ontology.classify(tag) == Classification("colors", ("seed",), True)
 
 
 SPELLINGS = """
@@ -137,7 +137,7 @@ def test_spellings_of_one_term(ontology: Ontology, pair: str) -> None:
 
 @pytest.mark.parametrize("tag", ["ohwx", "zkz", "sks", "vertin", "spacious zkz", "xqv style2b"])
 def test_what_nobody_knows_is_said_to_be_unknown(ontology: Ontology, tag: str) -> None:
-    assert ontology.classify(tag) == Verdict("general", ("unknown",), False)
+    assert ontology.classify(tag) == Classification("general", ("unknown",), False)
 
 
 @pytest.mark.parametrize(

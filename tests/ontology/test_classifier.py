@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tagflow.errors import OntologyError, UsageProblem
-from tagflow.ontology import LONGEST_TAG, Ontology, Verdict, built_in, find
+from tagflow.ontology import LONGEST_TAG, Classification, Ontology, built_in, find
 
 SMILEYS = {"lexicon/rest.csv": "term,role\n:d,\n^_^,\nd,\n"}
 
@@ -26,9 +26,9 @@ def test_the_toy_classifies_as_its_files_say(toy):
         ("two wooden chairs", "look", ("made of",)),
         ("zkv chairs", "thing", ("head: chairs",)),
     ):
-        assert ontology.classify(tag) == Verdict(category, path, True)
+        assert ontology.classify(tag) == Classification(category, path, True)
         assert ontology.classify(tag).rule == path[-1]
-    assert ontology.classify("zkv") == Verdict("rest", ("unknown",), False)
+    assert ontology.classify("zkv") == Classification("rest", ("unknown",), False)
 
 
 def test_a_path_names_every_rule_on_the_way(toy):
@@ -36,7 +36,7 @@ def test_a_path_names_every_rule_on_the_way(toy):
     rules += '[[rule]]\nname = "head"\nshape = "any* [thing]"\n'
     ontology = Ontology.load(toy({"rules.toml": rules, "lexicon/look.csv": "term,role\nred,\n"}))
     verdict = ontology.classify("red chair of zkv")
-    assert verdict == Verdict("thing", ("before of", "head: chair"), True)
+    assert verdict == Classification("thing", ("before of", "head: chair"), True)
     assert verdict.rule == "head: chair"
 
 
@@ -51,7 +51,7 @@ def test_what_is_too_long_to_be_a_tag_is_unknown(toy):
     ontology = Ontology.load(toy())
     tag = "zkv " * (LONGEST_TAG // 4 - 2) + "chair"
     assert ontology.classify(tag).category == "thing"
-    assert ontology.classify("zkv " * LONGEST_TAG + "chair") == Verdict("rest", ("unknown",), False)
+    assert ontology.classify("zkv " * LONGEST_TAG + "chair") == Classification("rest", ("unknown",), False)
 
 
 def test_a_verdict_is_remembered(ontology):
@@ -90,7 +90,7 @@ def test_ranks_and_terms(toy):
     ],
 )
 def test_signs_are_met_as_they_stand(toy, tag, path):
-    assert Ontology.load(toy(SMILEYS)).classify(tag) == Verdict("rest", path, True)
+    assert Ontology.load(toy(SMILEYS)).classify(tag) == Classification("rest", path, True)
 
 
 def test_a_sign_is_more_than_its_letters(toy):
@@ -104,7 +104,7 @@ def test_a_sign_is_more_than_its_letters(toy):
 
 def test_explain_says_how_the_spelling_was_mended(ontology):
     found = ontology.explain("beautiful wooden floors")
-    assert found.verdict == Verdict("materials", ("material before a surface",), True)
+    assert found.verdict == Classification("materials", ("material before a surface",), True)
     assert found.path == ("inflection: floors = floor", "material before a surface")
     assert [(chunk.text, chunk.category) for chunk in found.words] == [
         ("beautiful", "quality"),

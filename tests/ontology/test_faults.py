@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tagflow.errors import OntologyError
+from tagflow.findings.finding import Where
 from tagflow.ontology import Folder, Ontology, read_folder
 
 ABOUT, RULES = "ontology.toml", "rules.toml"
@@ -214,8 +215,8 @@ def test_a_fault_says_what_in_plain_words(toy):
     folder = Folder(toy({"lexicon/look.csv": "term,role\nchair,\n"}))
     read_folder(folder)
     fault = folder.faults[0]
-    assert str(fault) == f"{fault.file}:2: {fault.what}"
-    assert "'chair' is also in thing.csv" in fault.what
+    assert fault.where == Where(f"{folder.root}/lexicon/look.csv", 2)
+    assert "'chair' is also in thing.csv" in fault.detail
 
 
 def test_the_toy_is_sound(toy, faults):

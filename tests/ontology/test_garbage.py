@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from examples import examples
@@ -62,14 +63,16 @@ def check(root, overlay=None):
     folder = Folder(root)
     read_folder(folder, "", overlay)
     for fault in folder.faults:
-        lines = len(re.split(rb"\r\n?|\n", fault.file.read_bytes())) if fault.file.is_file() else 1
-        assert 1 <= fault.line <= lines, fault
+        file = Path(fault.where.file)
+        lines = len(re.split(rb"\r\n?|\n", file.read_bytes())) if file.is_file() else 1
+        assert 1 <= fault.where.line <= lines, fault
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", fault.code), fault
-        assert fault.what
+        assert fault.detail
     if folder.faults:
         with pytest.raises(OntologyError) as caught:
             Ontology.load(root, overlay)
-        assert str(folder.faults[0]) in caught.value.message
+        first = folder.faults[0]
+        assert f"{first.where.file}:{first.where.line}: {first.detail}" in caught.value.message
     else:
         ontology = Ontology.load(root, overlay)
         for tag in ("two wooden chairs", "x", "", "40 cm"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ ORDER = 'order = ["thing", "look", "rest"]\n'
 def whats(root, overlay=None):
     folder = Folder(root)
     read_folder(folder, "", overlay)
-    return [fault.what for fault in folder.faults]
+    return [fault.detail for fault in folder.faults]
 
 
 # --- what brought the reader down
@@ -115,7 +116,7 @@ def test_a_file_that_cannot_be_read_is_its_only_fault(toy, faults, tmp_path, fil
     overlay.write_text("tag,category\nzkv,rest\n")
     folder = Folder(toy({file: text}))
     read_folder(folder, "", overlay)
-    assert [fault.file.name for fault in folder.faults] == [file]
+    assert [Path(fault.where.file).name for fault in folder.faults] == [file]
 
 
 def test_broken_rules_hide_no_row(toy, faults):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tagflow.errors import OntologyError
-from tagflow.ontology import Folder, Ontology, Verdict, merged, read_folder
+from tagflow.ontology import Classification, Folder, Ontology, merged, read_folder
 from tagflow.ontology.lint import lint
 
 
@@ -37,7 +37,7 @@ def own(tmp_path):
 )
 def test_the_users_word_comes_first(toy, own, tag, path):
     rows = own("Blue_Chair,rest", "chair,rest", "40 cm,rest", "zkv,rest")
-    assert Ontology.load(toy(), rows).classify(tag) == Verdict("rest", path, True)
+    assert Ontology.load(toy(), rows).classify(tag) == Classification("rest", path, True)
 
 
 def test_what_is_not_listed_stays(toy, own):
@@ -47,9 +47,9 @@ def test_what_is_not_listed_stays(toy, own):
 
 
 def test_the_users_word_is_known_inside_longer_tags(toy, own):
-    assert Ontology.load(toy()).classify("two kosmolots") == Verdict("rest", ("unknown",), False)
+    assert Ontology.load(toy()).classify("two kosmolots") == Classification("rest", ("unknown",), False)
     mended = Ontology.load(toy(), own("kosmolot,thing", "sputnik,rest"))
-    assert mended.classify("two kosmolots") == Verdict("thing", ("head: kosmolots",), True)
+    assert mended.classify("two kosmolots") == Classification("thing", ("head: kosmolots",), True)
     assert not mended.has_strange_word("two kosmolots")
     # A row that the user puts elsewhere is no thing inside a longer tag either.
     assert Ontology.load(toy()).classify("two sputniks").category == "thing"
@@ -58,7 +58,7 @@ def test_the_users_word_is_known_inside_longer_tags(toy, own):
 
 def test_a_row_of_the_same_category_keeps_its_role(toy, own):
     mended = Ontology.load(toy(), own("wooden,look"))
-    assert mended.classify("two wooden chairs") == Verdict("look", ("made of",), True)
+    assert mended.classify("two wooden chairs") == Classification("look", ("made of",), True)
 
 
 def test_the_users_rows_are_terms_of_their_category(toy, own):
@@ -99,8 +99,8 @@ def test_faults_are_named_with_the_overlays_own_path_and_line(toy, own, rows, ex
     file = own(*rows)
     folder = Folder(toy())
     read_folder(folder, "", file)
-    assert [(one.line, one.code) for one in folder.faults] == expected
-    assert all(one.file == file for one in folder.faults)
+    assert [(one.where.line, one.code) for one in folder.faults] == expected
+    assert all(one.where.file == str(file) for one in folder.faults)
     with pytest.raises(OntologyError) as caught:
         Ontology.load(toy(), file)
     for line, _ in expected:

@@ -1,4 +1,4 @@
-"""One line of a diagnosis, and what a run needs, which decides how bad a line is."""
+"""One thing that the doctor looked at, and what a run needs, which decides how bad it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tagflow.findings.catalogue import Severity, kind_of
+from tagflow.findings.catalogue import Severity
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.run_folder import PlanFile
 from tagflow.training.sd_scripts.optimizers import is_bitsandbytes, optimizer_of
 from tagflow.training.sd_scripts.options import Value
@@ -17,18 +18,21 @@ State = Literal["ok", "info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What was looked at, how it stands, what was seen, and what cures it. `code`: None for `ok`."""
+    """What was looked at, what was seen, and what was found there; None where all is well."""
 
     check: str
-    state: State
     seen: str
-    code: str | None = None
-    cure: str = ""
+    found: Finding | None = None
 
     @property
-    def explanation(self) -> str:
-        """Why it matters; empty for `ok`."""
-        return kind_of(self.code).explanation if self.code else ""
+    def state(self) -> State:
+        """How it stands."""
+        return "ok" if self.found is None else self.found.severity
+
+    @property
+    def code(self) -> str | None:
+        """The finding's code; None for `ok`."""
+        return None if self.found is None else self.found.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,10 @@ class Needs:
 
 def ok(check: str, seen: str) -> Line:
     """A line without anything to mend."""
-    return Line(check, "ok", seen)
+    return Line(check, seen)
 
 
 def bad(check: str, code: str, seen: str, *, severity: Severity | None = None, cure: str = "") -> Line:
     """A line with something to mend, as the catalogue has it unless it is told otherwise."""
-    kind = kind_of(code)
-    return Line(check, severity or kind.severity, seen, code, cure or kind.cure)
+    found = finding(code, f"{check}: {seen}", severity=severity, cure=cure, figures={"check": check})
+    return Line(check, seen, found)

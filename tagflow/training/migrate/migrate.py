@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tagflow import __version__
 from tagflow.errors import TrainerError
 from tagflow.files.read import read_toml
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.migrate.rules import BATCH, NUMBERS, TABLES, Facts, OptionChange, additions, decide
 from tagflow.training.sd_scripts.dataset_config import misshapen
 from tagflow.training.sd_scripts.options import flat
@@ -128,6 +129,7 @@ def _count(value: Any) -> int:
 
 
 SCRIPT = "sdxl_train_network.py"
+_CODES = {"dropped": "migrate-dropped", "unknown": "migrate-unknown", "look": "migrate-look"}
 _SHOWN = 80  # characters of a value in a comment
 
 
@@ -150,6 +152,14 @@ class Migration:
     changes: tuple[Change, ...]
     dataset: Path | None = None
     dataset_text: str = ""
+
+    def left_over(self) -> list[Finding]:
+        """What was left out, and what somebody has to look at."""
+        return [
+            finding(_CODES[one.verdict.action], one.verdict.reason, file=one.file, option=one.option)
+            for one in self.changes
+            if one.verdict.action in _CODES
+        ]
 
 
 def migrate(source: Path, dataset_out: Path | None = None) -> Migration:

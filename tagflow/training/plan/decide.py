@@ -100,17 +100,10 @@ def for_base(choices: Choices, base: Base) -> Iterator[Finding]:
         choices.leave_out("train.toml", "v_parameterization", reason, source)
         choices.leave_out("train.toml", "zero_terminal_snr", "it belongs to v-prediction", source)
     if said.type == "unknown":
-        text = f"nothing in {base.path} says what it predicts; epsilon is assumed"
-        cure = "for a v-prediction model: --set v_parameterization=true --set zero_terminal_snr=true"
-        yield finding("prediction-unknown", text, severity="warning", cure=cure)
+        yield finding("prediction-unknown", file=str(base.path))
     if said.contradicted:
-        text = f"{base.path} says of itself both v and epsilon: {evidence}"
-        yield finding(
-            "prediction-contradicted",
-            text,
-            severity="warning",
-            cure="look up the model's page, then use --set",
-        )
+        cure = "look up the model's page, then use --set v_parameterization"
+        yield finding("prediction-contradicted", evidence, file=str(base.path), cure=cure)
 
 
 def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int) -> Iterator[Finding]:
@@ -125,28 +118,17 @@ def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int
         reason = f"{what} {limit} tokens; without it only the first 75 are trained"
         choices.put("train.toml", "max_token_length", limit, reason, source)
     if audit is None:
-        text = "the captions have no audit, so `tagflow train start` will refuse this run"
-        yield finding(
-            "plan-audit-missing", text, severity="warning", cure=f"`tagflow run {root}`, then plan again"
-        )
+        yield finding("plan-audit-missing", file=str(root), cure=f"`tagflow run {root}`, then plan again")
     elif audit.meta.verdict != "pass":
         why = "; ".join(audit.meta.reasons) or "no encoders judged it"
-        text = f"the audit's verdict is {audit.meta.verdict} ({why}): `tagflow train start` will refuse"
-        yield finding(
-            "plan-audit-not-passed",
-            text,
-            severity="warning",
-            cure=f"`tagflow run {root}` until it passes, then plan again",
-        )
+        cure = f"`tagflow run {root}` until it passes, then plan again"
+        text = f"the verdict is {audit.meta.verdict} ({why})"
+        yield finding("plan-audit-not-passed", text, file=str(root), cure=cure)
     trained = choices.train("max_token_length") or 75
     if audit is not None and trained != limit:
-        text = f"max_token_length {trained} was set; the audit certified captions of {limit} tokens"
-        yield finding(
-            "plan-tokens-not-certified",
-            text,
-            severity="warning",
-            cure=f"`tagflow run --max-tokens {trained}`",
-        )
+        text = f"{trained} was set; the audit certified captions of {limit} tokens"
+        cure = f"`tagflow run {root} --max-tokens {trained}`"
+        yield finding("plan-tokens-not-certified", text, option="max_token_length", cure=cure)
 
 
 def for_structure(
@@ -173,12 +155,7 @@ def for_structure(
         reasons = "; ".join(f"{name}: {why}" for name, why in found.items())
         raise UsageProblem(f"structure `{structure}` does not go with {reasons}", "use --structure none")
     for name, why in found.items():
-        yield finding(
-            "order-not-trained",
-            f"{name} was set: {why}",
-            severity="warning",
-            cure="leave it out, or see --structure",
-        )
+        yield finding("order-not-trained", why, option=name)
 
 
 def for_machine(choices: Choices, around: Surroundings) -> Iterator[Finding]:
@@ -199,13 +176,7 @@ def for_machine(choices: Choices, around: Surroundings) -> Iterator[Finding]:
         )
         choices.put("train.toml", "optimizer_type", plain, reason, source)
     elif is_bitsandbytes(wanted) and around.machine is None:
-        text = f"{wanted} needs bitsandbytes and CUDA; nobody asked the trainer's Python for it"
-        yield finding(
-            "bitsandbytes-assumed",
-            text,
-            severity="info",
-            cure="--trainer-python FILE asks; `tagflow train doctor` does, too",
-        )
+        yield finding("bitsandbytes-assumed", wanted, option="optimizer_type")
     threads = max(1, min(MOST_THREADS, os.cpu_count() or 1))
     reason = f"threads for what the CPU does; more than {MOST_THREADS} take cores from loading images"
     choices.put("launch", "num_cpu_threads_per_process", threads, reason, "this machine")

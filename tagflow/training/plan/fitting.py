@@ -77,7 +77,7 @@ def surroundings(sd_scripts: Path | None, python: Path | None) -> Surroundings:
     except TrainerError as problem:
         if python is not None:
             raise
-        note = finding("trainer-not-asked", problem.message, severity="warning", cure=problem.cure)
+        note = finding("trainer-not-asked", problem.message, cure=problem.cure)
         return Surroundings(folder, gpus=local_gpus(), notes=(note,))
     return Surroundings(folder, found, machine, machine.gpus or local_gpus())
 
@@ -171,7 +171,7 @@ def _put(choices: Choices, load: Load, taken: Estimate, vram: Vram, preset: Pres
 
 def _assumed(vram: Vram) -> Finding:
     text = f"planned for a GPU of {vram.bytes / 1e9:.0f} GB: {vram.source}"
-    return finding("memory-assumed", text, severity="warning", cure="say what there is: --vram 24GB")
+    return finding("memory-assumed", text)
 
 
 def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Finding:
@@ -186,12 +186,8 @@ def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Findi
     phase = max(taken.phases, key=lambda name: taken.phases[name])
     text = f"{phase} takes about {taken.peak / 1e9:.1f} GB at least, and there are {vram.bytes / 1e9:.1f} GB"
     cure = f"this would fit: {', or '.join(may)}" if may else "no preset fits; rent a larger GPU"
-    return finding(
-        "gpu-memory-short",
-        f"{text} ({vram.source})",
-        severity="error",
-        cure=f"{cure}; or give --vram where there is more",
-    )
+    cure += "; or give --vram where there is more"
+    return finding("gpu-memory-short", f"{text} ({vram.source})", cure=cure)
 
 
 def _of_preset(preset: Preset, like: Load) -> Load:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from tagflow.dataset.survey import Survey
 from tagflow.findings.finding import Finding, finding
-from tagflow.findings.wording import some
+from tagflow.findings.wording import many, some
 from tagflow.training.plan.presets import repeats_rule
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import CODES, Plugins, Sight
@@ -17,7 +17,7 @@ from tagflow.training.sd_scripts.steps import Size
 from tagflow.training.setup import look
 from tagflow.training.setup.setup import Images
 
-_NAMED = 5  # files named in a message
+_NAMED = 5  # files that a finding names
 _MOST_REPEATS = 1000  # a larger number before `_` is a date, or a number of the folder
 
 
@@ -66,34 +66,17 @@ def faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
         unreadable += [place + name for name in part.images.unreadable]
         unusable += [f"{place}{name} ({why})" for name, why in part.images.unusable.items()]
     if bare:
-        text = (
-            f"{len(bare)} images have no caption and would be trained with an empty one: {some(bare, _NAMED)}"
-        )
-        yield finding(
-            "image-uncaptioned", text, severity="error", cure="write their captions, or move the images away"
-        )
+        yield finding("image-uncaptioned", f"{many(len(bare), 'image')}: {some(bare, _NAMED)}")
     if unreadable:
-        text = f"{len(unreadable)} images cannot be read: {some(unreadable, _NAMED)}"
-        yield finding(
-            "image-unreadable",
-            text,
-            severity="error",
-            cure="put sound copies in their places, or convert them to PNG or JPEG",
-        )
+        yield finding("image-unreadable", f"{many(len(unreadable), 'image')}: {some(unreadable, _NAMED)}")
     if unusable:
-        text = f"the trainer stops at {len(unusable)} captions: {some(unusable, _NAMED)}"
-        yield finding(
-            "caption-unusable", text, severity="error", cure="mend them; `tagflow check` names what is wrong"
-        )
+        yield finding("caption-unusable", f"{many(len(unusable), 'caption')}: {some(unusable, _NAMED)}")
     for state, code in CODES.items():
         if left := [path for path, one in seen.items() if one.state == state]:
             whys = "; ".join(dict.fromkeys(seen[path].why for path in left))
-            does = "may not take" if state == "unsure" else "does not take"
-            text = f"sd-scripts {does} {len(left)} files for images: {some(left, _NAMED)} ({whys})"
-            yield finding(code, text)
+            yield finding(code, f"{many(len(left), 'file')}: {some(left, _NAMED)} ({whys})")
     if unsized:
-        text = f"the sizes of {len(unsized)} images cannot be read here, so the steps are without them"
-        yield finding("image-unsized", f"{text}: {some(unsized, _NAMED)}")
+        yield finding("image-unsized", f"{many(len(unsized), 'image')}: {some(unsized, _NAMED)}")
 
 
 def repeated(part: ImageFolder, images: int, given: int | None) -> Repeated:

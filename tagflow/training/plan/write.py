@@ -144,7 +144,8 @@ def write_plan(plan: Plan, progress: Progress = silent) -> Path:
     """
     if plan.refused:
         errors = [note for note in plan.notes if note.severity == "error"]
-        raise TrainerError(f"{plan.root}: {errors[0].detail}", errors[0].cure)
+        first = errors[0]
+        raise TrainerError(f"{plan.root}: {first.kind.title} ({first.detail})", first.cure)
     part = plan.run.with_name(f".{plan.run.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)

@@ -281,9 +281,8 @@ def _drifted(root: Path, audit: Audit) -> Iterator[Finding]:
     for part, code in _DRIFTED.items():
         of_part = [one for one in seen if one.code.startswith(part)]
         if of_part:
-            yield finding(
-                code, some((f"{one.where} ({one.code.partition('-')[2]})" for one in of_part), _NAMED)
-            )
+            told = (f"{one.where.file or one.detail} ({one.code.partition('-')[2]})" for one in of_part)
+            yield finding(code, some(told, _NAMED))
     unread = [path for path, sha in now.captions.items() if sha is None]
     if unread:
         yield finding("captions-drifted", f"cannot be read: {some(unread, _NAMED)}")

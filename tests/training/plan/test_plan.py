@@ -181,23 +181,24 @@ def test_the_audits_limit_is_the_trained_length(planned, tagflow, rooms, tokens)
     train, _, told = planned()
     assert train.get("max_token_length") == (None if tokens == 75 else tokens)
     assert told["dataset"]["verdict"] == "uncertified"
-    assert [note["code"] for note in told["notes"]].count("audit-not-passed") == 1
+    assert [note["code"] for note in told["notes"]].count("plan-audit-not-passed") == 1
 
 
 def test_no_audit_is_a_warning_and_start_will_refuse(plan):
     result = plan()
-    assert (
-        result.code == 0
-        and "audit-missing" in result.err
-        and "`tagflow train start` will refuse" in result.err
-    )
+    assert result.code == 0 and "warning: plan-audit-missing: " in result.err
+    assert result.err.count("`tagflow train start` will refuse") == 1
 
 
 def test_images_without_a_caption_are_not_trained(plan, rooms, tmp_path):
     picture(rooms / "bare.png")
     result = plan("--out", tmp_path / "run")
     assert result.code == 1 and not (tmp_path / "run").exists()
-    assert "error: image-uncaptioned: 1 images have no caption" in result.err and "bare.png" in result.err
+    assert "error: image-uncaptioned: " in result.err and "    1 image: bare.png\n" in result.err
+    (told,) = plan("--out", tmp_path / "run", "--json").json["findings"][:1]
+    assert (told["code"], told["severity"], told["detail"]) == (
+        "image-uncaptioned", "error", "1 image: bare.png",
+    )  # fmt: skip
     assert "nothing written (there are errors)" in result.out
 
 
@@ -208,9 +209,8 @@ def test_what_stops_the_trainer_stops_the_plan(plan, rooms, tmp_path):
     (rooms / "wide.txt").write_text("a room")
     result = plan("--out", tmp_path / "run")
     assert result.code == 1
-    assert {"caption-unusable", "image-unreadable"} <= set(
-        result.err.split(": ")
-    ) and "i00.png (empty)" in result.err
+    assert {"caption-unusable", "image-unreadable"} <= set(result.err.split(": "))
+    assert "1 caption: i00.png (empty)" in result.err
     assert "error: image-not-seen" in result.err and "wide.PnG" in result.err
 
 
@@ -261,8 +261,13 @@ def test_dry_run_shows_the_files_and_json_is_the_plan(plan, tmp_path):
     shown = plan("--out", run, "--dry-run")
     assert shown.code == 0 and not run.exists()
     assert "==> train.toml <==" in shown.out and "==> prompts.txt <==" in shown.out
-    assert plan("--out", run, "--json", "--dry-run").json["schema"] == "tagflow.plan/1" and not run.exists()
-    assert plan("--out", run, "--json").json == json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    assert plan("--out", run, "--json", "--dry-run").json["schema"] == "tagflow.train-plan/2"
+    assert not run.exists()
+    told = plan("--out", run, "--json").json
+    written = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    notes, findings = written.pop("notes"), told.pop("findings")
+    assert [one["code"] for one in findings] == [one["code"] for one in notes] != []
+    assert {**told, "schema": written["schema"]} == written
 
 
 @pytest.mark.parametrize("structure", ["separator", "groups"])

@@ -54,7 +54,11 @@ def test_a_child_that_fails_is_exit_3_and_json_has_an_object_for_each_step(tagfl
     behave(tmp_path / "sd-scripts", exit=1)
     done = tagflow("run", dataset, "--train", PRESETS[1], *words, "--json")
     rows = [json.loads(line) for line in done.out.splitlines()]
-    assert [row["schema"] for row in rows] == ["tagflow.run/1", "tagflow.plan/1", "tagflow.training/1"]
+    assert [row["schema"] for row in rows] == [
+        "tagflow.run/1",
+        "tagflow.train-plan/2",
+        "tagflow.train-start/2",
+    ]
     assert (done.code, rows[2]["state"]) == (3, "failed")
 
 

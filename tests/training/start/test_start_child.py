@@ -56,7 +56,11 @@ def test_what_a_child_says_is_in_the_log_byte_by_byte_and_on_the_terminal(tagflo
 def test_json_is_one_object_and_the_childs_words_stay_out_of_it(tagflow, run):
     behave(scripts(run), say=["hello\n"])
     found = tagflow("train", "start", run, "--json").json
-    assert (found["schema"], found["state"], len(found["attempts"])) == ("tagflow.training/1", "finished", 1)
+    assert (found["schema"], found["state"], len(found["attempts"])) == (
+        "tagflow.train-start/2",
+        "finished",
+        1,
+    )
 
 
 def test_no_data_found_and_exit_0_of_a_child_is_a_failure(tagflow, run):
@@ -132,7 +136,7 @@ def test_json_of_a_refusal_names_each_reason(tagflow, run):
     (run.parent / "dataset" / "tagflow-audit.parquet").unlink()
     done = tagflow("train", "start", run, "--json")
     assert done.code == 1
-    assert [one["code"] for one in done.json["faults"] if one["severity"] == "error"] == ["audit-missing"]
+    assert [one["code"] for one in done.json["findings"] if one["severity"] == "error"] == ["audit-missing"]
 
 
 def test_what_is_no_run_folder_is_said(tagflow, tmp_path):
