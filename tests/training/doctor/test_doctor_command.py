@@ -8,7 +8,7 @@ import pytest
 from model_files import sdxl, write_sparse
 from pythons import all_packages, make_python, make_run, make_sd_scripts, stand_in, torch
 
-from tagflow.findings.catalogue import catalogue
+from tagflow.findings.catalogue import kind_of
 from tagflow.training.doctor.files import TOKENIZERS
 
 
@@ -75,7 +75,7 @@ def test_json_holds_the_lines_and_the_machine_of_a_stand_in_trainer(tagflow, sd_
     for line in found["lines"]:
         assert set(line) == {"check", "state", "seen", "code", "cure", "explanation"}
         assert (line["state"] == "ok") == (line["code"] is None) == (line["cure"] == "")
-        assert line["code"] is None or line["explanation"] == catalogue("machine")[line["code"]].explanation
+        assert line["code"] is None or line["explanation"] == kind_of(line["code"]).explanation
 
 
 def test_the_run_decides_with_a_stand_in_trainer_without_bitsandbytes(tagflow, sd_scripts, python, tmp_path):

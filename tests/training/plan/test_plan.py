@@ -181,7 +181,7 @@ def test_the_audits_limit_is_the_trained_length(planned, tagflow, rooms, tokens)
     train, _, told = planned()
     assert train.get("max_token_length") == (None if tokens == 75 else tokens)
     assert told["dataset"]["verdict"] == "uncertified"
-    assert [note["code"] for note in told["notes"]].count("audit-not-passed") == 1
+    assert [note["code"] for note in told["notes"]].count("plan-audit-not-passed") == 1
 
 
 def test_no_audit_is_a_warning_and_start_will_refuse(plan):
