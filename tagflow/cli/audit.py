@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +11,41 @@ import click
 from tagflow.audit.file import Audit, current_audit, read_audit
 from tagflow.cli import output
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER
+from tagflow.cli.options import FOLDER, collected
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import AuditError
 from tagflow.schema import AUDIT_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditShowOptions:
+    """What `tagflow audit` was asked. `folder`: a dataset, or an audit's file; `worst`: captions shown."""
+
+    folder: Path
+    worst: int
+    as_json: bool
 
 
 @command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--worst", type=click.IntRange(0), default=10, metavar="N", help="Default: 10.")
 @click.option("--json", "as_json", is_flag=True, help="The audit as one JSON object, every caption in it.")
-def audit(folder: Path, *, worst: int, as_json: bool) -> int:
+@collected(AuditShowOptions)
+def audit(asked: AuditShowOptions) -> int:
     """Show the audit of DIR (or an audit file): summary, and the captions that changed most in meaning."""
+    folder = asked.folder
     file = folder if folder.is_file() else folder / AUDIT_NAME
     found = read_audit(file) if folder.is_file() else current_audit(folder)
     if found is None:
         raise AuditError(f"{file}: there is no audit", "run `tagflow run` first")
-    if as_json:
+    if asked.as_json:
         output.as_json({"schema": AUDIT_VERSION, **asdict(found.meta), "captions": found.table.to_pylist()})
         return 0
     output.out(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
     output.out(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
     for line in output.summary(found.table, found.meta):
         output.out(line)
-    _tell_worst(found, worst)
+    _tell_worst(found, asked.worst)
     return 0
 
 

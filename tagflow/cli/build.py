@@ -1,17 +1,26 @@
-"""From options to a pipeline: ontology, tokenizer, encoders, limits."""
+"""From options to a pipeline: tokenizer, encoders, and the cache of vectors."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tagflow.cli.options import EncoderChoice, limits, load_ontology, tokenizer_folder, triggers, vocabulary
+from tagflow.cli.options import (
+    EncoderChoice,
+    EncoderOptions,
+    OrderOptions,
+    TokenOptions,
+    limits,
+    tokenizer_folder,
+    triggers,
+    vocabulary,
+)
 from tagflow.cli.output import Progress, note
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import cache_folder, find_vocabulary
-from tagflow.config import Config, byte_size
+from tagflow.config import Config, OnLow, byte_size
 from tagflow.encoders import EncoderPair, load_encoders
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
@@ -23,33 +32,39 @@ if TYPE_CHECKING:
 CACHE_SIZE = "4 GiB"  # 10,000 captions of 75 tokens, see benchmarks/cache.py
 
 
-def options(config: Config, given: dict[str, Any]) -> Options:
+def options(
+    config: Config,
+    order: OrderOptions,
+    tokens: TokenOptions,
+    similarity: EncoderOptions,
+    on_low: OnLow | None = None,
+) -> Options:
     """What the command line and the configuration say about a reorder."""
-    named, detect = triggers(config, given)
+    named, detect = triggers(config, order.triggers)
     return Options(
-        keep_first=int(config.get("keep_first", given.get("keep_first"), 0)),
+        keep_first=int(config.get("keep_first", order.keep_first, 0)),
         triggers=named,
         detect=detect,
-        clean=bool(config.get("clean", given.get("clean"), False)),
-        limits=limits(config, given),
-        on_low=config.get("on_low", given.get("on_low"), "keep"),
+        clean=bool(config.get("clean", order.clean, False)),
+        limits=limits(config, tokens, similarity),
+        on_low=config.get("on_low", on_low, "keep"),
     )
 
 
 def folder_triggers(table: pa.Table, ontology: Ontology, config: Config) -> tuple[str, ...]:
     """The triggers that a run over a parsed batch would keep in front: those named, else what is detected."""
-    chosen = options(config, {})
-    if chosen.triggers or not chosen.detect:
-        return chosen.triggers
+    named, detect = triggers(config)
+    if named or not detect:
+        return named
     found = detect_trigger(table, ontology)
     return () if found is None else (found,)
 
 
 def vector_cache(
-    config: Config, given: dict[str, Any], choice: EncoderChoice | None
+    config: Config, choice: EncoderChoice | None, *, wanted: bool
 ) -> AbstractContextManager[VectorCache | None]:
     """The cache of vectors, while it is in use; none where it is not wanted or there is nothing to keep."""
-    if choice is None or given["no_cache"] or not config.get("cache", None, True):
+    if choice is None or not wanted or not config.get("cache", None, True):
         return nullcontext()
     from tagflow.encoders.cache import FILE, VectorCache
 
@@ -59,18 +74,22 @@ def vector_cache(
 
 def pipeline(
     config: Config,
-    given: dict[str, Any],
+    names: Ontology,
+    chosen: Options,
     choice: EncoderChoice | None,
     show: Progress,
     cache: VectorCache | None,
     *,
     keep: bool,
+    hub: bool = True,
 ) -> Pipeline:
-    """Build what a run needs. Raises VocabularyMissing where encoders would have nothing to read."""
-    chosen, names = options(config, given), load_ontology(config, given)
+    """Build what a run needs. Raises VocabularyMissing where encoders would have nothing to read.
+
+    `hub`: the vocabulary may be downloaded; `keep`: a copy of it is left in the user's cache directory.
+    """
     pair = _encoders(choice, show, cache)
     folder = pair.tokenizer_folder if pair else tokenizer_folder(config)
-    found = vocabulary(folder, hub=not given.get("hook"), keep=keep)  # a commit must not wait for a network
+    found = vocabulary(folder, hub=hub, keep=keep)
     words = None if found is None else Tokenizer(found)
     if pair is not None and words is None:
         find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing

@@ -9,9 +9,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import pyarrow as pa
@@ -24,6 +23,7 @@ from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, find
 from tagflow.cli.help import command
 from tagflow.cli.options import (
     FOLDER,
+    TokenOptions,
     collected,
     limits,
     load_ontology,
@@ -48,13 +48,11 @@ from tagflow.stages.trigger import candidate, detect_trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckOptions(FindingOptions):
-    """What `tagflow check` was asked. `max_tokens` is as it was typed, one of 75, 150 and 225."""
+class CheckOptions(FindingOptions, TokenOptions):
+    """What `tagflow check` was asked."""
 
     paths: tuple[Path, ...]
     triggers: tuple[str, ...]
-    max_tokens: str | None
-    warn_tokens: int | None
     config_file: Path | None
     explain: str | None
 
@@ -132,9 +130,10 @@ def _of_root(
     config = load_config(asked.config_file, root)
     chosen((), asked, config)  # refuses unknown codes of the configuration before the work
     found = survey(root, empty=True)
-    given = asdict(asked)
-    count = _count(words, limits(config, given))
-    checked = run_checks(found, tree(root), count, _triggers(config, given), selected, progress.progress)
+    count = _count(words, limits(config, asked))
+    checked = run_checks(
+        found, tree(root), count, _triggers(config, asked.triggers), selected, progress.progress
+    )
     if not found.captions and not checked.findings:
         survey(root)  # says what a folder without captions lacks
     others = found.others if selected is None else sorted(selected.difference(checked.captions))
@@ -162,9 +161,9 @@ def _count(words: Vocabulary | None, limit: Limits) -> Callable[[pa.Table], pa.T
     return count
 
 
-def _triggers(config: Config, given: dict[str, Any]) -> Callable[[pa.Table], Sequence[str]]:
+def _triggers(config: Config, asked: tuple[str, ...]) -> Callable[[pa.Table], Sequence[str]]:
     """Gives the triggers of a parsed folder, as a run would take them: those named, else what is detected."""
-    named, detect = triggers(config, given)
+    named, detect = triggers(config, asked)
 
     def of(table: pa.Table) -> Sequence[str]:
         word = candidate(table) if detect and not named else None
@@ -172,7 +171,7 @@ def _triggers(config: Config, given: dict[str, Any]) -> Callable[[pa.Table], Seq
             return named
         strange = _glance(config, word)
         if strange is None:
-            return [found for found in [detect_trigger(table, load_ontology(config, given))] if found]
+            return [found for found in [detect_trigger(table, load_ontology(config))] if found]
         return [word] if strange else []
 
     return of
@@ -183,7 +182,7 @@ def _glance(config: Config, word: str) -> bool | None:
     from tagflow.ontology import find
     from tagflow.ontology.classifier import quick_unknown_check
 
-    if overlay_file(config, {}) is not None:
+    if overlay_file(config) is not None:
         return None
-    root, _ = find(ontology_name(config, {}))
+    root, _ = find(ontology_name(config))
     return quick_unknown_check(root, word)

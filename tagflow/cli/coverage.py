@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,24 @@ import click
 from tagflow.cli import output
 from tagflow.cli.build import folder_triggers
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER, load_ontology, ontology_options
+from tagflow.cli.options import FOLDER, OntologyOptions, collected, load_ontology, ontology_options
 from tagflow.config import load_config
 from tagflow.dataset.survey import survey
+from tagflow.findings.wording import many
 from tagflow.ontology import Ontology
 from tagflow.ontology.coverage import Coverage
 from tagflow.ontology.coverage import coverage as measure
 from tagflow.pipeline import parsed
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverageOptions(OntologyOptions):
+    """What `tagflow ontology coverage` was asked. `top`: unknown tags that are shown."""
+
+    folder: Path | None
+    top: int
+    as_json: bool
+    config_file: Path | None
 
 
 @command()
@@ -28,17 +40,17 @@ from tagflow.pipeline import parsed
 @ontology_options
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 @click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
-def coverage(folder: Path | None, *, top: int, as_json: bool, config_file: Path | None, **given: Any) -> int:
+@collected(CoverageOptions)
+def coverage(asked: CoverageOptions) -> int:
     """Count the tags of DIR by category, and name the unknown ones, most frequent first."""
-    config = load_config(config_file, folder)
-    folder = folder or Path(config.path("dir") or ".")
-    ontology = load_ontology(config, given)
-    table = parsed(survey(folder))
+    config = load_config(asked.config_file, asked.folder)
+    ontology = load_ontology(config, asked)
+    table = parsed(survey(asked.folder or Path(config.path("dir") or ".")))
     found = measure(table, ontology, folder_triggers(table, ontology, config))
-    if as_json:
+    if asked.as_json:
         output.as_json(_object(found, ontology))
     else:
-        _tell(found, ontology, top)
+        _tell(found, ontology, asked.top)
     return 0
 
 
@@ -72,20 +84,24 @@ def _by_count(unknown: Counter[str]) -> list[tuple[str, int]]:
 def _tell(found: Coverage, ontology: Ontology, top: int) -> None:
     tags, occurrences = _totals(found)
     output.out(
-        f"{found.captions} captions, {tags:,} tags, {occurrences:,} occurrences; ontology {ontology.name}"
+        f"{many(found.captions, 'caption')}, {many(tags, 'tag')}, {many(occurrences, 'occurrence')}; "
+        f"ontology {ontology.name}"
     )
     if found.untagged or found.unread:
-        output.out(f"not counted: {found.untagged} captions without tags, {found.unread} that cannot be read")
+        output.out(
+            f"not counted: {many(found.untagged, 'caption')} without tags, "
+            f"{found.unread:,} that cannot be read"
+        )
     for trigger, count in found.triggers.items():
-        output.out(f"left out: the trigger {output.short(trigger)!r}, {count:,} times")
+        output.out(f"left out: the trigger {output.short(trigger)!r}, {many(count, 'time')}")
     counts = [(name, found.tags[name], found.occurrences[name]) for name in ontology.categories]
     counts.append(("unknown", len(found.unknown), found.unknown.total()))
     width = max(len(name) for name, _, _ in counts)
     output.out(f"{'category':<{width}}  {'tags':>7}  {'share':>6}  {'occurrences':>11}  {'share':>6}")
-    for name, one, many in counts:
-        shares = (f"{part / (whole or 1):6.1%}" for part, whole in ((one, tags), (many, occurrences)))
+    for name, distinct, count in counts:
+        shares = (f"{part / (whole or 1):6.1%}" for part, whole in ((distinct, tags), (count, occurrences)))
         first, second = shares
-        output.out(f"{name:<{width}}  {one:>7,}  {first}  {many:>11,}  {second}")
+        output.out(f"{name:<{width}}  {distinct:>7,}  {first}  {count:>11,}  {second}")
     _tell_unknown(_by_count(found.unknown), top)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,18 +75,16 @@ def doctor(asked: DoctorOptions) -> int:
     what = "a run" if asked.run is None else str(asked.run)
     subject = output.visible(f"{what} can start here" if ready else f"{what} cannot start here")
     report = Report("tagflow.doctor/2", findings, _facts(asked.run, found, ready=ready), subject)
-    if asked.format == "text":  # a note needs no more than its line
-        report = replace(report, findings=tuple(one for one in findings if one.severity != "info"))
     tell(report, asked, before=_looked_at(found))
     return exit_code(findings, strict=asked.strict)
 
 
 def _looked_at(found: Diagnosis) -> Iterator[str]:
-    """A line for everything that is well, or no more than worth a note."""
-    width = max(len(line.check) for line in found.lines)
-    for line in found.lines:
-        if line.state in ("ok", "info"):
-            yield output.visible(f"{line.state:<8}{line.check:<{width}}  {line.seen}")
+    """A line for everything that is well."""
+    well = [line for line in found.lines if line.state == "ok"]
+    width = max((len(line.check) for line in well), default=0)
+    for line in well:
+        yield output.visible(f"ok  {line.check:<{width}}  {line.seen}")
 
 
 def _facts(run: Path | None, found: Diagnosis, *, ready: bool) -> dict[str, Any]:

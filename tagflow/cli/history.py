@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from typing import Any
 import click
 
 from tagflow.cli import output
+from tagflow.cli.findings import tell_beside
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER
+from tagflow.cli.options import FOLDER, collected
 from tagflow.cli.output import note
 from tagflow.dataset.caches import stale_among
 from tagflow.dataset.survey import STATE_FOLDER
 from tagflow.errors import AuditError, UsageProblem
 from tagflow.files.lock import holder
+from tagflow.findings.finding import finding
+from tagflow.findings.wording import many, some
 from tagflow.history.prune import PrunePlan, kept_size, plan, prune
 from tagflow.history.record import CUT_OFF, Record, standing_runs
 from tagflow.history.store import Store
@@ -51,6 +55,18 @@ def report_interrupted(store: Store) -> None:
 
 
 UNDO_SCHEMA = "tagflow.undo/1"
+_NAMED = 5  # files that a note names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoOptions:
+    """What `tagflow undo` was asked. `run`: the oldest run to take back; None: the newest."""
+
+    folder: Path
+    run: str | None
+    force: bool
+    dry_run: bool
+    as_json: bool
 
 
 @command()
@@ -59,52 +75,58 @@ UNDO_SCHEMA = "tagflow.undo/1"
 @click.option("--force", is_flag=True, help="Also bring back files that were edited since.")
 @click.option("--dry-run", is_flag=True, help="Name the runs and files; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def undo(folder: Path, run: str | None, *, force: bool, dry_run: bool, as_json: bool) -> int:
+@collected(UndoOptions)
+def undo(asked: UndoOptions) -> int:
     """Bring back what the newest run replaced, or everything back to RUN and with it.
 
     A file that was edited since the run is left alone and named, unless --force is given; what it held is
     then kept in .tagflow/objects.
     """
+    folder = asked.folder
     if not folder.is_dir():
         raise UsageProblem(f"{folder}: there is no such folder", "check the path")
     store = Store(folder)
     if not store.folder.is_dir():
         raise AuditError(f"{folder}: no tagflow run has written here", "check the path")
-    if dry_run:
+    if asked.dry_run:
         report_interrupted(store)
-        _tell_plan(_chosen(store, run), as_json=as_json)
+        _tell_plan(_chosen(store, asked.run), as_json=asked.as_json)
         return 0
     with store.locked():
         recover_interrupted(store)
-        records = _chosen(store, run)
-        restored, left = undo_runs(store, records, force=force)
+        records = _chosen(store, asked.run)
+        restored, left = undo_runs(store, records, force=asked.force)
     stale = stale_among(folder, restored)
     _notes(folder, records, left, stale)
     undone = [record.run for record in records if record.state == "undone"]
-    if as_json:
+    if asked.as_json:
         found = {"runs": undone, "restored": len(restored), "left": left, "caches_stale": stale}
         output.as_json({"schema": UNDO_SCHEMA, **found})
     else:
         output.out(
-            f"{len(restored)} captions brought back, {len(left)} left alone, {len(undone)} runs undone"
+            f"{many(len(restored), 'caption')} brought back, {len(left):,} left alone, "
+            f"{many(len(undone), 'run')} undone"
         )
     return int(bool(left))
 
 
 def _notes(folder: Path, records: list[Record], left: list[str], stale: list[str]) -> None:
-    for path in left:
-        why = "edited or removed since the run, left alone; cure: --force brings it back"
-        output.warn(output.visible(f"{path}: error: caption-changed: {why}"))
+    cure = "--force brings it back; what it holds now is kept in .tagflow/objects"
+    tell_beside([finding("caption-changed", file=path, cure=cure) for path in left])
     aside = [one.path for record in records for one in record.aside]
     if aside:
-        output.note(f"{len(aside)} edits were replaced; they are kept in {folder / STATE_FOLDER / 'objects'}")
+        what = many(len(aside), "edit was replaced and is", "edits were replaced and are")
+        output.note(f"{what} kept in {folder / STATE_FOLDER / 'objects'}")
     gone = sum(len(record.caches) for record in records)
     if gone:
-        output.note(f"{gone} caches that these runs cleared do not come back; the trainer makes them anew")
+        what = many(
+            gone, "cache that was cleared does not come back", "caches that were cleared do not come back"
+        )
+        output.note(f"{what}; the trainer makes them anew")
     if stale:
         output.note(
-            f"{len(stale)} of the trainer's caches hold the text that was taken back, remove them before "
-            f"training: {', '.join(stale[:5])}{', ...' if len(stale) > 5 else ''}"
+            f"{many(len(stale), 'cache')} of the trainer's with the text that was taken back, to be removed "
+            f"before training: {some(stale, _NAMED)}"
         )
 
 
@@ -115,7 +137,7 @@ def _tell_plan(records: list[Record], *, as_json: bool) -> None:
         output.as_json({"schema": UNDO_SCHEMA, "runs": runs, "restored": len(paths), "left": []})
         return
     for record in records:
-        output.out(f"{record.run} ({record.command}): {len(record.to_undo())} captions")
+        output.out(f"{record.run} ({record.command}): {many(len(record.to_undo()), 'caption')}")
         for change in record.to_undo():
             output.out(f"  {output.visible(change.path)}")
 
@@ -160,6 +182,18 @@ class _Age(click.ParamType[timedelta]):
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryOptions:
+    """What `tagflow history` was asked. `keep`: how many runs keep their originals."""
+
+    folder: Path
+    pruning: bool
+    keep: int | None
+    older_than: timedelta | None
+    dry_run: bool
+    as_json: bool
+
+
 @command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--prune", "pruning", is_flag=True, help="Remove originals that no undo needs.")
@@ -177,33 +211,27 @@ class _Age(click.ParamType[timedelta]):
 )
 @click.option("--dry-run", is_flag=True, help="With --prune: say what would go; remove nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def history(
-    folder: Path,
-    *,
-    pruning: bool,
-    keep: int | None,
-    older_than: timedelta | None,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+@collected(HistoryOptions)
+def history(asked: HistoryOptions) -> int:
     """List every run in DIR, newest first; nothing is written unless --prune is given.
 
     --prune removes originals, never an audit: undone runs need none any more, and runs that --keep or
     --older-than names are given up, so that they cannot be undone. Edits that `undo --force` put aside go
     only with the run they were put aside for.
     """
+    folder, keep, older_than = asked.folder, asked.keep, asked.older_than
     if not folder.is_dir():
         raise UsageProblem(f"{folder}: there is no such folder", "check the path")
-    if not pruning and (keep is not None or older_than is not None or dry_run):
+    if not asked.pruning and (keep is not None or older_than is not None or asked.dry_run):
         raise UsageProblem("--keep, --older-than and --dry-run go with --prune", "add --prune")
     if keep is not None and older_than is not None:
         raise UsageProblem("--keep and --older-than name different runs", "use one of them")
     store = Store(folder)
-    if pruning and store.folder.is_dir():
+    if asked.pruning and store.folder.is_dir():
         before = None if older_than is None else datetime.now(UTC) - older_than
-        return _prune(store, keep, before, dry_run=dry_run, as_json=as_json)
+        return _prune(store, keep, before, dry_run=asked.dry_run, as_json=asked.as_json)
     report_interrupted(store)
-    return _list(store, as_json=as_json)
+    return _list(store, as_json=asked.as_json)
 
 
 def _list(store: Store, *, as_json: bool) -> int:
@@ -284,4 +312,4 @@ def _tell(chosen: PrunePlan, *, dry_run: bool, as_json: bool) -> None:
     would = "would be " if dry_run else ""
     for run in given_up:
         output.out(output.visible(f"{run}: {would}given up, it cannot be undone any more"))
-    output.out(f"{len(chosen.files)} originals {would}removed, {_size(chosen.size)} {would}freed")
+    output.out(f"{many(len(chosen.files), 'original')} {would}removed, {_size(chosen.size)} {would}freed")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, find
 from tagflow.cli.help import Commands, command
 from tagflow.cli.options import (
     OVERLAY,
+    OntologyOptions,
     collected,
     load_ontology,
     ontology_name,
@@ -28,6 +29,7 @@ from tagflow.cli.options import (
 from tagflow.config import load_config
 from tagflow.dataset.survey import LARGEST_CAPTION
 from tagflow.errors import UsageProblem
+from tagflow.findings.wording import nearest
 from tagflow.ontology import Explanation, Ontology, built_in, find
 from tagflow.ontology.lint import lint as find_faults
 
@@ -61,15 +63,24 @@ _config_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """What `tagflow ontology list` was asked."""
+
+    as_json: bool
+    config_file: Path | None
+
+
 @command("list")
 @_json_option
 @_config_option
-def list_ontologies(*, as_json: bool, config_file: Path | None) -> int:
+@collected(ListOptions)
+def list_ontologies(asked: ListOptions) -> int:
     """List the built-in ontologies and the one that tagflow.toml names."""
-    named = find(ontology_name(load_config(config_file, None), {}))
+    named = find(ontology_name(load_config(asked.config_file, None)))
     roots = [find(name)[0] for name in built_in()]
     found = [_listed(Ontology.load(root), named) for root in dict.fromkeys([*roots, named[0]])]
-    if as_json:
+    if asked.as_json:
         output.as_json({"schema": "tagflow.ontology.list/1", "ontologies": found})
         return 0
     for one in found:
@@ -103,21 +114,35 @@ def _listed(found: Ontology, chosen: tuple[Path, str]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions(OntologyOptions):
+    """What `tagflow ontology show` was asked. `name`: an ontology, given as an argument."""
+
+    name: str | None
+    category: str | None
+    as_json: bool
+    config_file: Path | None
+
+
 @command("show")
 @click.argument("name", metavar="[NAME|PATH]", required=False)
 @click.option("--category", metavar="NAME", help="The rows of one category.")
 @ontology_options
 @_json_option
 @_config_option
-def show_ontology(
-    name: str | None, *, category: str | None, as_json: bool, config_file: Path | None, **given: Any
-) -> int:
+@collected(ShowOptions)
+def show_ontology(asked: ShowOptions) -> int:
     """Show the categories of an ontology in their order, or every row of one category."""
-    found = load_ontology(load_config(config_file, None), _named(name, given))
+    if asked.name and asked.ontology_name:
+        raise UsageProblem("two ontologies were named", "name one, as an argument or with --ontology")
+    named = replace(asked, ontology_name=asked.name or asked.ontology_name)
+    found = load_ontology(load_config(asked.config_file, None), named)
+    category = asked.category
     if category is not None and category not in found.categories:
-        known = ", ".join(found.categories)
-        raise UsageProblem(f"{found.name} has no category {category!r}", f"name one of: {known}")
-    if as_json:
+        known = f"name one of: {', '.join(found.categories)}"
+        problem = f"{found.name} has no category {category!r}"
+        raise UsageProblem(problem, nearest(category, found.categories, known))
+    if asked.as_json:
         output.as_json(_shown(found, category))
     elif category is not None:
         for term in found.terms(category):
@@ -125,13 +150,6 @@ def show_ontology(
     else:
         _tell(found)
     return 0
-
-
-def _named(name: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    """An ontology can be named as an argument here, and by the option that every command has."""
-    if name and given["ontology_name"]:
-        raise UsageProblem("two ontologies were named", "name one, as an argument or with --ontology")
-    return {**given, "ontology_name": name or given["ontology_name"]}
 
 
 def _shown(found: Ontology, category: str | None) -> dict[str, Any]:
@@ -184,9 +202,9 @@ def lint(asked: LintOptions) -> int:
     """Look for faults in ontologies: built-in ones (all of them by default) or folders; exit 1 if any."""
     config = load_config(asked.config_file, None)
     # The overlay that tagflow.toml names goes with the ontology that it names.
-    beside = overlay_file(config, {"overlay": asked.overlay}) if asked.overlay or not asked.names else None
+    beside = overlay_file(config, asked.overlay) if asked.overlay or not asked.names else None
     named = tuple(dict.fromkeys(asked.names))
-    wanted = named or ((ontology_name(config, {}),) if beside else tuple(built_in()))
+    wanted = named or ((ontology_name(config),) if beside else tuple(built_in()))
     if beside and len(wanted) > 1:
         raise UsageProblem("an overlay goes with one ontology", "name the one that it is meant for")
     found = chosen((fault for name in wanted for fault in find_faults(name, beside)), asked)
@@ -195,19 +213,29 @@ def lint(asked: LintOptions) -> int:
     return exit_code(found, strict=asked.strict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(OntologyOptions):
+    """What `tagflow explain` was asked. `tags`: as they were typed; `-` is stdin."""
+
+    tags: tuple[str, ...]
+    as_json: bool
+    config_file: Path | None
+
+
 @command()
 @click.argument("tags", metavar="TAG... | -", nargs=-1)
 @ontology_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE")
-def explain(tags: tuple[str, ...], *, as_json: bool, config_file: Path | None, **given: Any) -> int:
+@collected(ExplainOptions)
+def explain(asked: ExplainOptions) -> int:
     """Say which category each TAG has, and by which rules. `-` reads tags from stdin, one a line."""
-    if not tags:
+    if not asked.tags:
         raise UsageProblem("no tag was given", "name tags, or `-` to read them from stdin")
-    ontology = load_ontology(load_config(config_file, None), given)
-    for tag in _all(tags):
+    ontology = load_ontology(load_config(asked.config_file, None), asked)
+    for tag in _all(asked.tags):
         found = _explanation(ontology, tag)
-        if as_json:
+        if asked.as_json:
             output.as_json(_explained(ontology, tag, found))
         else:
             output.out(output.visible(f"{tag}: {found.verdict.category} ({', '.join(found.path)})"))

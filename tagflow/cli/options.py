@@ -145,14 +145,54 @@ result_options = stacked(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EncoderChoice:
-    """Which encoders, where, and in which precision."""
+@dataclass(frozen=True, kw_only=True)
+class OntologyOptions:
+    """What `ontology_options` ask: an ontology and a file of own tags; None: as configured."""
 
-    spec: str
-    device: str
-    dtype: str
-    threads: int | None
+    ontology_name: str | None = None
+    overlay: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderOptions(OntologyOptions):
+    """What `order_options` ask."""
+
+    triggers: tuple[str, ...] = ()
+    keep_first: int | None = None
+    clean: bool | None = None
+    out: Path | None = None
+    dry_run: bool = False
+    diff: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenOptions:
+    """What `token_options` ask. `max_tokens` is as it was typed, one of 75, 150 and 225."""
+
+    max_tokens: str | None = None
+    warn_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """What `encoder_options` ask. None: as configured."""
+
+    encoders: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    threads: int | None = None
+    min_sim: float | None = None
+    min_sim_each: float | None = None
+    no_cache: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultOptions:
+    """What `result_options` ask. `strict`: None: as configured."""
+
+    as_json: bool = False
+    strict: bool | None = None
+    config_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,34 +214,43 @@ class TrainOptions:
     trainer_python: Path | None = None
 
 
-def encoder_choice(config: Config, given: dict[str, Any]) -> EncoderChoice:
+@dataclass(frozen=True, slots=True)
+class EncoderChoice:
+    """Which encoders, where, and in which precision."""
+
+    spec: str
+    device: str
+    dtype: str
+    threads: int | None
+
+
+def encoder_choice(config: Config, asked: EncoderOptions) -> EncoderChoice:
     """Which encoders were named: option, environment, file. Raises EncoderError where none was."""
-    spec = given["encoders"] or _standing_choice(config)
+    spec = asked.encoders or _standing_choice(config)
     if not spec:
         raise EncoderError("no text encoders were given", THREE_WAYS)
     return EncoderChoice(
         spec,
-        config.get("device", given["device"], "auto"),
-        config.get("dtype", given["dtype"], "auto"),
-        config.get("threads", given.get("threads")),
+        config.get("device", asked.device, "auto"),
+        config.get("dtype", asked.dtype, "auto"),
+        config.get("threads", asked.threads),
     )
 
 
-def load_ontology(config: Config, given: dict[str, Any]) -> Ontology:
+def load_ontology(config: Config, asked: OntologyOptions = OntologyOptions()) -> Ontology:
     """The ontology that was named, with the user's own tags over it."""
     from tagflow.ontology import Ontology
 
-    overlay = overlay_file(config, given)
-    if overlay is not None and given.get("overlay") is None and not overlay.exists():
+    overlay = overlay_file(config, asked.overlay)
+    if overlay is not None and asked.overlay is None and not overlay.exists():
         overlay = None  # tagflow.toml may name it before `ontology suggest --accept` writes it
-    return Ontology.load(ontology_name(config, given), overlay and overlay.absolute())
+    return Ontology.load(ontology_name(config, asked.ontology_name), overlay and overlay.absolute())
 
 
-def ontology_name(config: Config, given: dict[str, Any]) -> str:
+def ontology_name(config: Config, asked: str | None = None) -> str:
     """Which ontology was named: option, file, or the default."""
     from tagflow.ontology import built_in
 
-    asked: str | None = given.get("ontology_name")
     if asked == "":
         raise UsageProblem("--ontology was given nothing", "name an ontology, or leave the option out")
     named: str | None = config.values.get("ontology")
@@ -211,10 +260,10 @@ def ontology_name(config: Config, given: dict[str, Any]) -> str:
     return named if named.partition(":")[0] in built_in() else str(config.file.parent / _expanded(named))
 
 
-def overlay_file(config: Config, given: dict[str, Any]) -> Path | None:
+def overlay_file(config: Config, asked: Path | None = None) -> Path | None:
     """The user's own tags, where a file of them was named; in a configuration, relative to that file."""
-    if given.get("overlay") is not None:
-        return Path(given["overlay"])
+    if asked is not None:
+        return asked
     named: str | None = config.values.get("overlay")
     return config.file.parent / _expanded(named) if named and config.file else None
 
@@ -236,20 +285,20 @@ def _standing_choice(config: Config) -> str | None:
     return os.environ.get("TAGFLOW_ENCODERS") or config.path("encoders")
 
 
-def limits(config: Config, given: dict[str, Any]) -> Limits:
+def limits(config: Config, tokens: TokenOptions, similarity: EncoderOptions = EncoderOptions()) -> Limits:
     """The limits on similarity and tokens."""
     standard = Limits()
     return Limits(
-        min_sim=float(config.get("min_sim", given.get("min_sim"), standard.min_sim)),
-        min_sim_each=config.get("min_sim_each", given.get("min_sim_each")),
-        max_tokens=int(config.get("max_tokens", given.get("max_tokens"), standard.max_tokens)),
-        warn_tokens=int(config.get("warn_tokens", given.get("warn_tokens"), standard.warn_tokens)),
+        min_sim=float(config.get("min_sim", similarity.min_sim, standard.min_sim)),
+        min_sim_each=config.get("min_sim_each", similarity.min_sim_each),
+        max_tokens=int(config.get("max_tokens", tokens.max_tokens, standard.max_tokens)),
+        warn_tokens=int(config.get("warn_tokens", tokens.warn_tokens, standard.warn_tokens)),
     )
 
 
-def triggers(config: Config, given: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
+def triggers(config: Config, asked: tuple[str, ...] = ()) -> tuple[tuple[str, ...], bool]:
     """The triggers that were named, and whether one may be detected. Raises UsageProblem."""
-    words = tuple(given.get("triggers") or config.get("words", None, ()))
+    words = tuple(asked or config.get("words", None, ()))
     none = any(word.lower() == "none" for word in words)
     for word in words:
         if parse(word).texts() != [word]:

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 import click
 import pyarrow as pa
 
-from tagflow.findings.catalogue import kind_of
 from tagflow.schema import rows
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair
 
 
-_SHOWN = 20  # findings named one by one before the rest is only counted
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_DETAIL = 500  # characters of what was seen, in a message: a tag may be a whole book. JSON has all of it
 _CELL = 60  # characters of a tag in a table
 
 
@@ -125,42 +122,6 @@ def relaxed(table: pa.Table) -> list[tuple[int, int]]:
     columns = zip(rows(table, "relax_level"), rows(table, "findings"), strict=True)
     counts = Counter(level for level, codes in columns if level is not None and "order-relaxed" in codes)
     return sorted(counts.items(), reverse=True)
-
-
-def show_findings(table: pa.Table, severities: tuple[str, ...]) -> None:
-    """The findings of these severities on stderr, with their cures; many are cut short."""
-    found = [
-        (path, code, detail)
-        for path, codes, details in zip(
-            *(rows(table, name) for name in ("path", "findings", "details")), strict=True
-        )
-        for code, detail in zip(codes, details, strict=True)
-        if kind_of(code).severity in severities
-    ]
-    for path, code, detail in found[:_SHOWN]:
-        warn(finding_line(path, code, detail))
-    if len(found) > _SHOWN:
-        note(f"and {len(found) - _SHOWN} more; `tagflow audit DIR --json` has them all")
-
-
-def finding_line(path: str, code: str, detail: str) -> str:
-    """One finding on one line: where, how bad, what, and what cures it."""
-    return visible(f"{path}: {kind_of(code).severity}: {code}: {finding_message(code, detail)}")
-
-
-def finding_message(code: str, detail: str) -> str:
-    """What is wrong, what exactly was seen, and what cures it."""
-    kind = kind_of(code)
-    seen = f" ({detail if len(detail) <= _DETAIL else detail[:_DETAIL] + '…'})" if detail else ""
-    cure = f"; cure: {kind.cure}" if kind.cure else ""
-    return f"{kind.title}{seen}{cure}"
-
-
-def exit_code(table: pa.Table, *, failed: bool, strict: bool) -> int:
-    """1 where a gate failed or a finding is an error (with `strict`: or a warning), else 0."""
-    counted = {"error", "warning"} if strict else {"error"}
-    codes = {code for codes in rows(table, "findings") for code in codes}
-    return int(failed or any(kind_of(code).severity in counted for code in codes))
 
 
 _TICK = 0.05  # seconds between two updates of a bar

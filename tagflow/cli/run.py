@@ -5,26 +5,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagflow.audit.drift import Drift, drift
+from tagflow.audit.drift import drift
 from tagflow.audit.file import Audit, current_audit
 from tagflow.cli import output
+from tagflow.cli.build import options, vector_cache
 from tagflow.cli.build import pipeline as build
-from tagflow.cli.build import vector_cache
+from tagflow.cli.findings import Report, as_object, exit_code, tell_beside
 from tagflow.cli.help import command
 from tagflow.cli.history import recover_interrupted, report_interrupted
 from tagflow.cli.options import (
     FOLDER,
     EncoderChoice,
+    EncoderOptions,
+    OntologyOptions,
+    OrderOptions,
+    ResultOptions,
+    TokenOptions,
     cache_option,
+    collected,
     encoder_choice,
     encoder_options,
+    load_ontology,
     low_options,
     ontology_options,
     order_options,
@@ -32,12 +41,15 @@ from tagflow.cli.options import (
     token_options,
 )
 from tagflow.cli.output import Progress, show_diff
-from tagflow.cli.run_train import ready, train_after, train_options
-from tagflow.config import Config, load_config
+from tagflow.cli.run_train import AfterOptions, ready, train_after, train_options
+from tagflow.config import Config, OnLow, load_config
 from tagflow.dataset.survey import AUDIT_NAME, Survey, by_root, survey
 from tagflow.errors import AuditError, SourceError, UsageProblem
+from tagflow.findings.finding import Finding, of_caption
+from tagflow.findings.wording import many, some
 from tagflow.history.store import Store
 from tagflow.pipeline import Outcome, Pipeline
+from tagflow.schema import rows
 from tagflow.validate import present
 from tagflow.validate import validate as hold
 from tagflow.write import Writing, Written, check_out, now, targets
@@ -46,7 +58,32 @@ if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair
 
 
-RUN_SCHEMA = "tagflow.run/1"
+_NAMED = 5  # files that a note names
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReorderOptions(OrderOptions, TokenOptions, ResultOptions):
+    """What `tagflow reorder` was asked."""
+
+    paths: tuple[Path, ...] = ()
+    hook: bool = False
+    clear_caches: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(OrderOptions, TokenOptions, ResultOptions, EncoderOptions, AfterOptions):
+    """What `tagflow run` was asked."""
+
+    folder: Path | None = None
+    on_low: OnLow | None = None
+    clear_caches: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateOptions(OntologyOptions, TokenOptions, ResultOptions, EncoderOptions):
+    """What `tagflow validate` was asked."""
+
+    folder: Path | None
 
 
 @command()
@@ -58,16 +95,21 @@ RUN_SCHEMA = "tagflow.run/1"
 @cache_option
 @result_options
 @train_options
-def run(folder: Path | None, **given: Any) -> int:
+@collected(RunOptions)
+def run(asked: RunOptions) -> int:
     """Reorder the captions in DIR, prove in both text encoders that the meaning stayed, write and audit.
 
     Where the mean similarity of either encoder misses --min-sim nothing is written, but see --on-low.
     """
-    ready(given)
-    config = load_config(given["config_file"], folder)
-    folder = folder or _folder(config)
-    code = _Job("run", config, given).go(survey(folder), None, encoder_choice(config, given))
-    return train_after(code, folder, config, given)
+    if asked.preset is not None and (asked.out or asked.dry_run):
+        raise UsageProblem(
+            "--train needs the captions certified in their place", "leave out --out and --dry-run"
+        )
+    config = load_config(asked.config_file, asked.folder)
+    ready(asked, config, asked.encoders)
+    folder = asked.folder or _folder(config)
+    code = _Job("run", config, asked).go(survey(folder), None, encoder_choice(config, asked))
+    return train_after(code, folder, config, asked, asked.encoders, as_json=asked.as_json)
 
 
 @command()
@@ -79,15 +121,16 @@ def run(folder: Path | None, **given: Any) -> int:
 )
 @cache_option
 @result_options
-def reorder(paths: tuple[Path, ...], **given: Any) -> int:
+@collected(ReorderOptions)
+def reorder(asked: ReorderOptions) -> int:
     """Reorder captions by structure alone: folders, or single caption files. Nothing is certified.
 
     Triggers are looked for in the whole folder, also where single files are given.
     """
-    roots = by_root(paths or (_folder(load_config(given["config_file"], None)),))
-    if len(roots) > 1 and (given["out"] or given["as_json"]):
+    roots = by_root(asked.paths or (_folder(load_config(asked.config_file, None)),))
+    if len(roots) > 1 and (asked.out or asked.as_json):
         raise UsageProblem("--out and --json go with one folder", "give one folder at a time")
-    jobs = {root: _Job("reorder", load_config(given["config_file"], root), given) for root in roots}
+    jobs = {root: _Job("reorder", load_config(asked.config_file, root), asked) for root in roots}
     return max(job.go(survey(root), roots[root], None) for root, job in jobs.items())
 
 
@@ -101,27 +144,41 @@ def _folder(config: Config) -> Path:
 class _Job:
     """One command over one folder: build, run, write, tell."""
 
-    def __init__(self, command: str, config: Config, given: dict[str, Any]) -> None:
-        self.command, self.config, self.given = command, config, given
-        self.strict = bool(config.get("strict", given["strict"], False))
-        if given["diff"] and given["as_json"]:
+    def __init__(self, command: str, config: Config, asked: RunOptions | ReorderOptions) -> None:
+        self.command, self.config, self.asked = command, config, asked
+        self.strict = bool(config.get("strict", asked.strict, False))
+        self.hook = isinstance(asked, ReorderOptions) and asked.hook
+        if asked.diff and asked.as_json:
             raise UsageProblem("--diff and --json both want stdout", "use one of them")
-        if given["dry_run"] and given["out"]:
+        if asked.dry_run and asked.out:
             raise UsageProblem("--dry-run writes nothing, --out wants a folder", "use one of them")
-        if given["clear_caches"] and given["out"]:
+        if asked.clear_caches and asked.out:
             raise UsageProblem("--out leaves the captions, so their caches stay right", "use one of them")
 
     def go(self, found: Survey, selected: Collection[str] | None, choice: EncoderChoice | None) -> int:
-        out = self.given["out"]
+        out = self.asked.out
         if out:
             check_out(found.root, out)
         progress, started = Progress(), now()
         store = Store(found.root)
-        writes = not (out or self.given["dry_run"])
-        with progress.shown(), vector_cache(self.config, self.given, choice) as cache:
+        writes = not (out or self.asked.dry_run)
+        asked = self.asked
+        similarity, on_low = (
+            (asked, asked.on_low) if isinstance(asked, RunOptions) else (EncoderOptions(), None)
+        )
+        cached = vector_cache(self.config, choice, wanted=not similarity.no_cache)
+        with progress.shown(), cached as cache:
             # What may be refused (a wrong checkpoint) is built before the folder is touched.
-            keep = not self.given["dry_run"]
-            pipeline = build(self.config, self.given, choice, progress, cache, keep=keep)
+            pipeline = build(
+                self.config,
+                load_ontology(self.config, self.asked),
+                options(self.config, self.asked, self.asked, similarity, on_low),
+                choice,
+                progress,
+                cache,
+                keep=not self.asked.dry_run,
+                hub=not self.hook,  # a commit must not wait for a network
+            )
             with store.locked() if writes else nullcontext():
                 (recover_interrupted if writes else report_interrupted)(store)
                 outcome = pipeline(found, current_audit(found.root), selected)
@@ -143,42 +200,44 @@ class _Job:
         started: str,
         progress: Progress,
     ) -> Written:
-        if out := self.given["out"]:
+        if out := self.asked.out:
             return Writing(pipeline, outcome, Store(out), self.command, started).from_folder(found.root)
         writing = Writing(pipeline, outcome, store, self.command, started)
         # An audit in git would change at every commit where a hook wrote one with nothing to rewrite.
-        if self.given["dry_run"] or (self.given.get("hook") and not targets(outcome)):
+        if self.asked.dry_run or (self.hook and not targets(outcome)):
             return writing.dry_run()
-        return writing.in_place(progress.progress("writing"), clear_caches=bool(self.given["clear_caches"]))
+        return writing.in_place(progress.progress("writing"), clear_caches=self.asked.clear_caches)
 
     def _tell(self, found: Survey, outcome: Outcome, written: Written, pair: EncoderPair | None) -> int:
         failed = written.meta.verdict == "fail"
         self._notes(found, outcome, written)
-        output.show_findings(written.table, ("error", "warning") if self.strict else ("error",))
-        if self.given["diff"]:
+        findings = _findings(written, found.root)
+        tell_beside(_counting(findings, strict=self.strict))
+        if self.asked.diff:
             show_diff(outcome.table, targets(outcome))
-        if self.given["as_json"]:
-            output.as_json(result(written, pair))
+        if self.asked.as_json:
+            output.as_json(as_object(Report("tagflow.run/2", tuple(findings), facts(written, pair))))
         else:
             for line in output.summary(written.table, written.meta):
                 output.out(line)
-            why = "dry run: nothing" if self.given["dry_run"] else "nothing"
+            why = "dry run: nothing" if self.asked.dry_run else "nothing"
             where = written.audit or f"none ({why} was written)"
             output.out(f"audit       {where}")
             if caches := _caches(written):
                 output.out(f"caches      {caches}")
             if written.audit:
                 output.out(f"run         {written.meta.run}{self._way_back(found, outcome)}")
-        if self.given["clear_caches"] and written.audit and written.stale:
+        if self.asked.clear_caches and written.audit and written.stale:
             raise SourceError(
-                f"the captions are written, but stale caches could not be removed: {_some(written.stale)}",
+                "the captions are written, but stale caches could not be removed: "
+                f"{some(written.stale, _NAMED)}",
                 "remove them before you train",
             )
-        rewritten = bool(self.given.get("hook")) and written.audit is not None
-        return output.exit_code(written.table, failed=failed or rewritten, strict=self.strict)
+        rewritten = self.hook and written.audit is not None
+        return max(int(failed or rewritten), exit_code(findings, strict=self.strict))
 
     def _way_back(self, found: Survey, outcome: Outcome) -> str:
-        if self.given["out"]:
+        if self.asked.out:
             return f"  ({found.root} is as it was)"
         return f"  (`tagflow undo {found.root}` takes it back)" if targets(outcome) else ""
 
@@ -189,14 +248,16 @@ class _Job:
                 "for the trigger, it stays first (`--trigger none` turns this off)"
             )
         if found.others:
-            output.note(f"{len(found.others)} .txt files are no captions, not touched: {_some(found.others)}")
+            what = many(len(found.others), ".txt file is no caption", ".txt files are no captions")
+            output.note(f"{what}, not touched: {some(found.others, _NAMED)}")
         if found.foreign:
             output.note(
-                f"{len(found.foreign)} captions stand beside pictures that the trainer does not read; "
-                f"convert these to PNG, JPEG or WebP: {_some(found.foreign)}"
+                f"{many(len(found.foreign), 'caption')} beside pictures that the trainer does not read; "
+                f"convert these to PNG, JPEG or WebP: {some(found.foreign, _NAMED)}"
             )
         if found.uncaptioned:
-            output.note(f"{len(found.uncaptioned)} images have no caption: {_some(found.uncaptioned)}")
+            what = many(len(found.uncaptioned), "image has no caption", "images have no caption")
+            output.note(f"{what}: {some(found.uncaptioned, _NAMED)}")
         if written.meta.verdict == "fail":
             output.note(
                 "the gate failed and no caption was written. Look at the worst captions (`tagflow audit`), "
@@ -207,8 +268,19 @@ class _Job:
             output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
 
 
-def _some(paths: tuple[str, ...]) -> str:
-    return ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+def _findings(written: Written, root: Path) -> list[Finding]:
+    """The findings of all captions, with paths as the user would write them."""
+    columns = (rows(written.table, name) for name in ("path", "findings", "details"))
+    return [
+        of_caption((root / path).as_posix(), code, detail)
+        for path, codes, details in zip(*columns, strict=True)
+        for code, detail in zip(codes, details, strict=True)
+    ]
+
+
+def _counting(findings: Sequence[Finding], *, strict: bool) -> list[Finding]:
+    """What makes the command end with 1; how many there are of all others stands in the summary."""
+    return [one for one in findings if one.severity == "error" or (strict and one.severity == "warning")]
 
 
 def _caches(written: Written) -> str:
@@ -220,17 +292,16 @@ def _caches(written: Written) -> str:
         hold = "hold" if written.audit else "would hold"
         parts.append(
             f"{len(written.stale)} of the trainer's {hold} an old text and would be trained "
-            f"({_some(written.stale)}); --clear-caches removes them"
+            f"({some(written.stale, _NAMED)}); --clear-caches removes them"
         )
     return "; ".join(parts)
 
 
-def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
-    """What `run --json` ends with."""
+def facts(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
+    """What `run --json` says of a run beside its findings."""
     encoded, cached = (None, None) if pair is None else pair.windows()
     status = written.table.column("status").to_pylist()
     return {
-        "schema": RUN_SCHEMA,
         "captions": len(status),
         **{name: status.count(name) for name in ("rewritten", "unchanged", "kept", "failed")},
         "relaxed": {str(level): count for level, count in output.relaxed(written.table)},
@@ -254,62 +325,61 @@ def result(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
 @ontology_options
 @token_options
 @result_options
-def validate(folder: Path | None, **given: Any) -> int:
+@collected(ValidateOptions)
+def validate(asked: ValidateOptions) -> int:
     """Check that the captions in DIR are what the audit says, encode them against their originals, judge.
 
     DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption. The ontology is
     that of the audit, unless another one is named here.
     """
-    config = load_config(given["config_file"], folder)
-    folder = folder or Path(config.path("dir") or ".")
+    config = load_config(asked.config_file, asked.folder)
+    folder = asked.folder or Path(config.path("dir") or ".")
     found, store, started = survey(folder), Store(folder), now()
-    choice = encoder_choice(config, given)
-    given, gone = _with_its_ontology(_audit(folder), given)
+    choice = encoder_choice(config, asked)
+    named, gone = _its_ontology(_audit(folder), asked)
+    strict = bool(config.get("strict", asked.strict, False))
+    chosen = options(config, OrderOptions(), asked, asked)
     progress = Progress()
-    with progress.shown(), vector_cache(config, given, choice) as cache:
-        pipeline = build(config, given, choice, progress, cache, keep=True)
+    cached = vector_cache(config, choice, wanted=not asked.no_cache)
+    with progress.shown(), cached as cache:
+        pipeline = build(config, load_ontology(config, named), chosen, choice, progress, cache, keep=True)
         with store.locked():
             recover_interrupted(store)
             audit = _audit(folder)  # again: a recovery may have put an older one back
             outcome = hold(pipeline, found, audit)
             written = Writing(pipeline, outcome, store, "validate", started).audit_only()
-    changed = drift(audit, present(pipeline, found, outcome, gone))
-    strict = bool(config.get("strict", given["strict"], False))
-    _tell(written, changed, pipeline.pair, strict=strict, as_json=given["as_json"])
-    code = output.exit_code(written.table, failed=written.meta.verdict == "fail", strict=strict)
-    return max(code, int(strict and bool(changed)))
-
-
-def _tell(
-    written: Written, changed: list[Drift], pair: EncoderPair | None, *, strict: bool, as_json: bool
-) -> None:
-    output.show_findings(written.table, ("error", "warning") if strict else ("error",))
-    for one in changed:
-        if not one.code.startswith("caption-"):  # those are findings of their captions
-            output.warn(output.finding_line(one.where, one.code, one.detail))
-    output.encoded(pair)
+    of_captions = _findings(written, folder)
+    changed = [
+        one.at(file=(folder / one.where.file).as_posix()) if one.where.file else one
+        for one in drift(audit, present(pipeline, found, outcome, gone))
+        if not one.code.startswith("caption-")  # those are findings of their captions
+    ]
+    findings = [*of_captions, *changed]
+    tell_beside([*_counting(of_captions, strict=strict), *changed])
+    output.encoded(pipeline.pair)
     if written.meta.verdict != "pass":
         output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
-    if as_json:
-        seen = [{"where": one.where, "code": one.code, "detail": one.detail} for one in changed]
-        output.as_json({**result(written, pair), "schema": "tagflow.validate/1", "drift": seen})
-        return
-    for line in output.summary(written.table, written.meta):
-        output.out(line)
-    output.out(f"audit       {written.audit}")
+    if asked.as_json:
+        report = Report("tagflow.validate/2", tuple(findings), facts(written, pipeline.pair))
+        output.as_json(as_object(report))
+    else:
+        output.out_lines(output.summary(written.table, written.meta))
+        output.out(f"audit       {written.audit}")
+    return max(int(written.meta.verdict == "fail"), exit_code(findings, strict=strict))
 
 
-def _with_its_ontology(audit: Audit, given: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The options, with the ontology and the overlay of the run that wrote the audit where none was named.
+def _its_ontology(audit: Audit, asked: OntologyOptions) -> tuple[OntologyOptions, str | None]:
+    """The ontology and the overlay of the run that wrote the audit, where none was named here.
 
     With it the overlay's path, where the file is not there any more.
     """
-    if given["ontology_name"] is not None or given["overlay"] is not None:
-        return given, None
+    if asked.ontology_name is not None or asked.overlay is not None:
+        return asked, None
     source, overlay = audit.meta.options.ontology, audit.meta.options.overlay
     gone = overlay if overlay and not Path(overlay).exists() else None
-    file = Path(overlay) if overlay and not gone else None
-    return {**given, "ontology_name": source, "overlay": file}, gone
+    return OntologyOptions(
+        ontology_name=source, overlay=Path(overlay) if overlay and not gone else None
+    ), gone
 
 
 def _audit(folder: Path) -> Audit:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import click
 
 from tagflow.audit.file import current_audit
 from tagflow.cli import output
-from tagflow.cli.options import FOLDER, stacked
-from tagflow.config import Config, load_config
+from tagflow.cli.options import FOLDER, TrainOptions, stacked
+from tagflow.config import Config
 from tagflow.errors import FINDINGS, UsageProblem
 
-_PLAN = ("base", "vae", "structure", "vram", "epochs", "repeats", "resolution", "sets", "sd_scripts",
-         "trainer_python")  # fmt: skip
 _SPELLED = {"sets": "set", "detached": "detach"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AfterOptions(TrainOptions):
+    """What is to be trained after a run. `preset`: None: nothing is."""
+
+    preset: str | None = None
+    run_folder: Path | None = None
+    detached: bool = False
+
 
 _hidden = partial(click.option, hidden=True)
 """An option of `tagflow train plan` or `train start`, taken here, too, and explained there."""
@@ -43,18 +51,14 @@ train_options = stacked(
 )  # fmt: skip
 
 
-def ready(given: dict[str, Any]) -> None:
-    """Refuse at once what else hours of encoding would come before.
+def ready(asked: AfterOptions, config: Config, encoders: str | None) -> None:
+    """Refuse at once what else hours of encoding would come before. `encoders`: as the user named them.
 
     Raises UsageProblem, TrainerError, EncoderError for a base model that is none.
     """
-    if given["preset"] is None:
-        _refuse_alone(given)
+    if asked.preset is None:
+        _refuse_alone(asked)
         return
-    if given["out"] or given["dry_run"]:
-        raise UsageProblem(
-            "--train needs the captions certified in their place", "leave out --out and --dry-run"
-        )
     from tagflow.cli.boundary import TRAIN_EXTRA, not_installed
     from tagflow.cli.train_plan import base_named
     from tagflow.training.plan.choices import parse_settings
@@ -67,35 +71,35 @@ def ready(given: dict[str, Any]) -> None:
     for module in TRAIN_EXTRA:
         if find_spec(module) is None:
             raise not_installed(module)
-    preset(given["preset"])
-    parse_settings(given["sets"], known_options())
-    if given["vram"] is not None:
-        vram_bytes(given["vram"])
-    place = click.get_current_context().params.get("folder")
-    base_of(base_named(load_config(given["config_file"], place), _base(given)))
-    folder = find_sd_scripts(given["sd_scripts"])
-    trainer_python(given["trainer_python"], folder)
+    preset(asked.preset)
+    parse_settings(asked.sets, known_options())
+    if asked.vram is not None:
+        vram_bytes(asked.vram)
+    base_of(base_named(config, _base(asked, encoders)))
+    folder = find_sd_scripts(asked.sd_scripts)
+    trainer_python(asked.trainer_python, folder)
 
 
-def _refuse_alone(given: dict[str, Any]) -> None:
+def _refuse_alone(asked: AfterOptions) -> None:
     """Options of a training that nobody asked for. Raises UsageProblem."""
-    named = [name for name in (*_PLAN, "run_folder", "detached") if given[name] not in (None, (), False)]
-    if alone := [name for name in named if (name, given[name]) != ("structure", "none")]:
-        option = _SPELLED.get(alone[0], alone[0]).replace("_", "-")
+    given = [one.name for one in fields(AfterOptions) if getattr(asked, one.name) != one.default]
+    if given:
+        option = _SPELLED.get(given[0], given[0]).replace("_", "-")
         raise UsageProblem(f"--{option} is for a training, and none was asked for", "add --train PRESET")
 
 
-def _base(given: dict[str, Any]) -> Path | None:
+def _base(asked: AfterOptions, encoders: str | None) -> Path | None:
     """The checkpoint as this command names it; the one that certifies, where it is a file, trains as well."""
-    if given["base"] is not None or not given["encoders"]:
-        return given["base"]  # type: ignore[no-any-return]
-    encoders = Path(given["encoders"])
-    return encoders if encoders.is_file() else None
+    if asked.base is not None or not encoders:
+        return asked.base
+    return Path(encoders) if Path(encoders).is_file() else None
 
 
-def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) -> int:
+def train_after(
+    code: int, folder: Path, config: Config, asked: AfterOptions, encoders: str | None, *, as_json: bool
+) -> int:
     """Plan and start, if a run certified its folder (`code` is its exit code); else exit 1, and no plan."""
-    if given["preset"] is None:
+    if asked.preset is None:
         return code
     audit = current_audit(folder)
     if code or audit is None or audit.meta.verdict != "pass":
@@ -108,19 +112,11 @@ def train_after(code: int, folder: Path, config: Config, given: dict[str, Any]) 
     from tagflow.training.start.prepare import StartRequest
 
     release()  # the plan asks for the memory that is free, and the trainer wants it
-    run = run_folder(folder.resolve(), given["run_folder"], given["preset"])
-    asked = {name: given[name] for name in _PLAN} | {"base": _base(given)}
-    code = planned(
-        PlanOptions(
-            folder=folder,
-            preset=given["preset"],
-            out=run,
-            as_json=given["as_json"],
-            config_file=config.file,
-            **asked,
-        )
-    )
+    run = run_folder(folder.resolve(), asked.run_folder, asked.preset)
+    wanted = {one.name: getattr(asked, one.name) for one in fields(TrainOptions)}
+    wanted |= {"base": _base(asked, encoders), "out": run, "as_json": as_json, "config_file": config.file}
+    code = planned(PlanOptions(folder=folder, preset=asked.preset, **wanted))
     if code:
         return code
-    wish = StartRequest(given["sd_scripts"], given["trainer_python"])
-    return begin(run, wish, detached=given["detached"], as_json=given["as_json"])
+    wish = StartRequest(asked.sd_scripts, asked.trainer_python)
+    return begin(run, wish, detached=asked.detached, as_json=as_json)

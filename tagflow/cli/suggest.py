@@ -17,13 +17,24 @@ import click
 from tagflow.cli import output
 from tagflow.cli.build import folder_triggers
 from tagflow.cli.help import command
-from tagflow.cli.options import COSINE, FOLDER, encoder_choice, ontology_name, ontology_options, overlay_file
+from tagflow.cli.options import (
+    COSINE,
+    FOLDER,
+    EncoderOptions,
+    OntologyOptions,
+    collected,
+    encoder_choice,
+    ontology_name,
+    ontology_options,
+    overlay_file,
+)
 from tagflow.cli.output import Progress
 from tagflow.config import Config, load_config
 from tagflow.dataset.survey import survey
 from tagflow.encoders import TextEmbedder, load_embedder
 from tagflow.errors import UsageProblem
 from tagflow.files.replace import write_and_move
+from tagflow.findings.wording import nearest, some
 from tagflow.ontology import Ontology, merged
 from tagflow.ontology.coverage import coverage
 from tagflow.ontology.suggest import Neighbour, Suggestion, known_terms, plain_tags
@@ -95,8 +106,9 @@ def _parted(text: str, unknown: Unknown, ontology: Ontology) -> tuple[str, str |
     if not sign or normalise(text) in unknown.tags:
         return normalise(text), None
     if category.strip() not in ontology.categories:
-        known = ", ".join(ontology.categories)
-        raise UsageProblem(f"{ontology.name} has no category {category.strip()!r}", f"name one of: {known}")
+        known = f"name one of: {', '.join(ontology.categories)}"
+        cure = nearest(category.strip(), ontology.categories, known)
+        raise UsageProblem(f"{ontology.name} has no category {category.strip()!r}", cure)
     return normalise(tag), category.strip()
 
 
@@ -109,8 +121,8 @@ def _refuse(tag: str, unknown: Unknown, ontology: Ontology) -> NoReturn:
         what = f"{tag!r} is no unknown tag: it is in {verdict.category} ({verdict.rule})"
         raise UsageProblem(what, "to move it, write its row into the overlay yourself")
     names = sorted(unknown.tags, key=lambda name: (-unknown.tags[name], name))
-    more = ", ..." if len(names) > _NAMED else ""
-    cure = f"its unknown tags are: {', '.join(names[:_NAMED])}{more}" if names else "it has no unknown tags"
+    known = f"its unknown tags are: {some(names, _NAMED)}" if names else "it has no unknown tags"
+    cure = nearest(tag, names, known)
     raise UsageProblem(f"{tag!r} does not occur in {unknown.folder}", cure)
 
 
@@ -135,6 +147,19 @@ def write_rows(overlay: Path, rows: Mapping[str, str]) -> None:
 _SHOWN = 3  # nearest terms in the table; --json has them all
 
 
+@dataclass(frozen=True, kw_only=True)
+class SuggestOptions(OntologyOptions):
+    """What `tagflow ontology suggest` was asked. `accept`: `TAG` or `TAG=CATEGORY`, as they were typed."""
+
+    folder: Path | None
+    encoders: str | None
+    device: str | None
+    accept: tuple[str, ...]
+    accept_above: float | None
+    as_json: bool
+    config_file: Path | None
+
+
 @command()
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @click.option(
@@ -156,30 +181,32 @@ _SHOWN = 3  # nearest terms in the table; --json has them all
 )
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 @click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
-def suggest(folder: Path | None, *, as_json: bool, config_file: Path | None, **given: Any) -> int:
+@collected(SuggestOptions)
+def suggest(asked: SuggestOptions) -> int:
     """Propose a category for each unknown tag of DIR, by the known tags nearest to it in a text encoder.
 
     Writes nothing but what is accepted, and that to the overlay that --overlay or tagflow.toml names.
     Confidence: the share of the nearest tags that agree, times the similarity of the nearest that does.
     """
-    config = load_config(config_file, folder)
-    folder = folder or Path(config.path("dir") or ".")
-    overlay = overlay_file(config, given)
+    config = load_config(asked.config_file, asked.folder)
+    folder = asked.folder or Path(config.path("dir") or ".")
+    overlay = overlay_file(config, asked.overlay)
     # An overlay that is yet to be written is an empty one.
-    ontology = Ontology.load(ontology_name(config, given), overlay if overlay and overlay.exists() else None)
+    there = overlay if overlay and overlay.exists() else None
+    ontology = Ontology.load(ontology_name(config, asked.ontology_name), there)
     unknown = _unknown(folder, ontology, config)
-    wishes = read_wishes(given["accept"], given["accept_above"], unknown, ontology)
+    wishes = read_wishes(asked.accept, asked.accept_above, unknown, ontology)
     target = check_overlay(overlay) if wishes.asked else None
     embedder, suggestions = None, list[Suggestion]()
     if unknown.tags and (wishes.need_proposals or not wishes.asked):
-        embedder, suggestions = _proposed(unknown, ontology, config, given)
+        embedder, suggestions = _proposed(unknown, ontology, config, asked)
     rows = wishes.rows(suggestions)
     if target and rows:
         write_rows(target, rows)
         output.note(f"written to {target}: {'; '.join(f'{tag},{home}' for tag, home in rows.items())}")
     elif target:
         output.note(f"{target}: nothing to write")
-    if as_json:
+    if asked.as_json:
         output.as_json(_object(ontology, embedder, unknown, suggestions, rows))
     else:
         _tell(unknown, suggestions, wishes)
@@ -196,10 +223,10 @@ def _unknown(folder: Path, ontology: Ontology, config: Config) -> Unknown:
 
 
 def _proposed(
-    unknown: Unknown, ontology: Ontology, config: Config, given: dict[str, Any]
+    unknown: Unknown, ontology: Ontology, config: Config, asked: SuggestOptions
 ) -> tuple[TextEmbedder, list[Suggestion]]:
     # te1 is small, and read in fp32 whatever the precision of a run.
-    choice = encoder_choice(config, {**given, "dtype": None})
+    choice = encoder_choice(config, EncoderOptions(encoders=asked.encoders, device=asked.device))
     # Where a tag goes that nothing knows, and what is proposed where nothing speaks for any category.
     fallback = ontology.classify(next(iter(unknown.tags))).category
     progress = Progress()

@@ -147,7 +147,7 @@ def _request(asked: PlanOptions, config: Config, around: Surroundings) -> PlanRe
     return PlanRequest(
         base=base_named(config, asked.base),
         around=around,
-        ontology=None if (asked.folder / AUDIT_NAME).exists() else load_ontology(config, {}),
+        ontology=None if (asked.folder / AUDIT_NAME).exists() else load_ontology(config),
         leading=tuple(leading) or None,
         max_tokens=int(config.get("max_tokens", None, 225)),
         vae=asked.vae,

@@ -71,8 +71,9 @@ class Finding:
 
     @property
     def cure(self) -> str:
-        """What to do about it; empty where nothing need be done."""
-        return self.remedy or self.kind.cure
+        """What to do about it; empty where nothing need be done, as where a fault is no more than a note here."""
+        lowered = self.severity == "info" and self.kind.severity != "info"
+        return self.remedy or ("" if lowered else self.kind.cure)
 
     @property
     def option(self) -> str:
