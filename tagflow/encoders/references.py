@@ -2,9 +2,9 @@
 
 Open it when `tagflow models compare` or a test disagrees with a library, or a library's version changes a
 name. The models are built from the sizes of the tensors in the user's file, so that nothing is downloaded.
-In bf16 and fp16 they run under torch's autocast, as in a trainer's mixed precision: products in the dtype, the
+In bf16 and fp16 they run under torch's autocast, as in mixed precision training: products in the dtype, the
 residual stream in fp32, like our tower. Cast as a whole, open_clip's te2 in bf16 lies 3.5e-2 of the largest
-value from its own fp32 (random weights at SDXL's size), our tower and autocast 0.8e-2: no measure for either.
+value from its own fp32 (random weights at SDXL's size), under autocast 0.8e-2, as our tower does.
 
 Source of the layer: sd-scripts `library/strategy_sdxl.py` takes te1's `hidden_states[11]` of 12 layers and
 te2's `hidden_states[-2]`, both without the final norm; te2's pooled vector is open_clip's `encode_text`.
