@@ -1,20 +1,15 @@
-"""What an install asks for is used, and what is used is asked for; the light install needs no extra."""
+"""What an install asks for is used, and what is used is asked for."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
-import pytest
 from test_layers import PACKAGE, files, graph, imported
 
 ROOT = PACKAGE.parent
-Folder = Callable[[dict[str, str]], Path]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 MODULES = {"open-clip-torch": "open_clip", "pillow": "PIL"}
@@ -116,47 +111,3 @@ def test_constraints_and_makefile_have_all_of_them() -> None:
     for text in (pins, (ROOT / "Makefile").read_text(encoding="utf-8")):
         (extras,) = re.findall(r"-c constraints\.txt -e '\.\[([\w,]+)\]'", text)
         assert set(extras.split(",")) == EXTRAS.keys()
-
-
-LIGHT = """
-import json, os, sys
-
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def find_spec(self, name, path=None, target=None):
-        hidden = name.partition(".")[0] in json.loads(os.environ["HIDDEN"])
-        return None if hidden else self.finder.find_spec(name, path, target)
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-sys.meta_path[:] = map(Without, sys.meta_path)
-from tagflow.cli.boundary import run
-for command in json.loads(os.environ["COMMANDS"]):
-    print(*command, file=sys.stderr)
-    assert run(command) == 0, command
-"""
-
-
-def test_the_light_install_needs_no_extra(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that needs no encoder and no trainer, with the modules of all extras hidden."""
-    root = folder({"1_x/a.txt": "sofa, white walls, photograph", "1_x/b.txt": "photograph, sofa"})
-    plain = {module(one) for one in PROJECT["dependencies"]}
-    monkeypatch.setenv("HIDDEN", json.dumps(sorted(asked_for().keys() - plain)))
-    commands = [
-        ["check", str(root)], ["reorder", str(root), "--dry-run", "--diff"],
-        ["reorder", str(root)], ["audit", str(root)], ["audit", str(root), "--json"], ["runs", str(root)],
-        ["undo", str(root)], ["explain", "sofa"], ["ontology", "coverage", str(root)], ["ontology", "lint"],
-    ]  # fmt: skip
-    monkeypatch.setenv("COMMANDS", json.dumps(commands))
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, check=False, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_what_a_light_install_lacks_would_be_seen(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HIDDEN", json.dumps(["tokenizers"]))
-    monkeypatch.setenv("COMMANDS", json.dumps([["reorder", str(folder({"a.txt": "sofa, lamp"}))]]))
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, check=False, text=True)
-    assert done.returncode == 1 and "tokenizers" in done.stderr

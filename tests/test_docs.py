@@ -44,17 +44,9 @@ def write_files(page: str, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-PAGES = [("README.md", 10), ("docs/ontology.md", 8), ("docs/models.md", 1)]
-
-
-@pytest.mark.parametrize(("name", "least"), PAGES)
+@pytest.mark.parametrize(("name", "least"), [("README.md", 10), ("docs/ontology.md", 8)])
 def test_every_console_example_prints_what_the_page_says(
-    name: str,
-    least: int,
-    tmp_path: Path,
-    checkpoint: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, least: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     assert len(list(examples(page))) >= least
@@ -62,9 +54,23 @@ def test_every_console_example_prints_what_the_page_says(
         folder = tmp_path / str(number)
         shutil.copytree(ROOT / "data_samples" / "cluster_4", folder / "cluster_4")
         write_files(section, folder)
-        (folder / "sdxl.safetensors").symlink_to(checkpoint)
         monkeypatch.chdir(folder)
         check_examples(section, capsys)
+
+
+def test_the_comparison_prints_what_the_page_says(
+    tmp_path: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "sdxl.safetensors").symlink_to(checkpoint)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert [command for command, _ in examples(page)] == [
+        "tagflow models compare sdxl.safetensors --device cpu"
+    ]
+    check_examples(page, capsys)
 
 
 def check_examples(section: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,7 +141,7 @@ def compare(
             if not is_memory(error):
                 raise
             message = f"{spec}: not enough memory on {place} to compare {plan.name} in {dtype}"
-            raise EncoderError(message, "close other programs, use --dtype bf16, or --device cpu") from error
+            raise EncoderError(message, "close other programs, or use --device cpu") from error
         found.append(Compared(plan.name, library, len(asked), differences(cut, ours, theirs)))
     limit = TOLERANCES[dtype] if tolerance is None else tolerance
     return Comparison(spec, str(place), dtype, limit, len(ids), tuple(found))

@@ -21,6 +21,7 @@ import torch
 from tagflow.clip.tokenizer import BOS, EOS, Tokenizer, te2_windows, windows
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_encoders
+from tagflow.encoders.compare import compare as compare_command
 from tagflow.encoders.locate import locate
 from tagflow.encoders.references import REFERENCES
 
@@ -177,6 +178,10 @@ def test_full_size(maker, references, kit, tmp_path, ids, golden):
         compare(plan.name, library, REFERENCES[plan.name](plan, torch.float32, torch.device("cpu")).encode)
     te2 = references.transformers_layout(text_tensors(path, maker.TE2), maker.TE2)
     compare("te2", "transformers", references.transformers_te2(te2))
+    del te2
+    command = compare_command(str(path), "cpu", "bf16")
+    print(command)
+    assert not any(command.is_beyond(one) for both in command.encoders for one in both.differences)
     path.unlink()
 
 
