@@ -26,12 +26,14 @@ from tagflow.training.setup.setup import Setup
 
 OF_RENDERED = ("rendered-caption-changed", "rendered-caption-missing", "rendered-image-missing")
 """Found by training/structure/manifest.py in the captions of a run folder; test_structure_* has its cases."""
+OF_CAPTIONS = ("image-needs-plugin", "image-not-seen")
+"""Codes of findings/captions.toml that a rule has, too: `tagflow check` finds the same."""
 SHARED = {"dataset_config", "masked_loss"}
 """What `derived.parts` asks for to tell which subsets there are, on behalf of any rule."""
 
 MORE: list[dict[str, Any]] = [
     {"options": {"token_warmup_step": 200, "max_train_steps": 1000}, "drop": ("max_train_epochs",)},
-    {"options": {"multires_noise_discount": 0.3}},
+    {"options": {"multires_noise_discount": 0.3, "ip_noise_gamma_random_strength": True}},
     {"options": {"save_last_n_epochs": 2, "save_last_n_steps_state": 9}, "drop": ("save_every_n_epochs",)},
 ]
 """Setups in which rules ask for what they need not know in any case of theirs."""
@@ -101,7 +103,7 @@ def asked_by_rule(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str
         patch.setattr(
             derived,
             "SubsetView",
-            lambda setup, subset, files: view(setup, watched_subset(subset, noted), files),
+            lambda setup, subset, *more: view(setup, watched_subset(subset, noted), *more),
         )
         for setup in setups:
             for rule in RULES:
@@ -124,7 +126,7 @@ def test_every_code_has_one_rule_and_every_rule_a_name() -> None:
     codes = Counter(code for rule in RULES for code in rule.codes) + Counter(CODES_OF_READING)
     codes += Counter(OF_RENDERED)
     assert not {code: n for code, n in codes.items() if n > 1}
-    assert codes.keys() == catalogue("options").keys()
+    assert codes.keys() == {*catalogue("options"), *OF_CAPTIONS}
     assert len({rule.name for rule in RULES}) == len(RULES)
 
 
