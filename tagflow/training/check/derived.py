@@ -27,12 +27,9 @@ _SHOWN = 3  # names in one detail
 _LARGEST = 16384  # pixels of a side; nothing trains more, and buckets are counted out
 STEP = 32  # pixels: SDXL's U-Net halves latents twice, a latent is eight pixels
 
-
-RESOLUTION = ("resolution",)
-BUCKETS = (*RESOLUTION, "enable_bucket", "bucket_reso_steps", "min_bucket_reso", "max_bucket_reso",
+BUCKETS = ("resolution", "enable_bucket", "bucket_reso_steps", "min_bucket_reso", "max_bucket_reso",
            "bucket_no_upscale")  # fmt: skip
-DROPS = ("token_warmup_step", "caption_tag_dropout_rate")
-SPLITS = ("shuffle_caption", *DROPS)
+SPLITS = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
 LINES = ("enable_wildcard",)
 CACHES_TEXT = ("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
 CACHES_LATENTS = ("cache_latents", "cache_latents_to_disk")
