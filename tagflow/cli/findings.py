@@ -110,7 +110,14 @@ def exit_code(found: Iterable[Finding], *, strict: bool | None) -> int:
 
 
 def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -> None:
-    """Print a report on stdout in the format that was asked for. `before`: lines that text begins with."""
+    """Print a report on stdout in the format that was asked for. `before`: lines that text begins with.
+
+    Where a rule crashed, its traceback goes to stderr.
+    """
+    for one in report.findings:
+        if one.code == "rule-crashed":
+            output.warn("\n".join(map(output.visible, str(one.figures["traceback"]).splitlines())))
+            output.note(f"the rule {one.figures['rule']} crashed, which is a bug in tagflow; {one.cure}")
     if asked.format == "json":
         output.as_json(as_object(report))
     elif asked.format == "sarif":

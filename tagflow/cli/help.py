@@ -47,9 +47,9 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
 
-def command(name: str | None = None) -> Callable[[Callable[..., Any]], Command]:
+def command(name: str | None = None, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
     """As `click.command`, with options under headings."""
-    return click.command(name, cls=Command)
+    return click.command(name, cls=Command, **settings)
 
 
 class Commands(click.Group):

@@ -1,27 +1,43 @@
-"""`tagflow train check`: what would stop or spoil a run of sd-scripts, before the model loads."""
+"""`tagflow train check`: what would stop or spoil a run of sd-scripts, before the model loads.
+
+Open this for what the command takes and how findings get their file and line; the rules are in
+training/check.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tagflow.cli import output
+from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, finding_options, tell
 from tagflow.cli.help import command
-from tagflow.cli.options import FOLDER
+from tagflow.cli.options import FOLDER, collected
 from tagflow.errors import TrainerError, UsageProblem
 
 if TYPE_CHECKING:
-    from tagflow.findings.finding import Finding, Kind, Severity
+    from tagflow.findings.finding import Finding
+    from tagflow.training.check.registry import Need
     from tagflow.training.sd_scripts.options import Options
     from tagflow.training.setup.setup import Setup
 
-_SCHEMA, _EXPLAINED = "tagflow.train-check/1", "tagflow.train-rules/1"
-_DETAIL = 500  # characters of what was seen, in text; JSON has all of it
+_SCHEMA = "tagflow.train-check/2"
+_LARGEST = 4 * 1024 * 1024  # bytes; no settings are larger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainCheckOptions(FindingOptions):
+    """What `tagflow train check` was asked. `what`: a run folder, a TOML file, or the words of a command."""
+
+    what: tuple[str, ...]
+    dataset: Path | None
+    sd_scripts: Path | None
+    trainer_python: Path | None
+    explain: str | None
 
 
 @command()
@@ -39,55 +55,52 @@ _DETAIL = 500  # characters of what was seen, in text; JSON has all of it
     metavar="FILE",
     help="The Python that sd-scripts runs in. Default: venv or .venv in sd-scripts, or beside it.",
 )
-@click.option("--explain", metavar="CODE", help="Say what a fault means; `all` lists the codes.")
-@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-@click.option("--strict", is_flag=True, help="Warnings count as errors.")
-def check(what: tuple[str, ...], *, explain: str | None, as_json: bool, strict: bool, **given: Any) -> int:
+@finding_options
+@click.option("--explain", metavar="CODE", help="The same as `tagflow rule CODE`; `all` lists the codes.")
+@collected(TrainCheckOptions)
+def check(asked: TrainCheckOptions) -> int:
     """Find what would stop or spoil a run: of a run folder, of a file for --config_file, or of a command.
 
     A command comes last, behind `--`, in words or as one quoted text; relative paths in it count from the
-    current folder. Nothing is started or written. Exit code 1: there are errors.
+    current folder. Nothing is started or written. Exit code 1: there are errors; 4: a rule crashed.
     """
-    if explain is not None:
-        if what:
+    if asked.explain is not None:
+        if asked.what:
             raise UsageProblem("--explain checks nothing", "give it a code alone")
-        if as_json:
-            output.as_json({"schema": _EXPLAINED, "rules": [asdict(kind) for kind in _kinds(explain)]})
-        else:
-            output.out_lines(_explained(explain))
+        from tagflow.cli.rule import show
+
+        show(None if asked.explain == "all" else asked.explain, as_json=asked.format == "json")
         return 0
-    setup = _looked_at(
-        _setup(what, **given), sd_scripts=given["sd_scripts"], trainer_python=given["trainer_python"]
-    )
+    asked = replace(asked, form=asked.format)  # refuses two formats before the work
+    chosen((), asked)  # refuses unknown codes before the work
+    setup, unknown = _looked_at(_setup(asked), asked)
     from tagflow.training.check.rules import faults_of
 
-    faults = faults_of(setup)
-    counts = Counter(fault.severity for fault in faults)
-    if as_json:
-        output.as_json(_object(setup, faults))
-    else:
-        output.out_lines(_lines(faults))
-        output.out(_summary(counts, setup))
-    return int(bool(counts["error"] or (strict and counts["warning"])))
+    found = chosen(_placed(setup, faults_of(setup, unknown)), asked)
+    facts = {
+        "script": setup.script,
+        "sd_scripts": setup.options.version,
+        "machine": setup.machine is not None,
+    }
+    tell(Report(_SCHEMA, found, facts), asked)
+    return exit_code(found, strict=asked.strict)
 
 
-def _setup(
-    what: Sequence[str], *, dataset: Path | None, sd_scripts: Path | None, trainer_python: Path | None
-) -> Setup:
+def _setup(asked: TrainCheckOptions) -> Setup:
     """What was named, read. Raises UsageProblem where it cannot be told what it is."""
     from tagflow.training.setup import read
 
-    if not what:
+    if not asked.what:
         raise UsageProblem("nothing to check", "name a run folder, a TOML file, or a command behind `--`")
-    options, words = _options(sd_scripts, trainer_python), _words(what)
+    options, words = _options(asked.sd_scripts, asked.trainer_python), _words(asked.what)
     scripted = any(word.lower().endswith(".py") for word in words)
     if len(words) > 1 and not scripted and not any(word.startswith("-") for word in words):
         raise UsageProblem(f"{len(words)} things to check", "name one, or a command behind `--`")
     if len(words) > 1 or scripted:
-        if dataset is not None:
+        if asked.dataset is not None:
             raise UsageProblem("--dataset is for a TOML file", "a command names its own: --dataset_config")
         return read.setup_of_command(words, Path.cwd(), options=options)
-    path = Path(what[0])
+    path = Path(asked.what[0])
     if path.is_dir():
         return read.setup_of_run(path, options=options)
     cure = "name one, or a command behind `--`"
@@ -97,7 +110,7 @@ def _setup(
         raise UsageProblem(
             f"{path} is a dataset file", "name the file for --config_file, and this one with --dataset"
         )
-    return read.setup_of_toml(path, dataset, options=options)
+    return read.setup_of_toml(path, asked.dataset, options=options)
 
 
 def _words(what: Sequence[str]) -> list[str]:
@@ -124,26 +137,29 @@ def _options(sd_scripts: Path | None, trainer_python: Path | None) -> Options | 
     return None if found is None else options_of(find_python(trainer_python, found), found)
 
 
-def _looked_at(setup: Setup, *, sd_scripts: Path | None, trainer_python: Path | None) -> Setup:
-    """The setup with what its files and the trainer's Python say; what was named must be there."""
+def _looked_at(setup: Setup, asked: TrainCheckOptions) -> tuple[Setup, dict[Need, str]]:
+    """The setup with what its files and the trainer's Python say, and why the latter was not asked.
+
+    Raises TrainerError where a copy of sd-scripts or a Python was named that is not there.
+    """
     from tagflow.cli.output import Progress
     from tagflow.training.machine.probe import probe
     from tagflow.training.sd_scripts.environment import find_sd_scripts
     from tagflow.training.sd_scripts.environment import trainer_python as find_python
     from tagflow.training.setup.look import with_files
 
-    named = (trainer_python, sd_scripts)
-    planned = _planned(setup) if named == (None, None) else named
+    named = (asked.trainer_python, asked.sd_scripts)
+    python, sd_scripts = _planned(setup) if named == (None, None) else named
+    unknown: dict[Need, str] = {}
     try:
-        machine = probe(find_python(planned[0], find_sd_scripts(planned[1])))
+        machine = probe(find_python(python, find_sd_scripts(sd_scripts)))
     except TrainerError as problem:
         if named != (None, None):
             raise
-        output.note(f"the machine was not looked at: {problem.message}; {problem.cure}")
-        machine = None
+        machine, unknown["machine"] = None, f"the trainer's Python was not asked: {problem.message}"
     progress = Progress()
     with progress.shown():
-        return with_files(replace(setup, machine=machine), progress.progress("folders"))
+        return with_files(replace(setup, machine=machine), progress.progress("folders")), unknown
 
 
 def _planned(setup: Setup) -> tuple[Path | None, Path | None]:
@@ -154,69 +170,41 @@ def _planned(setup: Setup) -> tuple[Path | None, Path | None]:
     return plan.trainer_python, plan.sd_scripts
 
 
-def _lines(faults: Sequence[Finding]) -> Iterator[str]:
-    for fault in faults:
-        option = f" {fault.option}:" if fault.option else ""
-        detail = fault.detail if len(fault.detail) <= _DETAIL else fault.detail[:_DETAIL] + "…"
-        seen = f" ({detail})" if detail else ""
-        line = f"{fault.severity}: {fault.code}:{option} {fault.kind.title}{seen}; cure: {fault.kind.cure}"
-        yield output.visible(line)
+def _placed(setup: Setup, found: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings with the file that sets their option, and where it stands there once, its line.
+
+    A dataset file stands above the configuration file, and so does the command line.
+    """
+    dataset, config = setup.path("dataset_config"), setup.path("config_file")
+    if config is not None and config.suffix != ".toml":
+        config = config.with_name(config.name + ".toml")  # as sd-scripts completes it
+    known = {file: _lines_of(file) for file in (dataset, config) if file is not None}
+    for one in found:
+        typed = setup.given.get(one.option) == "command line"
+        files = [file for file in known if one.option in known[file] and not (typed and file == config)]
+        if one.where.file is not None or not files:
+            yield one
+            continue
+        lines = known[files[0]][one.option]
+        yield one.at(file=_as_written(files[0]), line=lines[0] if len(lines) == 1 else None)
 
 
-def _summary(counts: Counter[Severity], setup: Setup) -> str:
-    severities: tuple[Severity, ...] = ("error", "warning")
-    found = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in severities)
-    notes = f", {counts['info']} note{'s' * (counts['info'] != 1)}" if counts["info"] else ""
-    unseen = "" if setup.subsets is not None else "; the dataset could not be looked at"
-    return f"{found}{notes}{unseen}"
+def _lines_of(file: Path) -> dict[str, list[int]]:
+    """The lines of a TOML file, from 1, on which each key stands; empty for one that cannot be read."""
+    from tagflow.files.read import settings_text
+
+    found: dict[str, list[int]] = {}
+    try:
+        text = settings_text(file, _LARGEST)
+    except (OSError, ValueError):
+        return found
+    for number, line in enumerate(text.splitlines(), 1):
+        if key := re.match(r"""\s*(["']?)([\w-]+)\1\s*=""", line):
+            found.setdefault(key[2], []).append(number)
+    return found
 
 
-def _object(setup: Setup, faults: Sequence[Finding]) -> dict[str, Any]:
-    return {
-        "schema": _SCHEMA,
-        "script": setup.script,
-        "sd_scripts": setup.options.version,
-        "machine": setup.machine is not None,
-        "faults": [
-            {
-                "code": fault.code,
-                "severity": fault.severity,
-                "option": fault.option or None,
-                "where": setup.given.get(fault.option),
-                "title": fault.kind.title,
-                "detail": fault.detail,
-                "cure": fault.kind.cure,
-            }
-            for fault in faults
-        ],
-    }
-
-
-def _explained(code: str) -> Iterator[str]:
-    """All that is known of a code, or every code on a line."""
-    import textwrap
-
-    kinds = _kinds(code)
-    if code == "all":
-        yield from (f"{kind.code} ({kind.severity}): {kind.title}" for kind in kinds)
-        return
-    (kind,) = kinds
-    yield from (f"{kind.code} ({kind.severity}): {kind.title}", "")
-    yield from textwrap.wrap(kind.explanation, 100, break_long_words=False, break_on_hyphens=False)
-    yield from ("", f"example: {kind.example}", f"cure: {kind.cure}")
-
-
-def _kinds(code: str) -> list[Kind]:
-    """What the catalogue says of a code, or of `all`. Raises UsageProblem for an unknown one."""
-    from difflib import get_close_matches
-
-    from tagflow.findings.catalogue import catalogue
-
-    known = catalogue("options") | catalogue("gate")
-    if code == "all":
-        return list(known.values())
-    if code not in known:
-        near = get_close_matches(code, known, n=3, cutoff=0.5)
-        cure = f"did you mean {', '.join(near)}?" if near else "`--explain all` lists the codes"
-        raise UsageProblem(f"there is no fault {code!r}", cure)
-    return [known[code]]
+def _as_written(file: Path) -> str:
+    """A path as the user would write it: below the current folder a relative one."""
+    here = Path.cwd()
+    return (file.relative_to(here) if file.is_relative_to(here) else file).as_posix()

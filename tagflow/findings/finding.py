@@ -119,6 +119,6 @@ def line_and_column(text: str, at: int) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def by_severity(found: Finding) -> int:
+def by_severity(found: Finding | Kind) -> int:
     """A sort key: errors first. Sorting by it keeps the order within a severity."""
     return SEVERITIES.index(found.severity)

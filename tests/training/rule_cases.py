@@ -17,6 +17,7 @@ from typing import Any
 from rule_setups import DISPUTED, EPSILON, MACHINE, NO_GPU, UNKNOWN, ZTSNR, V, images
 
 from tagflow.models.structure import part_of
+from tagflow.training.sd_scripts.files import sight
 
 Given = Mapping[str, Any]
 
@@ -207,6 +208,16 @@ DATA = [
         "images-nested",
         {"files": {"10_cat/more/b.png": ""}},
         {"files": {"10_cat/more/b.txt": "", "10_cat/.x/b.png": ""}},
+    ),
+    case(
+        "image-not-seen",
+        {"found": images(overlooked={"b.gif": sight("b.gif")})},
+        {"found": images(overlooked={"b.avif": sight("b.avif")})},
+    ),
+    case(
+        "image-needs-plugin",
+        {"found": images(overlooked={"b.avif": sight("b.avif")})},
+        {"found": images(overlooked={"b.avif": sight("b.avif", {".avif"})})},
     ),
     case("folder-twice", {"more": {"flip_aug": True}}, {}),
     case("repeats-zero", s(num_repeats=0), s(num_repeats=1)),

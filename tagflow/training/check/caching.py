@@ -1,6 +1,6 @@
-"""What is cached and must not be, or is used though it is old.
+"""Rules about caches: what is cached and must not be, and caches on disk that are old or of something else.
 
-Caches that lie beside the images: are they of these images, these captions and these options?
+Open this for latents and text encoder outputs; which files are caches, and stale, is in sd_scripts/files.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 from tagflow.findings.finding import Finding, finding
-from tagflow.training.check.derived import SubsetView, caches_latents, caches_text, names, over, trains_text
+from tagflow.training.check.derived import (
+    BUCKETS,
+    CACHES_LATENTS,
+    CACHES_TEXT,
+    TRAINS_TEXT,
+    SubsetView,
+    caches_latents,
+    caches_text,
+    names,
+    trains_text,
+)
+from tagflow.training.check.registry import rule, subset_rule
 from tagflow.training.sd_scripts.files import (
     FOLDER_CACHE,
     LATENTS_CACHE,
@@ -21,35 +32,110 @@ from tagflow.training.sd_scripts.files import (
     sizes_by_caches,
 )
 from tagflow.training.sd_scripts.steps import Size, predefined
-from tagflow.training.setup.setup import Images, Setup
+from tagflow.training.setup.setup import Setup
 
 _STRIDE = 8  # pixels to one latent
+_TEXT, _LATENTS = "cache_text_encoder_outputs_to_disk", "cache_latents_to_disk"
+
+# Refused by the trainer before the model loads: what the cached encodings could not show.
+_CHANGING = {
+    "shuffle_caption": "cache-text-shuffle",
+    "caption_dropout_rate": "cache-text-dropout",
+    "caption_tag_dropout_rate": "cache-text-tag-dropout",
+    "token_warmup_step": "cache-text-token-warmup",
+}
+# Passed over without a word: the caption is encoded as it stands in the file.
+_IGNORED = {
+    "caption_prefix": "cache-text-prefix",
+    "caption_suffix": "cache-text-prefix",
+    "enable_wildcard": "cache-text-wildcard",
+    "caption_dropout_every_n_epochs": "cache-text-dropout-epochs",
+}
 
 
-def disk_faults(setup: Setup) -> Iterator[Finding]:
-    """Everything about caches that are there already."""
-    yield from over(setup, _of_part)
+@subset_rule(*_CHANGING.values(), reads=(*_CHANGING, *CACHES_TEXT))
+def text_changing(part: SubsetView) -> Iterator[Finding]:
+    for name, code in _CHANGING.items():
+        if caches_text(part.setup) and part.on(name):
+            yield finding(code, name, option=name)
 
 
-def _of_part(setup: Setup, part: SubsetView) -> Iterator[Finding]:
+@subset_rule(*dict.fromkeys(_IGNORED.values()), reads=(*_IGNORED, *CACHES_TEXT))
+def text_ignored(part: SubsetView) -> Iterator[Finding]:
+    for name, code in _IGNORED.items():
+        if caches_text(part.setup) and part.on(name):
+            yield finding(code, name, option=name)
+
+
+@subset_rule("cache-text-separator", reads=("keep_tokens_separator", "secondary_separator", *CACHES_TEXT))
+def text_separator(part: SubsetView) -> Iterator[Finding]:
+    """Separators are encoded, too, if the captions hold them."""
+    texts = part.files.texts if part.files else None
+    for name in ("keep_tokens_separator", "secondary_separator") if caches_text(part.setup) else ():
+        mark = part.text(name)
+        if mark and (texts is None or any(mark in text for text in texts.values())):
+            yield finding("cache-text-separator", f"{name} {mark!r}", option=name)
+
+
+@rule("cache-text-trained", reads=(*CACHES_TEXT, *TRAINS_TEXT))
+def text_trained(setup: Setup) -> Iterator[Finding]:
+    if caches_text(setup) and trains_text(setup):
+        yield finding("cache-text-trained", option="network_train_unet_only")
+
+
+@rule("cache-implied", reads=(*CACHES_TEXT, *CACHES_LATENTS))
+def implied(setup: Setup) -> Iterator[Finding]:
+    for name in ("cache_text_encoder_outputs", "cache_latents"):
+        if setup.on(f"{name}_to_disk") and not setup.on(name):
+            yield finding("cache-implied", f"{name}_to_disk turns on {name}", option=f"{name}_to_disk")
+
+
+@rule("cache-unchecked", reads=("skip_cache_check", _LATENTS, _TEXT))
+def unchecked(setup: Setup) -> Iterator[Finding]:
+    if setup.on("skip_cache_check") and (setup.on(_LATENTS) or setup.on(_TEXT)):
+        yield finding("cache-unchecked", option="skip_cache_check")
+
+
+@subset_rule("cache-latents-augmented", reads=("color_aug", "random_crop", *CACHES_LATENTS))
+def latents_augmented(part: SubsetView) -> Iterator[Finding]:
+    for name in ("color_aug", "random_crop"):
+        if caches_latents(part.setup) and part.on(name):
+            yield finding("cache-latents-augmented", name, option=name)
+
+
+@rule("vae-fp16", reads=("mixed_precision", "no_half_vae", "vae"))
+def vae_fp16(setup: Setup) -> Iterator[Finding]:
+    """SDXL's own VAE overflows in fp16; one that was made for it says so in its name."""
+    vae = Path(setup.text("vae")).name.lower()
+    mended = "fp16" in vae and "fix" in vae
+    if setup.text("mixed_precision") == "fp16" and not setup.on("no_half_vae") and not mended:
+        yield finding("vae-fp16", option="no_half_vae")
+
+
+@subset_rule("cache-shared", reads=(_LATENTS,), needs=("images",))
+def shared_stems(part: SubsetView) -> Iterator[Finding]:
+    """Images that differ in their extension only would write to and read from one file."""
+    stems = Counter((Path(name).stem, size) for name, size in part.images.sizes.items())
+    twice = [stem for (stem, _), n in stems.items() if n > 1]
+    if twice and part.setup.on(_LATENTS):
+        yield finding("cache-shared", names(twice), option=_LATENTS)
+
+
+@subset_rule("cache-info", reads=("cache_info",))
+def cache_info(part: SubsetView) -> Iterator[Finding]:
     if part.on("cache_info"):
         yield finding("cache-info", option="cache_info")
-    if part.files is None:
+
+
+@subset_rule("cache-info-stale", reads=("cache_info",), needs=("images",))
+def cache_info_stale(part: SubsetView) -> Iterator[Finding]:
+    files, folder = part.images, part.subset.folder
+    if not part.on("cache_info"):
         return
-    if part.on("cache_info"):
-        yield from _info(part, part.files)
-    if setup.on("cache_text_encoder_outputs_to_disk"):
-        yield from _text(setup, part, part.files)
-    yield from _sizes(part, part.files)
-    if setup.on("cache_latents_to_disk"):
-        yield from _latent_bytes(part, part.files)
-
-
-def _info(part: SubsetView, files: Images) -> Iterator[Finding]:
     if FOLDER_CACHE in files.stale:
         yield finding("cache-info-stale", "older than a caption", option="cache_info")
-    elif FOLDER_CACHE in files.caches and part.subset.folder is not None:
-        known = _listed(part.subset.folder / FOLDER_CACHE)
+    elif FOLDER_CACHE in files.caches and folder is not None:
+        known = _listed(folder / FOLDER_CACHE)
         strange = set(files.names) ^ known if known is not None else set()
         if strange := strange - files.overlooked.keys():
             yield finding("cache-info-stale", f"not the images: {names(strange)}", option="cache_info")
@@ -64,41 +150,57 @@ def _listed(file: Path) -> set[str] | None:
     return {PureWindowsPath(path).name for path in data} if isinstance(data, dict) else None
 
 
-def _text(setup: Setup, part: SubsetView, files: Images) -> Iterator[Finding]:
-    caches = [name for name in files.caches if name.endswith(TEXT_CACHE)]
-    option = "cache_text_encoder_outputs_to_disk"
-    stale = [name for name in caches if name in files.stale]
-    if stale:
-        yield finding("cache-text-stale", names(stale), option=option)
-    wanted = int(setup.number("max_token_length") or 75) + 2
+@subset_rule("cache-text-stale", reads=(_TEXT,), needs=("images",))
+def text_stale(part: SubsetView) -> Iterator[Finding]:
+    stale = [name for name in part.images.caches if name.endswith(TEXT_CACHE) and name in part.images.stale]
+    if stale and part.setup.on(_TEXT):
+        yield finding("cache-text-stale", names(stale), option=_TEXT)
+
+
+@subset_rule("cache-text-length", reads=(_TEXT, "max_token_length"), needs=("images",))
+def text_length(part: SubsetView) -> Iterator[Finding]:
+    """Outputs of another number of tokens than would be read now; two are the marks of begin and end."""
+    if not part.setup.on(_TEXT):
+        return
+    wanted = int(part.setup.number("max_token_length") or 75) + 2
+    caches = [name for name in part.images.caches if name.endswith(TEXT_CACHE)]
     wrong = [name for name in caches if (_shape(part, name, "hidden_state1") or (wanted,))[0] != wanted]
     if wrong:
-        yield finding("cache-text-length", names(wrong), option=option)
+        yield finding("cache-text-length", names(wrong), option=_TEXT)
 
 
-def _sizes(part: SubsetView, files: Images) -> Iterator[Finding]:
+@subset_rule("cache-latents-size", needs=("images",))
+def latents_size(part: SubsetView) -> Iterator[Finding]:
     wrong = {
         f"{image}: {size[0]}x{size[1]}, by the cache {named[0]}x{named[1]}"
-        for image, named in sizes_by_caches(files.names, files.caches).items()
-        if (size := files.sizes.get(image)) is not None and size != named
+        for image, named in sizes_by_caches(part.images.names, part.images.caches).items()
+        if (size := part.images.sizes.get(image)) is not None and size != named
     }
     if wrong:
         yield finding("cache-latents-size", names(wrong))
 
 
-def _latent_bytes(part: SubsetView, files: Images) -> Iterator[Finding]:
-    option = "cache_latents_to_disk"
-    if old := old_latents(files.names, files.caches):
-        yield finding("cache-latents-old", names(old), option=option)
+@subset_rule("cache-latents-old", reads=(_LATENTS,), needs=("images",))
+def latents_old(part: SubsetView) -> Iterator[Finding]:
+    old = old_latents(part.images.names, part.images.caches)
+    if old and part.setup.on(_LATENTS):
+        yield finding("cache-latents-old", names(old), option=_LATENTS)
+
+
+@subset_rule("cache-latents-stale", reads=(_LATENTS, *BUCKETS), needs=("images",))
+def latents_stale(part: SubsetView) -> Iterator[Finding]:
+    """Latents of a size that no image could have with the part's options."""
+    if not part.setup.on(_LATENTS):
+        return
     other = [
         name
-        for name in files.caches
+        for name in part.images.caches
         if name.endswith(LATENTS_CACHE)
         and (shape := _shape(part, name, "latents"))
         and not _possible(part, (shape[-1] * _STRIDE, shape[-2] * _STRIDE))
     ]
     if other:
-        yield finding("cache-latents-stale", names(other), option=option)
+        yield finding("cache-latents-stale", names(other), option=_LATENTS)
 
 
 def _possible(part: SubsetView, size: Size) -> bool:
@@ -127,85 +229,3 @@ def _shape(part: SubsetView, name: str, array: str) -> tuple[int, ...] | None:
             return shape
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError):
         return None
-
-
-# Refused by the trainer before the model loads: what the cached encodings could not show.
-_CHANGING = {
-    "shuffle_caption": "cache-text-shuffle",
-    "caption_dropout_rate": "cache-text-dropout",
-    "caption_tag_dropout_rate": "cache-text-tag-dropout",
-    "token_warmup_step": "cache-text-token-warmup",
-}
-# Passed over without a word: the caption is encoded as it stands in the file.
-_IGNORED = {
-    "caption_prefix": "cache-text-prefix",
-    "caption_suffix": "cache-text-prefix",
-    "enable_wildcard": "cache-text-wildcard",
-    "caption_dropout_every_n_epochs": "cache-text-dropout-epochs",
-}
-
-
-def faults(setup: Setup) -> Iterator[Finding]:
-    """Everything about caches."""
-    if caches_text(setup):
-        yield from over(setup, _ignored, _separators)
-        if trains_text(setup):
-            yield finding("cache-text-trained", option="network_train_unet_only")
-    yield from _switches(setup)
-    yield from _latents(setup)
-    yield from disk_faults(setup)
-
-
-def _ignored(setup: Setup, part: SubsetView) -> Iterator[Finding]:
-    for name, code in (_CHANGING | _IGNORED).items():
-        if part.on(name):
-            yield finding(code, name, option=name)
-
-
-def _separators(setup: Setup, part: SubsetView) -> Iterator[Finding]:
-    """Separators are encoded, too, if the captions hold them."""
-    texts = part.files.texts if part.files else None
-    for name in ("keep_tokens_separator", "secondary_separator"):
-        mark = part.text(name)
-        if mark and (texts is None or any(mark in text for text in texts.values())):
-            yield finding("cache-text-separator", f"{name} {mark!r}", option=name)
-
-
-def _switches(setup: Setup) -> Iterator[Finding]:
-    for name in ("cache_text_encoder_outputs", "cache_latents"):
-        if setup.on(f"{name}_to_disk") and not setup.on(name):
-            yield finding("cache-implied", f"{name}_to_disk turns on {name}", option=f"{name}_to_disk")
-    if setup.on("skip_cache_check") and (
-        setup.on("cache_latents_to_disk") or setup.on("cache_text_encoder_outputs_to_disk")
-    ):
-        yield finding("cache-unchecked", option="skip_cache_check")
-
-
-def _latents(setup: Setup) -> Iterator[Finding]:
-    if caches_latents(setup):
-        yield from over(setup, _augmented)
-    half = setup.text("mixed_precision") == "fp16" and not setup.on("no_half_vae")
-    if half and not _mended(Path(setup.text("vae")).name):
-        yield finding("vae-fp16", option="no_half_vae")
-    if setup.on("cache_latents_to_disk"):
-        yield from over(setup, _shared_stems)
-
-
-def _augmented(setup: Setup, part: SubsetView) -> Iterator[Finding]:
-    for name in ("color_aug", "random_crop"):
-        if part.on(name):
-            yield finding("cache-latents-augmented", name, option=name)
-
-
-def _mended(vae: str) -> bool:
-    """Whether a VAE's name says that it was made for fp16."""
-    return "fp16" in vae.lower() and "fix" in vae.lower()
-
-
-def _shared_stems(setup: Setup, part: SubsetView) -> Iterator[Finding]:
-    """Images that differ in their extension only would write to and read from one file."""
-    pictures = part.files.sizes if part.files else {}
-    stems = Counter((Path(name).stem, size) for name, size in pictures.items())
-    twice = [stem for (stem, _), n in stems.items() if n > 1]
-    if twice:
-        yield finding("cache-shared", names(twice), option="cache_latents_to_disk")

@@ -1,16 +1,21 @@
-"""What several rules ask of a setup: its parts, what is cached, how images are bucketed, how many steps."""
+"""What several rules ask of a setup: its subsets, what is cached, how images are bucketed, how many steps.
+
+Open this to see what is worked out once for many rules. Beside each answer stands a tuple in capitals: the
+options that it comes from, for `reads` of the rules that ask it.
+"""
 
 from __future__ import annotations
 
 import ast
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from tagflow.findings.finding import Finding
 from tagflow.training.sd_scripts import dataset_config
+from tagflow.training.sd_scripts.captions import read_caption
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import Sight
 from tagflow.training.sd_scripts.optimizers import optimizer_of
@@ -22,14 +27,29 @@ _SHOWN = 3  # names in one detail
 _LARGEST = 16384  # pixels of a side; nothing trains more, and buckets are counted out
 STEP = 32  # pixels: SDXL's U-Net halves latents twice, a latent is eight pixels
 
+BUCKETS = ("resolution", "enable_bucket", "bucket_reso_steps", "min_bucket_reso", "max_bucket_reso",
+           "bucket_no_upscale")  # fmt: skip
+SPLITS = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
+LINES = ("enable_wildcard",)
+CACHES_TEXT = ("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
+CACHES_LATENTS = ("cache_latents", "cache_latents_to_disk")
+TRAINS_UNET = ("network_train_text_encoder_only",)
+TRAINS_TEXT = ("network_train_unet_only",)
+OPTIMIZER = ("optimizer_type", "use_8bit_adam", "use_lion_optimizer")
+STEPS = (*BUCKETS, "max_train_epochs", "max_train_steps", "gradient_accumulation_steps", "batch_size",
+         "num_repeats", "is_reg", "validation_split")  # fmt: skip
+_NO_IMAGES = Images({}, (), frozenset(), (), (), {})
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class SubsetView:
     """A subset with what lies in its folder. `files`: None where nobody looked, or no image lies there.
 
-    `overlooked`: pictures there that the trainer does not see, or may not.
+    `setup`: the whole that it is a part of. `overlooked`: pictures there that the trainer does not see, or
+    may not.
     """
 
+    setup: Setup
     subset: Subset
     files: Images | None
     overlooked: Mapping[str, Sight] = field(default_factory=dict)
@@ -48,6 +68,25 @@ class SubsetView:
         value = self.subset.values.get(name)
         return value if isinstance(value, str) else ""
 
+    def given(self, name: str) -> bool:
+        """Whether somebody set a value."""
+        return name in self.subset.given
+
+    @property
+    def images(self) -> Images:
+        """What lies in the folder, for rules that need images and say nothing of a folder without any."""
+        return self.files or _NO_IMAGES
+
+    @cached_property
+    def lines(self) -> Mapping[str, str]:
+        """What the trainer reads of each caption, by image."""
+        wild = self.on("enable_wildcard")
+        return {name: read_caption(text, enable_wildcard=wild) for name, text in self.images.texts.items()}
+
+    def images_where(self, test: Callable[[str], object]) -> list[str]:
+        """The images of whose captions a test holds, as far as the trainer reads them."""
+        return [name for name, text in self.lines.items() if test(text)]
+
     @property
     def splits(self) -> bool:
         """Whether the trainer takes captions apart at all; else they go to the encoders as they stand."""
@@ -58,7 +97,7 @@ class SubsetView:
         """Whether single tags are left out at times."""
         return self.number("token_warmup_step") > 0 or self.number("caption_tag_dropout_rate") > 0
 
-    @property
+    @cached_property
     def resolution(self) -> Size | None:
         """Width and height in pixels; None where there is none, or it has a wrong form."""
         value: object = self.subset.values.get("resolution")
@@ -70,7 +109,7 @@ class SubsetView:
         formed = len(numbers) in (1, 2) and 0 < min(numbers) <= max(numbers) <= _LARGEST
         return (numbers[0], numbers[-1]) if formed else None
 
-    @property
+    @cached_property
     def buckets(self) -> Buckets | None:
         """How images are brought to size; None without a resolution, or where the trainer would stop."""
         size, steps = self.resolution, int(self.number("bucket_reso_steps"))
@@ -90,13 +129,13 @@ def parts(setup: Setup) -> list[SubsetView]:
     images = setup.images or ()
     if setup.subsets or setup.values.get("dataset_config"):
         views = [
-            SubsetView(subset, files if files.count else None, files.overlooked)
+            SubsetView(setup, subset, files if files.count else None, files.overlooked)
             for subset, files in zip(setup.subsets, images, strict=False)
         ]
-        return views + [SubsetView(subset, None) for subset in setup.subsets[len(views) :]]
+        return views + [SubsetView(setup, subset, None) for subset in setup.subsets[len(views) :]]
     doc: Mapping[str, Any] = {"datasets": [{"subsets": [{}]}]}
     made = dataset_config.subsets(doc, setup.values, setup.given, setup.folder, "")
-    return [SubsetView(Subset("", None, one.values, one.given), None) for one in made]
+    return [SubsetView(setup, Subset("", None, one.values, one.given), None) for one in made]
 
 
 def places(found: Sequence[SubsetView]) -> str:
@@ -104,17 +143,6 @@ def places(found: Sequence[SubsetView]) -> str:
     named = [part.subset.where for part in found if part.subset.where]
     more = f" and {len(named) - 1} more" if len(named) > 1 else ""
     return named[0] + more if named else ""
-
-
-def over(setup: Setup, *rules: Callable[[Setup, SubsetView], Iterator[Finding]]) -> Iterator[Finding]:
-    """What rules say of each part; the same said of several is one fault, with their places behind it."""
-    found: dict[Finding, list[SubsetView]] = {}
-    for part in parts(setup):
-        for rule in rules:
-            for fault in rule(setup, part):
-                found.setdefault(fault, []).append(part)
-    for fault, where in found.items():
-        yield replace(fault, detail="; ".join(filter(None, (fault.detail, places(where)))))
 
 
 def names(found: Iterable[str]) -> str:

@@ -1,4 +1,7 @@
-"""The network that is trained: its module, its size, its arguments; and what SDXL does not take."""
+"""Rules about the network that is trained: its module, its size, its arguments; and what SDXL does not take.
+
+Open this for what becomes of --network_* and of weights that a run begins with.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from difflib import get_close_matches
 
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import words
+from tagflow.training.check.registry import rule
 from tagflow.training.setup.setup import Setup
 
 _LORA = "networks.lora"
@@ -22,19 +26,8 @@ _BLOCKS = 23  # of SDXL's U-Net, as networks/lora.py counts them
 _OTHER_MODELS = ("flux", "sd3", "lumina", "anima", "hunyuan_image", "lllite")
 
 
-def faults(setup: Setup) -> Iterator[Finding]:
-    """Everything about the network."""
-    yield from _module(setup)
-    yield from _size(setup)
-    yield from _arguments(setup)
-    yield from _weights(setup)
-    if setup.values.get("clip_skip") is not None:
-        yield finding("clip-skip", f"{setup.number('clip_skip'):g}", option="clip_skip")
-    if setup.on("v2"):
-        yield finding("v2-model", option="v2")
-
-
-def _module(setup: Setup) -> Iterator[Finding]:
+@rule("network-module-missing", "network-module-other", reads=("network_module",))
+def network_module(setup: Setup) -> Iterator[Finding]:
     module = setup.text("network_module")
     if not module:
         yield finding("network-module-missing", option="network_module")
@@ -42,34 +35,52 @@ def _module(setup: Setup) -> Iterator[Finding]:
         yield finding("network-module-other", module, option="network_module")
 
 
-def _size(setup: Setup) -> Iterator[Finding]:
+@rule(
+    "network-dim-default",
+    "network-alpha-default",
+    "network-alpha-large",
+    "network-alpha-zero",
+    reads=("network_dim", "network_alpha", "network_module", "dim_from_weights"),
+)
+def network_size(setup: Setup) -> Iterator[Finding]:
+    """The scale of what is learned is alpha over dim."""
     if setup.on("dim_from_weights") or not setup.text("network_module"):
         return
-    dim, alpha = setup.number("network_dim") or 4, setup.number("network_alpha")
     if any(one.option in ("network_dim", "network_alpha") for one in setup.faults):
         return  # one of them is no number, which is said already; what it would be is not known
+    dim, alpha = setup.number("network_dim") or 4, setup.number("network_alpha")
     if not setup.number("network_dim"):
         yield finding("network-dim-default", option="network_dim")
     if "network_alpha" not in setup.given:
         if dim > 1:
-            yield finding(
-                "network-alpha-default", f"dim {dim:g}: scale {1 / dim:.3g}", option="network_alpha"
-            )
+            what = f"dim {dim:g}: scale {1 / dim:.3g}"
+            yield finding("network-alpha-default", what, option="network_alpha")
     elif alpha > dim:
         yield finding("network-alpha-large", f"alpha {alpha:g}, dim {dim:g}", option="network_alpha")
     elif not alpha:
         yield finding("network-alpha-zero", f"dim {dim:g}", option="network_alpha")
 
 
-def _arguments(setup: Setup) -> Iterator[Finding]:
-    option, given = "network_args", words(setup, "network_args")
-    for word in given:
+@rule("network-args-form", reads=("network_args",))
+def network_args_form(setup: Setup) -> Iterator[Finding]:
+    for word in words(setup, "network_args"):
         if "=" not in word:
-            yield finding("network-args-form", word, option=option)
+            yield finding("network-args-form", word, option="network_args")
+
+
+@rule(
+    "network-args-unknown",
+    "network-args-blocks",
+    "network-conv-alpha",
+    reads=("network_args", "network_module"),
+)
+def network_args(setup: Setup) -> Iterator[Finding]:
+    """What the plain LoRA makes of its arguments; other modules have others."""
     if setup.text("network_module") != _LORA:
         return
-    known = dict(word.split("=", 1) for word in given if "=" in word)
-    for key in known.keys() - set(_KEYS):
+    option = "network_args"
+    known = dict(word.split("=", 1) for word in words(setup, option) if "=" in word)
+    for key in (key for key in known if key not in _KEYS):
         near = get_close_matches(key, _KEYS, n=2, cutoff=0.6)
         meant = f"; did you mean {', '.join(near)}?" if near else ""
         yield finding("network-args-unknown", key + meant, option=option)
@@ -80,14 +91,35 @@ def _arguments(setup: Setup) -> Iterator[Finding]:
             yield finding("network-args-blocks", f"{name} has {n}", option=option)
 
 
-def _weights(setup: Setup) -> Iterator[Finding]:
+@rule("dim-without-weights", reads=("dim_from_weights", "network_weights"))
+def dim_without_weights(setup: Setup) -> Iterator[Finding]:
     if setup.on("dim_from_weights") and not setup.text("network_weights"):
         yield finding("dim-without-weights", option="dim_from_weights")
+
+
+@rule("weights-not-found", reads=("network_weights", "base_weights"))
+def weights_found(setup: Setup) -> Iterator[Finding]:
     named = [("network_weights", setup.text("network_weights"))]
     named += [("base_weights", word) for word in words(setup, "base_weights")]
     for option, name in named:
         if name and not (setup.folder / name).is_file():
             yield finding("weights-not-found", name, option=option)
+
+
+@rule("base-weights-count", reads=("base_weights", "base_weights_multiplier"))
+def base_weights_count(setup: Setup) -> Iterator[Finding]:
     count, factors = len(words(setup, "base_weights")), len(words(setup, "base_weights_multiplier"))
     if factors and factors != count:
         yield finding("base-weights-count", f"{factors} for {count} files", option="base_weights_multiplier")
+
+
+@rule("clip-skip", reads=("clip_skip",))
+def clip_skip(setup: Setup) -> Iterator[Finding]:
+    if setup.values.get("clip_skip") is not None:
+        yield finding("clip-skip", f"{setup.number('clip_skip'):g}", option="clip_skip")
+
+
+@rule("v2-model", reads=("v2",))
+def v2_model(setup: Setup) -> Iterator[Finding]:
+    if setup.on("v2"):
+        yield finding("v2-model", option="v2")

@@ -1,41 +1,111 @@
-"""What would stop or spoil a run of sd-scripts: conditions here, words in data/rules.toml.
+"""Every rule of `train check`, and how they are asked: what would stop or spoil a run of sd-scripts.
 
-One module a theme, each with `faults(setup)`; what several of them ask is in `derived`. A rule that needs
-what nobody looked at (the images, the machine, the checkpoint) says nothing.
+Open this to see which rules there are and what happens where one cannot be asked or crashes. The conditions
+stand in the modules of the themes, the words in findings/options.toml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 
-from tagflow.findings.finding import Finding, by_severity
-from tagflow.training.check import buckets, caching, data, learning, network, output, precision, structure
+from tagflow.findings.finding import Figure, Finding, by_severity, finding
+from tagflow.findings.wording import many, some
+from tagflow.training.check import (
+    buckets,
+    caching,
+    data,
+    learning,
+    loss,
+    network,
+    output,
+    precision,
+    samples,
+    structure,
+)
+from tagflow.training.check.derived import SubsetView, parts
+from tagflow.training.check.registry import Need, Rule
 from tagflow.training.setup.setup import Setup
 
-THEMES: tuple[Callable[[Setup], Iterable[Finding]], ...] = (
-    data.faults,
-    data.caption_faults,
-    structure.faults,
-    caching.faults,
-    buckets.faults,
-    output.path_faults,
-    network.faults,
-    learning.rate_faults,
-    learning.faults,
-    learning.loss_faults,
-    precision.faults,
-    output.faults,
-    output.sample_faults,
+THEMES = (data, structure, caching, buckets, network, learning, loss, precision, output, samples)
+RULES: tuple[Rule, ...] = tuple(
+    one for theme in THEMES for one in vars(theme).values() if isinstance(one, Rule)
 )
+"""Every rule, in the order of the modules and of the rules in them."""
+
+CODES_OF_READING = (
+    "script-wrong", "script-missing", "option-unknown", "option-abbreviated", "option-repeated",
+    "option-value", "option-spelled", "config-unreadable", "config-key-unknown", "config-value",
+    "dataset-unreadable", "dataset-key-unknown", "dataset-value", "dataset-kind-mixed",
+)  # fmt: skip
+"""What is found before any rule is asked, when command line and files are read: no rule has these codes."""
+
 _UNREAD = ("config-value", "option-value")
+_MISSING: dict[Need, tuple[str, str]] = {
+    "dataset": ("the dataset file could not be read", "mend the dataset file, and check again"),
+    "images": ("the images were not looked at", "check the files where the images are"),
+    "base": (
+        "what the checkpoint predicts is not known: only a .safetensors file on this machine says it",
+        "name such a file with pretrained_model_name_or_path",
+    ),
+    "machine": (
+        "the trainer's Python is unknown",
+        "name it with --trainer-python FILE, or its sd-scripts with --sd-scripts DIR",
+    ),
+}
+"""What may be unknown, in words, and what cures that; a rule that needs several waits for the first."""
 
 
-def faults_of(setup: Setup) -> list[Finding]:
+def faults_of(setup: Setup, unknown: Mapping[Need, str] | None = None) -> list[Finding]:
     """Everything wrong with a setup, each fault once: errors first, then warnings, then notes.
 
-    Nothing more is said of an option whose value could not be read.
+    Nothing more is said of an option whose value could not be read. Rules that cannot be asked are named, in
+    one finding for each thing that is not known; `unknown`: why it is not, in other words than the usual.
+    A rule that crashes gives a finding that says so, and the others are still asked.
     """
     wrong = {fault.option for fault in setup.faults if fault.code in _UNREAD}
-    themed = (fault for theme in THEMES for fault in theme(setup))
-    found = [*setup.faults, *(fault for fault in themed if not fault.option or fault.option not in wrong)]
+    missing = [need for need in _MISSING if _is_missing(setup, need)]
+    subsets = parts(setup)
+    unasked: dict[Need, list[str]] = {need: [] for need in missing}
+    found = list(setup.faults)
+    for rule in RULES:
+        lacking = next((need for need in missing if need in rule.needs), None)
+        if lacking is not None:
+            unasked[lacking] += rule.codes
+            continue
+        said = _ask(rule, setup, subsets)
+        found += [one for one in said if not one.option or one.option not in wrong]
+    found += _not_asked(unasked, unknown or {})
     return sorted(dict.fromkeys(found), key=by_severity)
+
+
+def _is_missing(setup: Setup, need: Need) -> bool:
+    known: dict[Need, object] = {
+        "dataset": setup.subsets,
+        "images": setup.images,
+        "base": setup.base,
+        "machine": setup.machine,
+    }
+    return known[need] is None
+
+
+def _ask(rule: Rule, setup: Setup, subsets: Sequence[SubsetView]) -> list[Finding]:
+    try:
+        return list(rule.ask(setup, subsets))
+    except Exception as problem:  # whatever is wrong with one rule, the others must still be asked
+        what = f"{rule.name}: {type(problem).__name__}: {problem}"
+        figures: dict[str, Figure] = {
+            "rule": rule.name,
+            "codes": list(rule.codes),
+            "reads": list(rule.reads),
+            "traceback": "".join(traceback.format_exception(problem)),
+        }
+        return [finding("rule-crashed", what, option=some(rule.reads), figures=figures)]
+
+
+def _not_asked(unasked: Mapping[Need, list[str]], unknown: Mapping[Need, str]) -> Iterator[Finding]:
+    for need, codes in unasked.items():
+        usual, cure = _MISSING[need]
+        if codes:
+            what = f"{unknown.get(need, usual)}; not asked: {many(len(codes), 'code')}: {some(codes, 4)}"
+            yield finding("rule-not-asked", what, cure=cure, figures={"missing": need, "codes": codes})

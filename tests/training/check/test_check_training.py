@@ -13,13 +13,13 @@ from source_commands import GUIDE, PLAN
 from test_check_commands import make, pictures
 from trainer_place import real_trainer
 
-from tagflow.findings.catalogue import catalogue
+from tagflow.findings.catalogue import all_kinds, kind_of
+from tagflow.training.check import rules
+from tagflow.training.check.registry import Rule
 from tagflow.training.machine.probe import probe
 from tagflow.training.start.gate import evaluate_gate
 
 GIVEN = OPTIONS | {"optimizer_type": "AdamW", "save_state": True}
-
-RULES = catalogue("options") | catalogue("gate")
 
 
 def toml(values: dict[str, Any]) -> str:
@@ -47,10 +47,52 @@ def add(folder: Path, line: str) -> None:
     file.write_text(file.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
 
 
+UNASKED = ("--ignore", "rule-not-asked")
+"""Leaves out that neither the trainer's Python nor the checkpoint is known, which is said in every check."""
+
+
 def test_a_sound_run_folder(tagflow, sound):
+    found = tagflow("train", "check", sound, *UNASKED)
+    assert (found.code, found.out) == (0, "0 errors, 0 warnings, 0 notes\n")
+
+
+def test_what_was_not_asked_is_said_with_the_cure(tagflow, sound):
     found = tagflow("train", "check", sound)
-    assert (found.code, found.out) == (0, "0 errors, 0 warnings\n")
-    assert "the machine was not looked at" in found.err
+    assert (found.code, found.err) == (0, "") and found.out.endswith("\n0 errors, 0 warnings, 2 notes\n")
+    assert "the trainer's Python was not asked: " in found.out and "--trainer-python FILE" in found.out
+    told = tagflow("train", "check", sound, "--json").json["findings"]
+    assert {one["code"] for one in told} == {"rule-not-asked"}
+    assert {one["figures"]["missing"] for one in told} == {"base", "machine"}
+    assert "eight-bit-missing" in {code for one in told for code in one["figures"]["codes"]}
+
+
+def crashing(setup: object) -> Any:
+    raise ZeroDivisionError("in \x1b[2J")
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule on clip_skip raises."""
+    rule = Rule("clip_skip", ("clip-skip",), ("clip_skip",), (), crashing, by_subset=False)
+    others = [one for one in rules.RULES if one.codes != rule.codes]
+    monkeypatch.setattr(rules, "RULES", (rule, *others))
+
+
+def test_a_rule_that_crashes_is_reported_and_the_others_speak(tagflow, sound, broken):
+    add(sound, "v2 = true\nclip_skip = 2")
+    found = tagflow("train", "check", sound)
+    assert found.code == 4 and "v2-model" in found.out
+    assert "clip_skip: ZeroDivisionError: in " in found.out and "\x1b" not in found.out + found.err
+    assert found.err.count("Traceback") == 1 and "please report it" in found.err
+    told = tagflow("train", "check", sound, "--json")
+    crash = next(one for one in told.json["findings"] if one["code"] == "rule-crashed")
+    assert (told.code, crash["severity"], crash["where"]["option"]) == (4, "error", "clip_skip")
+    assert "in crashing" in crash["figures"]["traceback"]
+
+
+def test_a_crash_can_be_left_out(tagflow, sound, broken):
+    found = tagflow("train", "check", sound, "--ignore", "rule-crashed,rule-not-asked")
+    assert (found.code, found.out, found.err) == (0, "0 errors, 0 warnings, 0 notes\n", "")
 
 
 def test_an_avif_is_what_the_trainers_python_makes_of_it(tagflow, sound):
@@ -81,21 +123,72 @@ def test_a_toml_file_and_its_dataset(tagflow, sound):
 
 def test_a_line_says_what_where_and_what_cures_it(tagflow, sound):
     add(sound, "clip_skip = 2")
-    found = tagflow("train", "check", sound)
-    line, summary = found.out.splitlines()
-    assert line.startswith("warning: clip-skip: clip_skip: ") and RULES["clip-skip"].cure in line
-    assert (found.code, summary) == (0, "0 errors, 1 warning")
+    found = tagflow("train", "check", sound, *UNASKED)
+    head, cure, place, summary = found.out.splitlines()
+    assert head == f"warning: clip-skip: {kind_of('clip-skip').title}"
+    assert cure == f"  cure: {kind_of('clip-skip').cure}"
+    line = (sound / "train.toml").read_text(encoding="utf-8").splitlines().index("clip_skip = 2") + 1
+    assert place == f"    {(sound / 'train.toml').as_posix()}:{line}: clip_skip: 2"
+    assert (found.code, summary) == (0, "0 errors, 1 warning, 0 notes")
     assert tagflow("train", "check", sound, "--strict").code == 1
 
 
-def test_json_is_one_object(tagflow, sound):
+def test_it_can_be_read_at_sixty_columns(tagflow, sound, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.chdir(sound)
+    add(sound, "clip_skip = 2\nv2 = true")
+    lines = tagflow("train", "check", ".").out.splitlines()
+    assert max(map(len, lines)) <= 60
+
+
+def test_json_is_one_object(tagflow, sound, monkeypatch):
+    monkeypatch.chdir(sound)
     add(sound, "clip_skip = 2")
-    found = tagflow("train", "check", sound, "--json").json
-    assert found["schema"] == "tagflow.train-check/1"
+    found = tagflow("train", "check", ".", "--json", *UNASKED).json
+    assert found["schema"] == "tagflow.train-check/2"
     assert (found["script"], found["machine"]) == ("sdxl_train_network.py", False)
-    assert [(one["code"], one["severity"], one["option"], one["where"]) for one in found["faults"]] == [
-        ("clip-skip", "warning", "clip_skip", "train.toml")
-    ]
+    line = len((sound / "train.toml").read_text(encoding="utf-8").splitlines())
+    (one,) = found["findings"]
+    assert (one["code"], one["severity"]) == ("clip-skip", "warning")
+    where = {"file": "train.toml", "line": line, "column": None, "option": "clip_skip", "tag": None}
+    assert one["where"] == where
+
+
+def places(found: Any) -> dict[str, tuple[str | None, int | None]]:
+    return {one["code"]: (one["where"]["file"], one["where"]["line"]) for one in found.json["findings"]}
+
+
+def test_where_an_option_stands(tagflow, sound, monkeypatch):
+    """In the dataset file, which stands above the other; with no line where it stands twice."""
+    monkeypatch.chdir(sound)
+    words = ("train", "check", "train.toml", "--json", "--select", "keep-tokens-idle,save-keep-idle")
+    text = (sound / "dataset.toml").read_text(encoding="utf-8")
+    (sound / "dataset.toml").write_text("\n" + text + "keep_tokens = 1\n", encoding="utf-8")
+    add(sound, "keep_tokens = 2\n# save_last_n_steps = 8\n'save_last_n_steps' = 9")
+    train = (sound / "train.toml").read_text(encoding="utf-8")
+    found = places(tagflow(*words))
+    assert found["save-keep-idle"] == ("train.toml", len(train.splitlines()))
+    assert found["keep-tokens-idle"] == ("dataset.toml", len(text.splitlines()) + 2)
+    twice = text.replace("[[datasets.subsets]]", "keep_tokens = 1\n[[datasets.subsets]]\nkeep_tokens = 2")
+    (sound / "dataset.toml").write_text(twice, encoding="utf-8")
+    assert places(tagflow(*words))["keep-tokens-idle"] == ("dataset.toml", None)
+
+
+def test_what_the_command_line_sets_stands_in_no_file(tagflow, sound, monkeypatch):
+    monkeypatch.chdir(sound)
+    add(sound, "clip_skip = 2")
+    for more, file in (((), "train.toml"), (("--clip_skip", "2"), None)):
+        words = ("sdxl_train_network.py", "--config_file", "train", *more)
+        (found,) = tagflow("train", "check", "--select", "clip-skip", "--json", "--", *words).json["findings"]
+        assert found["where"]["file"] == file
+
+
+def test_formats_of_other_programs(tagflow, sound):
+    add(sound, "clip_skip = 2")
+    github = tagflow("train", "check", sound, "--format", "github", *UNASKED).out
+    assert github.startswith("::warning file=") and ",line=" in github
+    sarif = tagflow("train", "check", sound, "--format", "sarif", *UNASKED).json
+    assert [one["ruleId"] for one in sarif["runs"][0]["results"]] == ["clip-skip"]
 
 
 @pytest.mark.parametrize("command", [PLAN, GUIDE], ids=["plan", "guide"])
@@ -113,14 +206,14 @@ def test_a_command_in_words_or_as_one_text(tagflow, command, broken, monkeypatch
 def test_options_before_the_command_are_the_checks_own(tagflow, monkeypatch):
     monkeypatch.delenv("SD_SCRIPTS_DIR", raising=False)
     found = tagflow("train", "check", "--json", "--", "sdxl_train_network.py", "--seed", "1", "--strict")
-    assert "option-unknown" in {one["code"] for one in found.json["faults"]}
+    assert "option-unknown" in {one["code"] for one in found.json["findings"]}
 
 
 def test_windows_paths_keep_their_backslashes(tagflow, monkeypatch):
     monkeypatch.delenv("SD_SCRIPTS_DIR", raising=False)
     line = r'accelerate launch "C:\sd scripts\sdxl_train_network.py" --vae "C:\my models\vae.safetensors"'
     found = tagflow("train", "check", "--json", "--", line).json
-    details = {one["code"]: one["detail"] for one in found["faults"]}
+    details = {one["code"]: one["detail"] for one in found["findings"]}
     assert details["vae-not-found"] == r"C:\my models\vae.safetensors"
     assert "script-wrong" not in details
 
@@ -130,24 +223,18 @@ def test_a_size_that_is_no_number_is_one_fault(tagflow, sound):
     (sound / "train.toml").write_text(
         text.replace("network_dim = ", "network_dim = 'x' # "), encoding="utf-8"
     )
-    found = tagflow("train", "check", sound, "--json").json["faults"]
+    found = tagflow("train", "check", sound, "--json", *UNASKED).json["findings"]
     assert [one["code"] for one in found] == ["config-value"]
 
 
-def test_explain(tagflow):
-    found = tagflow("train", "check", "--explain", "cache-text-shuffle")
-    assert found.code == 0 and found.out.startswith("cache-text-shuffle (error): ") and "cure: " in found.out
-    listed = tagflow("train", "check", "--explain", "all").out.splitlines()
-    assert [line.split(" ")[0] for line in listed] == list(RULES)
-
-
-def test_explain_in_json(tagflow):
-    found = tagflow("train", "check", "--explain", "clip-skip", "--json").json
-    (rule,) = found["rules"]
-    assert (found["schema"], rule["code"]) == ("tagflow.train-rules/1", "clip-skip")
-    assert rule["severity"] == "warning" and rule["explanation"] and rule["cure"]
+def test_explain_is_the_same_as_rule(tagflow):
+    for name in ("cache-text-shuffle", "clip-skip"):
+        assert tagflow("train", "check", "--explain", name).out == tagflow("rule", name).out
+        asked = ("train", "check", "--explain", name, "--json")
+        assert tagflow(*asked).json == tagflow("rule", name, "--json").json
+    assert tagflow("train", "check", "--explain", "all").out == tagflow("rule", "--all").out
     listed = tagflow("train", "check", "--explain", "all", "--json").json["rules"]
-    assert [rule["code"] for rule in listed] == list(RULES)
+    assert [rule["code"] for rule in listed] == [kind.code for kind in all_kinds()]
 
 
 def test_a_dataset_file_is_not_taken_for_a_configuration(tagflow, sound):
@@ -161,6 +248,8 @@ def test_a_dataset_file_is_not_taken_for_a_configuration(tagflow, sound):
         ((), 2, "nothing to check"),
         (("--explain", "cache-text-shufle"), 2, "did you mean cache-text-shuffle"),
         (("--explain", "clip-skip", "RUN"), 2, "--explain checks nothing"),
+        (("RUN", "--ignore", "clip-skp"), 2, "did you mean clip-skip"),
+        (("RUN", "--json", "--format", "text"), 2, "two results"),
         (("one", "two"), 2, "2 things to check"),
         (("run", "--strct"), 2, "No such option"),
         (("gone",), 3, "neither a run folder nor a TOML file"),
@@ -182,7 +271,7 @@ def test_the_plan_names_the_trainers_python(tagflow, sound):
     plan = {"schema": "tagflow.plan/1", "trainer_python": str(sound / "no-python"), "sd_scripts": None}
     (sound / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     found = tagflow("train", "check", sound)
-    assert found.code == 0 and "no-python: there is no such Python" in found.err
+    assert found.code == 0 and "no-python: there is no such Python" in found.out
 
 
 def test_names_do_not_steer_the_terminal(tagflow, sound):
@@ -208,4 +297,4 @@ def test_the_users_own_version_is_asked(tagflow, trainer, sound):
     sd_scripts, python = trainer
     add(sound, "clip_skip = 2")
     found = tagflow("train", "check", sound, "--sd-scripts", sd_scripts, "--trainer-python", python, "--json")
-    assert found.json["machine"] and "clip-skip" in {one["code"] for one in found.json["faults"]}
+    assert found.json["machine"] and "clip-skip" in {one["code"] for one in found.json["findings"]}

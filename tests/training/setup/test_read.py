@@ -107,7 +107,7 @@ def test_a_dataset_file_of_another_shape_is_a_finding_that_names_what_to_write(
     train = toml(tmp_path / "t.toml", "seed = 1")
     toml(tmp_path / "d.toml", text)
     done = tagflow("train", "check", train, "--dataset", tmp_path / "d.toml", "--json")
-    fault, *_ = (one for one in done.json["faults"] if one["code"] == "dataset-value")
+    fault, *_ = (one for one in done.json["findings"] if one["code"] == "dataset-value")
     assert done.code == 1 and fault["severity"] == "error"
     assert fault["detail"].startswith(f"d.toml: {where}") and fault["detail"].endswith(cure)
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.findings.catalogue import kind_of
+from tagflow.training.check import rules
 from tagflow.training.start.gate import NEVER, evaluate_gate
 from tagflow.training.start.record import Record, host, process_of, write_record
 
@@ -23,6 +25,15 @@ def codes(run: Path) -> list[str]:
 
 def test_nothing_stands_against_a_certified_run(run):
     assert [(fault.code, fault.detail) for fault in evaluate_gate(run).refusals()] == []
+
+
+def test_a_rule_that_crashes_stands_against_a_start(run, monkeypatch):
+    def crash(setup: object) -> None:
+        raise ZeroDivisionError
+
+    broken = [replace(rule, function=crash) if rule.name == "clip_skip" else rule for rule in rules.RULES]
+    monkeypatch.setattr(rules, "RULES", tuple(broken))
+    assert codes(run) == ["rule-crashed"]
 
 
 def remove_audit(data, run):
