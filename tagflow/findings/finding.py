@@ -71,7 +71,7 @@ class Finding:
 
     @property
     def cure(self) -> str:
-        """What to do about it; empty where nothing need be done, as where a fault is no more than a note here."""
+        """What to do about it; empty where nothing need be done, as for a fault that is only a note here."""
         lowered = self.severity == "info" and self.kind.severity != "info"
         return self.remedy or ("" if lowered else self.kind.cure)
 
