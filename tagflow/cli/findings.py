@@ -114,10 +114,7 @@ def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -
 
     Where a rule crashed, its traceback goes to stderr.
     """
-    for one in report.findings:
-        if one.code == "rule-crashed":
-            output.warn("\n".join(map(output.visible, str(one.figures["traceback"]).splitlines())))
-            output.note(f"the rule {one.figures['rule']} crashed, which is a bug in tagflow; {one.cure}")
+    _tell_crashes(report.findings)
     if asked.format == "json":
         output.as_json(as_object(report))
     elif asked.format == "sarif":
@@ -132,8 +129,16 @@ def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -
 
 def tell_beside(found: Sequence[Finding]) -> None:
     """Print findings on stderr, for a command whose result on stdout is another one; its JSON has all."""
+    _tell_crashes(found)
     for line in text_lines(found, rest="--json"):
         output.warn(line)
+
+
+def _tell_crashes(found: Iterable[Finding]) -> None:
+    for one in found:
+        if one.code == "rule-crashed":
+            output.warn("\n".join(map(output.visible, str(one.figures["traceback"]).splitlines())))
+            output.note(f"the rule {one.figures['rule']} crashed, which is a bug in tagflow; {one.cure}")
 
 
 def one_line(found: Finding) -> str:

@@ -90,6 +90,12 @@ def test_a_rule_that_crashes_is_reported_and_the_others_speak(tagflow, sound, br
     assert "in crashing" in crash["figures"]["traceback"]
 
 
+def test_a_crash_is_told_beside_another_result(tagflow, tmp_path, broken):
+    (tmp_path / "sd15.toml").write_text('resolution = "512,512"\n', encoding="utf-8")
+    found = tagflow("train", "migrate", tmp_path / "sd15.toml")
+    assert found.err.count("Traceback") == 1 and "rule-crashed" in found.err
+
+
 def test_a_crash_can_be_left_out(tagflow, sound, broken):
     found = tagflow("train", "check", sound, "--ignore", "rule-crashed,rule-not-asked")
     assert (found.code, found.out, found.err) == (0, "0 errors, 0 warnings, 0 notes\n", "")
