@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,14 @@ class Result:
         lines = self.out.splitlines()
         assert len(lines) == 1, self.out
         return json.loads(lines[0])
+
+    def tells(self, code, place):
+        """Whether stderr has a heading that begins with `error: CODE`, and below it a line with `place`."""
+        for part in re.split(r"^(?=\S)", self.err, flags=re.MULTILINE):
+            heading, *places = part.splitlines() or [""]
+            if heading.startswith(code) and any(place in line for line in places):
+                return True
+        return False
 
 
 @pytest.fixture(autouse=True)

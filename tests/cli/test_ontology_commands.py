@@ -123,7 +123,7 @@ def test_coverage_for_people(tagflow, captions):
     assert result.code == 0
     assert "      2  zzqx" in result.out.splitlines()
     assert "qqvz" not in result.out and "and 1 more" in result.out
-    assert "not counted: 1 captions without tags, 1 that cannot be read" in result.out
+    assert "not counted: 1 caption without tags, 1 that cannot be read" in result.out
 
 
 def test_coverage_of_a_folder_that_is_not_there(tagflow, tmp_path):

@@ -18,7 +18,7 @@ from tagflow.schema import AUDIT
 KEYS = [
     "schema", "captions", "rewritten", "unchanged", "kept", "failed", "relaxed", "sim_te1_mean",
     "sim_te2_mean", "dtype", "sim_error", "verdict", "audit", "run", "windows_encoded", "windows_cached",
-    "caches_stale", "caches_cleared",
+    "caches_stale", "caches_cleared", "findings",
 ]  # fmt: skip
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 
@@ -30,7 +30,7 @@ def done(tagflow, cluster, lenient):
 
 def test_the_samples_are_rewritten_and_certified(done, cluster, audited):
     found = done.json
-    assert list(found) == KEYS and found["schema"] == "tagflow.run/1"
+    assert list(found) == KEYS and found["schema"] == "tagflow.run/2"
     assert done.code == 0 and found["verdict"] == "pass"
     assert found["captions"] == len(list(cluster.glob("*.txt"))) >= 60
     assert found["rewritten"] > 50 and found["kept"] == found["failed"] == 0
@@ -172,8 +172,8 @@ def test_errors_in_the_data_never_pass(tagflow, folder, lenient, texts):
     root = folder({"a.txt": MIXED, "empty.txt": b"", "latin.txt": b"caf\xe9"})
     result = tagflow("run", root, *lenient, "--json")
     assert result.code == 1 and result.json["verdict"] == "uncertified" and result.json["failed"] == 1
-    assert (
-        "empty.txt: error: caption-empty" in result.err and "latin.txt: error: caption-not-utf8" in result.err
+    assert result.tells("error: caption-empty", "empty.txt") and result.tells(
+        "error: caption-not-utf8", "latin.txt"
     )
     assert texts(root)["latin.txt"] == b"caf\xe9" and texts(root)["empty.txt"] == b""
 
@@ -207,7 +207,7 @@ def test_a_caption_edited_during_the_run_is_left_alone(tagflow, folder, lenient,
     result = tagflow("run", root, *lenient, "--json")
     assert result.code == 1 and result.json["verdict"] == "uncertified"
     assert result.json["rewritten"] == result.json["failed"] == 1
-    assert "a.txt: error: caption-changed" in result.err
+    assert result.tells("error: caption-changed", "a.txt")
     assert (root / "a.txt").read_text() == "edited meanwhile, photograph"
     assert audited(root)["a.txt"]["status"] == "failed"
 
@@ -219,7 +219,7 @@ def test_modes_links_and_owners(tagflow, folder, lenient, tmp_path):
     (tmp_path / "outside.txt").write_text(MIXED)
     (root / "out.txt").symlink_to(tmp_path / "outside.txt")
     result = tagflow("run", root, *lenient, "--json")
-    assert result.code == 1 and "out.txt: error: caption-outside" in result.err
+    assert result.code == 1 and result.tells("error: caption-outside", "out.txt")
     assert (root / "a.txt").stat().st_mode & 0o777 == 0o640
     assert (root / "link.txt").is_symlink() and (root / "out.txt").is_symlink()
     assert (root / "link.txt").read_text() == (root / "b.txt").read_text() != MIXED + ", lamp"

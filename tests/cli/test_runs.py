@@ -60,7 +60,7 @@ def test_a_prune_says_what_it_frees_and_a_dry_run_frees_nothing(tagflow, folder,
     tagflow("reorder", root, "--trigger", "sofa")
     before = tree(root)
     told = tagflow("history", root, "--prune", "--keep", "1", "--dry-run")
-    assert f"{first}: would be given up" in told.out and "1 originals would be removed" in told.out
+    assert f"{first}: would be given up" in told.out and "1 original would be removed" in told.out
     assert tree(root) == before
     result = tagflow("history", root, "--prune", "--keep", "1", "--json")
     assert result.json["given_up"] == [first] and result.json["bytes"] == len(MIXED)
@@ -98,7 +98,7 @@ def test_an_edit_that_a_forced_undo_put_aside_outlives_a_prune(tagflow, folder):
     tagflow("reorder", root)
     (root / "a.txt").write_text("hand work")
     result = tagflow("undo", root, "--force")
-    assert result.code == 0 and "1 edits were replaced" in result.err
+    assert result.code == 0 and "1 edit was replaced" in result.err
     tagflow("history", root, "--prune")
     kept = [file.read_text() for file in (root / ".tagflow" / "objects").glob("??/*")]
     assert kept == ["hand work"]

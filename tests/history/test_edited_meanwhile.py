@@ -47,7 +47,7 @@ def test_a_caption_that_is_saved_while_it_is_replaced_is_left_alone(tagflow, roo
     editor = Editor(root / "a.txt", ORDERED, monkeypatch)
     result = tagflow(*words, root)
     assert editor.saved and (root / "a.txt").read_bytes() == EDIT and is_tidy(root)
-    assert result.code == 1 and "a.txt: error: caption-changed" in result.err
+    assert result.code == 1 and result.tells("error: caption-changed", "a.txt")
     assert (root / "b.txt").read_bytes() == b"photograph, lamp, sofa"
 
 
@@ -70,7 +70,7 @@ def test_on_a_file_system_of_its_own_the_caption_is_looked_at_as_late(tagflow, r
         move(handle, data, target, *still)
 
     monkeypatch.setattr(replace, "write_and_move", refused_once)
-    assert "a.txt: error: caption-changed" in tagflow("reorder", root).err
+    assert tagflow("reorder", root).tells("error: caption-changed", "a.txt")
     assert (root / "a.txt").read_bytes() == EDIT and is_tidy(root)
 
 
@@ -84,7 +84,7 @@ def test_undo_leaves_a_caption_alone_that_is_saved_while_it_is_brought_back(
         Editor(root / "a.txt", AUTHOR, monkeypatch)
     result = tagflow("undo", root, *words)
     assert (root / "a.txt").read_bytes() == (EDIT if edited else AUTHOR) and is_tidy(root)
-    assert (result.code, "a.txt: error: caption-changed" in result.err) == (int(edited), edited)
+    assert (result.code, result.tells("error: caption-changed", "a.txt")) == (int(edited), edited)
     assert (root / "b.txt").read_bytes() == AUTHOR + b", lamp"
 
 
@@ -92,7 +92,7 @@ def test_an_edit_after_the_one_that_force_has_kept_is_not_lost(tagflow, root, mo
     tagflow("reorder", root)
     (root / "a.txt").write_bytes(b"an edit before")
     Editor(root / "a.txt", AUTHOR, monkeypatch)
-    assert "a.txt: error: caption-changed" in tagflow("undo", root, "--force").err
+    assert tagflow("undo", root, "--force").tells("error: caption-changed", "a.txt")
     monkeypatch.undo()
     assert (root / "a.txt").read_bytes() == EDIT
     assert tagflow("undo", root, "--force").code == 0 and (root / "a.txt").read_bytes() == AUTHOR

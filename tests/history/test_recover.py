@@ -274,7 +274,7 @@ def test_a_read_only_caption_is_left_alone_and_named(tagflow, folder):
     root = folder({"a.txt": "sofa, photograph", "b.txt": "sofa, photograph"})
     (root / "a.txt").chmod(0o444)
     result = tagflow("reorder", root)
-    assert result.code == 1 and "a.txt: error: caption-read-only" in result.err and "chmod" in result.err
+    assert result.code == 1 and result.tells("error: caption-read-only", "a.txt") and "chmod" in result.err
     assert (root / "a.txt").read_bytes() == b"sofa, photograph"
     assert (root / "b.txt").read_bytes() == b"photograph, sofa"
     (root / "a.txt").chmod(0o644)
@@ -312,7 +312,7 @@ def test_a_caption_that_vanished_or_changed_while_others_were_written(tagflow, f
     monkeypatch.setattr(Store, "replace", meddling)
     result = tagflow("reorder", root)
     monkeypatch.undo()
-    assert result.code == 1 and "b.txt: error: caption-changed" in result.err
+    assert result.code == 1 and result.tells("error: caption-changed", "b.txt")
     assert (root / "a.txt").read_bytes().startswith(b"photograph")
     assert not (root / "b.txt").exists() or (root / "b.txt").read_bytes() == b"edited"
     assert tagflow("reorder", root).code == 0

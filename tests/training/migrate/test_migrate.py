@@ -276,8 +276,8 @@ def test_the_command_writes_new_files_only(tagflow, folder, tree):
     assert printed.code == 0 and tree(root) == before
     values = flat(tomllib.loads(printed.out))
     assert values["train_batch_size"] == 4 and values["dataset_config"] == "data.toml"
-    assert "look: dataset_config: with --out" in printed.err
-    assert "still to do: error: checkpoint-missing" in printed.err
+    assert printed.tells("warning: migrate-look", "dataset_config: with --out")
+    assert "error: checkpoint-missing: " in printed.err
 
     written = tagflow("train", "migrate", root / "sd15.toml", "--out", root / "sdxl.toml")
     assert written.code == 0
@@ -296,12 +296,12 @@ def test_the_command_writes_new_files_only(tagflow, folder, tree):
 def test_json(tagflow, folder):
     root = folder({"sd15.toml": SD15 + "noise_offset = nan\nwhen = 2026-01-01\n"})
     told = tagflow("train", "migrate", root / "sd15.toml", "--json").json
-    assert told["schema"] == "tagflow.migrate/1" and told["script"] == "sdxl_train_network.py"
+    assert told["schema"] == "tagflow.migrate/2" and told["script"] == "sdxl_train_network.py"
     rows = {one["option"]: one for one in told["changes"]}
     assert rows["train_batch_size"]["before"] == 8 and rows["train_batch_size"]["after"] == 4
     assert rows["when"]["action"] == "unknown" and rows["noise_offset"]["before"] == "NaN"
     assert all(one["reason"] for one in told["changes"])
-    assert "checkpoint-missing" in {one["code"] for one in told["faults"]}
+    assert "checkpoint-missing" in {one["code"] for one in told["findings"]}
     assert flat(tomllib.loads(told["toml"]))["network_dim"] == 64
 
 
@@ -311,7 +311,7 @@ def test_the_rules_find_nothing_else_to_do_in_it(tagflow, folder):
         {"sd15.toml": SD15 + 'save_precision = "fp16"\nmixed_precision = "bf16"\noutput_dir = "out"\n'}
     )
     told = tagflow("train", "migrate", root / "sd15.toml", "--json").json
-    errors = {one["code"] for one in told["faults"] if one["severity"] == "error"}
+    errors = {one["code"] for one in told["findings"] if one["severity"] == "error"}
     assert errors == {"checkpoint-missing", "data-not-found"}
 
 

@@ -91,17 +91,17 @@ def test_a_healthy_run_as_a_page_and_as_an_object(run, tagflow):
         "running, 400 of 1,000 steps (40%), epoch 4 of 10", "2.00 s a step, 20 min left", "mean of the last",
         "rates     textencoder 5e-05, unet 0.0001", "written   1 sample, 1 checkpoint, 1 state",
         "newest sample: mine_000200_00_20260101000000.png", "newest state: mine-000002-state",
-        "info: loss-falling: the loss is falling (-",
+        "info: loss-falling: the loss is falling\n    -",
     ):  # fmt: skip
         assert part in shown.out, shown.out
     told = tagflow("monitor", folder, "--once", "--json").json
-    assert told["schema"] == "tagflow.monitor/1" and told["alarm"] is False
+    assert told["schema"] == "tagflow.monitor/2" and told["alarm"] is False
     assert (told["step"], told["steps"], told["epoch"], told["alive"]) == (400, 1000, 4, True)
     assert told["loss"]["smoothed"] == pytest.approx(np.mean(HEALTHY[-100:]), rel=1e-5)
     assert told["speed"]["steps_per_second"] == pytest.approx(0.5, rel=1e-3)
     assert told["seconds_left"] == pytest.approx(1200, rel=1e-3)
-    (one,) = told["diagnoses"]
-    assert one["code"] == "loss-falling" and one["numbers"]["high"] < 0
+    (one,) = told["findings"]
+    assert one["code"] == "loss-falling" and one["figures"]["high"] < 0
 
 
 def test_nan_is_an_alarm_and_valid_json(run, tagflow):
@@ -109,8 +109,8 @@ def test_nan_is_an_alarm_and_valid_json(run, tagflow):
     told = tagflow("monitor", folder, "--once", "--json")
     assert told.code == 1 and ": NaN" not in told.out
     assert told.json["alarm"] and told.json["loss"]["current"] is None
-    (alarm,) = told.json["diagnoses"]
-    assert alarm["code"] == "loss-not-finite" and alarm["numbers"]["first_step"] == 301
+    (alarm,) = told.json["findings"]
+    assert alarm["code"] == "loss-not-finite" and alarm["figures"]["first_step"] == 301
     assert "20 of 320 values, first at step 301" in tagflow("monitor", folder, "--once").out
 
 
@@ -142,7 +142,7 @@ def test_a_loss_that_climbs_is_an_alarm(run, tagflow):
 def test_what_the_process_does(run, tagflow, record, idle, expected):
     folder = run(HEALTHY, record=record(), idle=idle)
     result = tagflow("monitor", folder, "--once", "--json")
-    alarms = [one["code"] for one in result.json["diagnoses"] if one["severity"] == "error"]
+    alarms = [one["code"] for one in result.json["findings"] if one["severity"] == "error"]
     assert alarms == ([expected] if expected else []) and result.code == (1 if expected else 0)
 
 
@@ -228,7 +228,7 @@ def test_a_foreign_logging_folder(tmp_path, tagflow):
     result = tagflow("monitor", tmp_path / "logs", "--once", "--json")
     assert result.code == 0 and result.json["state"] == "unknown" and result.json["alive"] is None
     assert "written" not in tagflow("monitor", tmp_path / "logs", "--once").out  # that is not known from here
-    assert {one["code"] for one in result.json["diagnoses"]} == {"silent", "loss-falling"}
+    assert {one["code"] for one in result.json["findings"]} == {"silent", "loss-falling"}
 
 
 def test_no_run(tmp_path, tagflow):

@@ -55,7 +55,7 @@ def test_a_child_that_fails_is_exit_3_and_json_has_an_object_for_each_step(tagfl
     done = tagflow("run", dataset, "--train", PRESETS[1], *words, "--json")
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["schema"] for row in rows] == [
-        "tagflow.run/1",
+        "tagflow.run/2",
         "tagflow.train-plan/2",
         "tagflow.train-start/2",
     ]
