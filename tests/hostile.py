@@ -17,7 +17,7 @@ from tagflow.pipeline import Options, Outcome, Pipeline
 from tagflow.progress import silent
 from tagflow.schema import batch
 from tagflow.stages.classify import Classify
-from tagflow.stages.parse import Parse
+from tagflow.stages.parse import parse_captions
 from tagflow.stages.reorder import Pins, Reorder
 
 settings.register_profile("tagflow", deadline=None)  # machines differ; slowness has tests of its own
@@ -97,7 +97,7 @@ def parsed(texts: list[str], *, clean: bool = False, relax_level: int | None = N
         findings=[[]] * count,
         details=[[]] * count,
     )
-    return Parse(clean)(table)
+    return parse_captions(table, clean=clean)
 
 
 def outcome(root: Path, **options: Any) -> Outcome:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from tagflow.captions.sentences import UnitKind, find_sentences, may_contain_sentences
@@ -227,9 +228,7 @@ def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple
     """The lines that differ, stripped: original and rewritten; a line that one side lacks is empty there."""
     if original is None or rewritten is None or original == rewritten:
         return
-    before, after = stripped_lines(original), stripped_lines(rewritten)
-    size = max(len(before), len(after))
-    for one, two in zip(_filled(before, size), _filled(after, size), strict=True):
+    for one, two in zip_longest(stripped_lines(original), stripped_lines(rewritten), fillvalue=""):
         if one != two:
             yield one, two
 
@@ -240,5 +239,17 @@ def stripped_lines(text: str) -> list[str]:
     return [text[begin:end].strip() for begin, end in line_spans(text)]
 
 
-def _filled(lines: list[str], size: int) -> list[str]:
-    return lines + [""] * (size - len(lines))
+def tags_by_line(
+    text: str, starts: Sequence[int], ends: Sequence[int]
+) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    """Each line as `stripped_lines` gives it, and where in it the tags stand that start and end there."""
+    first = len(text) - len(text.lstrip("\ufeff"))
+    at = 0
+    for begin, end in line_spans(text):
+        line = text[max(begin, first) : end].lstrip()
+        shift = end - len(line)
+        here = at
+        while at < len(starts) and starts[at] < end:
+            at += 1
+        spans = zip(starts[here:at], ends[here:at], strict=True)
+        yield line.rstrip(), [(start - shift, stop - shift) for start, stop in spans]
