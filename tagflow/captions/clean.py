@@ -1,4 +1,4 @@
-"""`--clean`: what may be tidied in a caption when its owner asks for it, and only then.
+"""`--clean`: what is tidied in a caption where its owner asks for it. Open it to see or change what that is.
 
 Removed: byte order marks in front, CR in line ends, full-width commas (they become plain ones), empty tags, a
 trailing comma, and every later copy of a tag on a line. Prose lines keep every character between their ends.

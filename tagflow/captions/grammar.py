@@ -1,4 +1,4 @@
-"""The grammar of a caption: text <-> tags with their exact spans.
+"""The grammar of a caption: its tags with their exact spans. Open it for what a tag is, and what stops it.
 
 What a trainer's caption file holds is more than `a, b, c`: weights, wildcards, emoticons, LoRA calls,
 quoted phrases, kohya's separators, several lines, sentences. Parsing finds the tags and what nothing may
@@ -102,17 +102,13 @@ def parse(text: str, *, fullwidth_commas: bool = False) -> Caption:
         tags.extend(line.tags())
         findings.extend(line.findings)
         segment = line.segment + 1
-    findings.extend(_blank_findings(text, bool(tags)))
-    return Caption(text, tuple(tags), tuple(findings))
-
-
-def _blank_findings(text: str, has_tags: bool) -> Iterator[Finding]:
     if not text:
-        yield finding("caption-empty")
-    elif not has_tags:
-        yield finding("caption-blank")
+        findings.append(finding("caption-empty"))
+    elif not tags:
+        findings.append(finding("caption-blank"))
     elif not _LINE_END.split(text, maxsplit=1)[0].strip():
-        yield finding("first-line-blank")
+        findings.append(finding("first-line-blank"))
+    return Caption(text, tuple(tags), tuple(findings))
 
 
 _Part = tuple[int, int, int, UnitKind]  # start, end, stretch, kind: a Unit, or what is one without its name

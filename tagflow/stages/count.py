@@ -1,4 +1,4 @@
-"""Count: tokens and windows of every caption, exactly as sd-scripts makes them.
+"""Count: tokens and windows of every caption as sd-scripts makes them, and the findings on long ones.
 
 Each line counts by itself, stripped, as the trainer reads it; a caption's figures are those of its longest.
 """

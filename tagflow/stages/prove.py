@@ -1,4 +1,8 @@
-"""Prove: no tag of the original is missing from the rewritten caption, and none was added."""
+"""Prove: no tag of the original is missing from the rewritten caption, and none was added.
+
+Both texts were parsed once, the rewritten one after it was written; here their tags are cut out of the texts
+by those spans, and whatever lies between the spans must be a separator. So no list of tags is believed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,6 @@ from tagflow.schema import add_findings, rows
 def prove(table: pa.Table, *, tidied: bool) -> pa.Table:
     """Add `tag-lost` and `tag-added` where the tags of `original` and `rewritten` are not the same.
 
-    The tags are cut out of both texts where the parser found them; nobody's list of tags is believed.
     `tidied`: `--clean` was given, so copies of a tag may have gone; its last copy may not.
     """
     names = ("original", "original_starts", "original_ends", "rewritten", "starts", "ends")
