@@ -21,8 +21,9 @@ from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_encoders
 from tagflow.encoders.cache import VectorCache
-from tagflow.schema import batch, rows
+from tagflow.schema import add, batch, rows
 from tagflow.stages.encode import Encode
+from tagflow.stages.parse import parse_captions
 
 COLORS, STUFF = "white red blue green gray beige".split(), "wood brick steel marble linen velvet".split()
 THINGS = "wall floor sofa table lamp chair window curtain rug shelf door ceiling".split()
@@ -44,7 +45,10 @@ def measured(
     """Return the seconds of the encode stage, without loading, and a column of its similarities."""
     words = Tokenizer(find_vocabulary())
     stage = Encode(load_encoders(str(path), device="cpu", dtype="fp32", cache=cache), words, 225)
-    table = batch(original=[one for one, _ in texts], rewritten=[two for _, two in texts])
+    none: list[list[str]] = [[]] * len(texts)
+    before, after = [one for one, _ in texts], [two for _, two in texts]
+    table = parse_captions(batch(text=after, original=before, findings=none, details=none))
+    table = add(table, rewritten=after)
     start = time.perf_counter()
     if cache is None:
         done = stage(table)

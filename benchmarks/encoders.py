@@ -31,8 +31,9 @@ from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import EncoderPair, TextEncoder, load_encoders
 from tagflow.encoders.lines import Line
 from tagflow.encoders.tower import AT_ONCE, DTYPES
-from tagflow.schema import batch
+from tagflow.schema import add, batch
 from tagflow.stages.encode import Encode
+from tagflow.stages.parse import parse_captions
 
 Windows = list[list[int]]
 PREFIXES = {"te1": TE1, "te2": TE2}
@@ -107,7 +108,11 @@ def end_to_end(pair: EncoderPair, count: int, device: str) -> tuple[float, int]:
     tags = [[f"{stream.choice(nouns)} {n}" for n in stream.integers(10, 99, 8)] for _ in range(count)]
     texts = [", ".join(one) for one in tags]
     other = [", ".join(stream.permutation(one)) for one in tags]
-    stage, table = Encode(pair, words, 225), batch(original=texts, rewritten=other)
+    none: list[list[str]] = [[]] * count
+    table = add(
+        parse_captions(batch(text=other, original=texts, findings=none, details=none)), rewritten=other
+    )
+    stage = Encode(pair, words, 225)
     tokens = sum(len(words.ids(text)) + 2 for text in (*texts, *other))
     return best(lambda: stage(table), device, 2), tokens
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ from tagflow.progress import Progress, silent
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
 from tagflow.stages.extract import extract
-from tagflow.stages.parse import Parse
+from tagflow.stages.parse import parse_captions
 from tagflow.stages.reorder import Pins, Reorder, relax_levels
 from tagflow.stages.trigger import detect_trigger
 
@@ -93,7 +94,7 @@ class Pipeline:
         """Take a survey's captions down all the stages."""
         earlier = OriginalsIndex(survey, previous, self.certifies, self.remembers)
         read = extract(survey, previous, selected, self.progress("reading"), earlier)
-        parse = Parse(self.options.clean)
+        parse = partial(parse_captions, clean=self.options.clean)
         table = run_stages(read, [parse], self.progress("parsing"))
         trigger = self._trigger(table)
         order = [*self._order(trigger), self.options.count(self.tokenizer)]
@@ -150,4 +151,4 @@ class Pipeline:
 
 def parsed(survey: Survey) -> pa.Table:
     """The batch of captions as they stand, with their tags; nothing is classified."""
-    return run_stages(extract(survey, None, None, silent), [Parse()], silent)
+    return run_stages(extract(survey, None, None, silent), [parse_captions], silent)

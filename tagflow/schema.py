@@ -36,10 +36,14 @@ _COLUMNS = (
     _field(
         "tags", _TEXTS, "the tags: in the order of `source`, and from the reorder on in that of `rewritten`"
     ),
-    _field("starts", _INTS, "where each tag starts in `source`, in characters"),
-    _field("ends", _INTS, "where each tag ends in `source`, in characters"),
+    _field(
+        "starts", _INTS, "where each tag starts, in characters: in `source`, from the reorder on in `rewritten`"
+    ),
+    _field("ends", _INTS, "where each tag ends, in characters: in `source`, from the reorder on in `rewritten`"),
     _field("segments", _INTS, "number of the stretch each tag may move in; -1: it stays in its place"),
     _field("lines", _INTS, "number of the line each tag stands on, from 0"),
+    _field("original_starts", _INTS, "where each tag of `original` starts in it, in characters"),
+    _field("original_ends", _INTS, "where each tag of `original` ends in it, in characters"),
     _field("categories", _TEXTS, "the category of each tag, in the order of `tags`"),
     _field("rewritten", pa.string(), "the reordered text"),
     _field("sha256_rewritten", pa.string(), "SHA-256 of the reordered text's bytes"),

@@ -19,7 +19,7 @@ from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import add, add_findings, rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.extract import extract
-from tagflow.stages.parse import Parse
+from tagflow.stages.parse import parse_captions
 
 
 def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
@@ -29,7 +29,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     table = extract(survey, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     classify = Classify(pipeline.ontology, (*pipeline.options.triggers, *then.all_triggers))
-    stages = (Parse(), classify, pipeline.options.count(pipeline.tokenizer))
+    stages = (parse_captions, classify, pipeline.options.count(pipeline.tokenizer))
     table = run_stages(table, stages, pipeline.progress("checking"))
     tidied = earlier.tidied or then.tidied
     gate = pipeline.gate(tidied=tidied)

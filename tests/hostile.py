@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from tagflow.dataset.survey import survey
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Outcome, Pipeline
 from tagflow.progress import silent
-from tagflow.schema import batch
+from tagflow.schema import add, batch
 from tagflow.stages.classify import Classify
-from tagflow.stages.parse import Parse
+from tagflow.stages.parse import parse_captions
 from tagflow.stages.reorder import Pins, Reorder
 
 settings.register_profile("tagflow", deadline=None)  # machines differ; slowness has tests of its own
@@ -85,19 +86,30 @@ def folder(texts: list[str], pins: Pins = Pins(), *, clean: bool = False) -> pa.
     return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(parsed(texts, clean=clean)))
 
 
-def parsed(texts: list[str], *, clean: bool = False, relax_level: int | None = None) -> pa.Table:
-    """The batch of these captions after parse."""
+def parsed(
+    texts: Sequence[str | None],
+    originals: Sequence[str | None] | None = None,
+    *,
+    clean: bool = False,
+    relax_level: int | None = None,
+) -> pa.Table:
+    """The batch of these captions after parse. `originals`: what they were, where that is another text."""
     count = len(texts)
     table = batch(
         path=[f"{at}.txt" for at in range(count)],
         text=texts,
-        original=texts,
+        original=texts if originals is None else originals,
         selected=[True] * count,
         relax_level=[relax_level] * count,
         findings=[[]] * count,
         details=[[]] * count,
     )
-    return Parse(clean)(table)
+    return parse_captions(table, clean=clean)
+
+
+def written(originals: Sequence[str | None], texts: Sequence[str | None]) -> pa.Table:
+    """The batch in which captions that were `originals` stand written as `texts`: as a validation has it."""
+    return add(parsed(texts, originals), rewritten=texts)
 
 
 def outcome(root: Path, **options: Any) -> Outcome:

@@ -1,1 +1,1 @@
-"""Captions as text: the grammar of tags, sentences among them, and tidying."""
+"""Captions as text: tags (grammar, split), sentences among them (sentences), tidying (clean)."""

@@ -1,4 +1,4 @@
-"""`--clean`: what may be tidied in a caption when its owner asks for it, and only then.
+"""`--clean`: what is tidied in a caption where its owner asks for it. Open it to see or change what that is.
 
 Removed: byte order marks in front, CR in line ends, full-width commas (they become plain ones), empty tags, a
 trailing comma, and every later copy of a tag on a line. Prose lines keep every character between their ends.
@@ -35,21 +35,28 @@ class _Line(NamedTuple):
     prose: bool
 
 
-def clean(text: str) -> str:
-    """The tidied text; a text with nothing to tidy comes back unchanged, and so does a tidied one."""
-    return _tidied(text)[0]
+class _Readings(dict[str, Caption]):
+    """Texts as `--clean` reads them, each parsed when it is first asked for."""
+
+    def __missing__(self, text: str) -> Caption:
+        self[text] = caption = parse(text, fullwidth_commas=True)
+        return caption
 
 
 def tidied(caption: Caption) -> Caption:
-    """The tidied text of a caption, parsed as the trainer reads it; no order of it gives `clean` more to do.
+    """The tidied text of a caption, parsed as the trainer reads it; no order of it gives more to tidy.
+
+    A caption with nothing to tidy comes back as it is, and so does a tidied one.
 
     A line is `FIXED` where something untidy had to stay, or where tags are parted by a full-width comma for
     `--clean` and not for the trainer: in another order more of it might be tidied, or read differently.
     """
-    made, held = _tidied(caption.text)
-    caption = caption if made == caption.text else parse(made)
+    readings = _Readings() if "，" in caption.text else _Readings({caption.text: caption})
+    made, held = _tidied(caption.text, readings)
+    if made != caption.text:
+        caption = parse(made) if "，" in made else readings[made]
     if "，" in made:
-        wide = _spans(parse(made, fullwidth_commas=True))
+        wide = _spans(readings[made])
         held |= {line for line, spans in _spans(caption).items() if spans != wide.get(line)}
     if not held:
         return caption
@@ -64,23 +71,23 @@ def _spans(caption: Caption) -> dict[int, list[tuple[int, int]]]:
     }
 
 
-def _tidied(text: str) -> tuple[str, set[int]]:
+def _tidied(text: str, readings: _Readings) -> tuple[str, set[int]]:
     """The tidied text, and the lines in which something untidy had to stay."""
     text = _LINE_ENDS.sub("\n", text.lstrip("\ufeff"))
     lines, held = text.split("\n"), set[int]()
-    for number, line in _read(text):
+    for number, line in _lines(readings[text]):
         if _untidy(line):
-            tidy = _tidy(line)
+            tidy = _tidy(line, readings)
             if tidy is not None:
                 lines[number] = tidy
-            if tidy is None or any(_untidy(left) for _, left in _read(tidy)):
+            if tidy is None or any(_untidy(left) for _, left in _lines(readings[tidy])):
                 held.add(number)
     return "\n".join(lines), held
 
 
-def _read(text: str) -> Iterator[tuple[int, _Line]]:
-    """The lines of a text that hold tags, by number."""
-    caption = parse(text, fullwidth_commas=True)
+def _lines(caption: Caption) -> Iterator[tuple[int, _Line]]:
+    """The lines of a caption that hold tags, by number."""
+    text = caption.text
     for number, group in groupby(caption.tags, key=lambda tag: tag.line):
         tags = list(group)
         begin = text.rfind("\n", 0, tags[0].start) + 1
@@ -99,7 +106,7 @@ def _untidy(line: _Line) -> bool:
     return repeated or bool(edges) or any(_UNTIDY.search(gap) for gap in line.gaps)
 
 
-def _tidy(line: _Line) -> str | None:
+def _tidy(line: _Line, readings: _Readings) -> str | None:
     """The line without its copies, or with its commas tidied alone; None where neither is sure.
 
     A space more can make a quote close another, and a tag less can make prose of a list.
@@ -107,15 +114,11 @@ def _tidy(line: _Line) -> str | None:
     before = join(line.words, line.gaps)
     for words in (_firsts(line.words), line.words):
         made = _rebuild(line, copies=words is line.words)
-        read = dict(_read(made)).get(0)
-        if made != before and read is not None and read.words == words and _settled(read):
+        read = dict(_lines(readings[made])).get(0) if made != before else None
+        # Tidying once more must leave it at that.
+        if read and read.words == words and (not _untidy(read) or _tidy(read, readings) is None):
             return made
     return None
-
-
-def _settled(line: _Line) -> bool:
-    """Whether tidying once more would leave it at that."""
-    return not _untidy(line) or _tidy(line) is None
 
 
 def _firsts(words: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The grammar of a caption: text <-> tags with their exact spans.
+"""The grammar of a caption: its tags with their exact spans. Open it for what a tag is, and what stops it.
 
 What a trainer's caption file holds is more than `a, b, c`: weights, wildcards, emoticons, LoRA calls,
 quoted phrases, kohya's separators, several lines, sentences. Parsing finds the tags and what nothing may
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from tagflow.captions.sentences import UnitKind, find_sentences, may_contain_sentences
@@ -101,17 +102,13 @@ def parse(text: str, *, fullwidth_commas: bool = False) -> Caption:
         tags.extend(line.tags())
         findings.extend(line.findings)
         segment = line.segment + 1
-    findings.extend(_blank_findings(text, bool(tags)))
-    return Caption(text, tuple(tags), tuple(findings))
-
-
-def _blank_findings(text: str, has_tags: bool) -> Iterator[Finding]:
     if not text:
-        yield finding("caption-empty")
-    elif not has_tags:
-        yield finding("caption-blank")
+        findings.append(finding("caption-empty"))
+    elif not tags:
+        findings.append(finding("caption-blank"))
     elif not _LINE_END.split(text, maxsplit=1)[0].strip():
-        yield finding("first-line-blank")
+        findings.append(finding("first-line-blank"))
+    return Caption(text, tuple(tags), tuple(findings))
 
 
 _Part = tuple[int, int, int, UnitKind]  # start, end, stretch, kind: a Unit, or what is one without its name
@@ -227,9 +224,7 @@ def changed_lines(original: str | None, rewritten: str | None) -> Iterator[tuple
     """The lines that differ, stripped: original and rewritten; a line that one side lacks is empty there."""
     if original is None or rewritten is None or original == rewritten:
         return
-    before, after = stripped_lines(original), stripped_lines(rewritten)
-    size = max(len(before), len(after))
-    for one, two in zip(_filled(before, size), _filled(after, size), strict=True):
+    for one, two in zip_longest(stripped_lines(original), stripped_lines(rewritten), fillvalue=""):
         if one != two:
             yield one, two
 
@@ -240,5 +235,17 @@ def stripped_lines(text: str) -> list[str]:
     return [text[begin:end].strip() for begin, end in line_spans(text)]
 
 
-def _filled(lines: list[str], size: int) -> list[str]:
-    return lines + [""] * (size - len(lines))
+def tags_by_line(
+    text: str, starts: Sequence[int], ends: Sequence[int]
+) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    """Each line as `stripped_lines` gives it, and where in it the tags stand that start and end there."""
+    first = len(text) - len(text.lstrip("\ufeff"))
+    at = 0
+    for begin, end in line_spans(text):
+        line = text[max(begin, first) : end].lstrip()
+        shift = end - len(line)
+        here = at
+        while at < len(starts) and starts[at] < end:
+            at += 1
+        spans = zip(starts[here:at], ends[here:at], strict=True)
+        yield line.rstrip(), [(start - shift, stop - shift) for start, stop in spans]

@@ -1,13 +1,12 @@
-"""Recognise sentences among tags.
+"""Which parts of a line are sentences; open it where a sentence is taken for tags, or tags for a sentence.
 
 A caption written by a language model is a paragraph; sorting its commas would destroy it. A line that is
 mostly sentences is prose and is left alone; a sentence in a list of tags becomes one unit. A long noun
-phrase between two commas is a tag, however long. What marks a sentence is in `tagflow.captions.sentences`.
+phrase between two commas is a tag, however long.
 
-The marks of a sentence in one comma-separated part of a caption.
-
-English word sets and a few rules on them, no model: what says something (`the room is bright`), what only
-names something (`floor lamp that looks like a tree`), what reads on from the part before it.
+First the features of each part between two commas: English word sets and a few rules on them, no model, tell
+what says something (`the room is bright`), what only names something (`floor lamp that looks like a tree`)
+and what reads on from the part before it. Then the units that follow from the features.
 """
 
 from __future__ import annotations

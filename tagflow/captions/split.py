@@ -1,4 +1,4 @@
-"""Where a line of a caption may be parted: commas, `|||` and `BREAK` that stand outside every group.
+"""Where a line is parted into tags: at commas, `|||`, `BREAK` outside groups. Open it for a wrong cut.
 
 Brackets, quotes, LoRA calls and emoticons are atomic. All of it is linear in the length of the line:
 no pattern here can backtrack far, and brackets are matched by one pass with a stack.
@@ -215,12 +215,9 @@ def _parts(line: str, cuts: list[Span]) -> list[Span | None]:
     """What stands between the cuts, without the white space around it; None where that is nothing."""
     begins = [0, *(end for _, end in cuts)]
     ends = [*(start for start, _ in cuts), len(line)]
-    return [_strip(line, begin, end) for begin, end in zip(begins, ends, strict=True)]
-
-
-def _strip(line: str, start: int, end: int) -> Span | None:
-    text = line[start:end]
-    left = text.lstrip()
-    if not left:
-        return None
-    return end - len(left), end - len(left) + len(left.rstrip())
+    spans: list[Span | None] = []
+    for begin, end in zip(begins, ends, strict=True):
+        left = line[begin:end].lstrip()
+        start = end - len(left)
+        spans.append((start, start + len(left.rstrip())) if left else None)
+    return spans

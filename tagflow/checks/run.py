@@ -20,7 +20,7 @@ from tagflow.findings.finding import Finding, of_caption
 from tagflow.progress import Progress, silent
 from tagflow.schema import add, column_of, rows
 from tagflow.stages.extract import extract
-from tagflow.stages.parse import Parse
+from tagflow.stages.parse import parse_captions
 
 Detect = Callable[[pa.Table], Sequence[str]]
 
@@ -50,7 +50,7 @@ def check(
     `progress` gives for a stage's name what is told how far it has come.
     """
     read = extract(found, None, None, progress("reading"))
-    table = run_stages(read, [Parse()], progress("parsing"))
+    table = run_stages(read, [parse_captions], progress("parsing"))
     lists = read_lists()
     known, by_caption = _facts(table, lists)
     triggers = detect(table)

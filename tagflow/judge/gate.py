@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from tagflow.audit.file import Limits
 from tagflow.clip.tokenizer import Tokenizer
+from tagflow.engines.local import run_stages
 from tagflow.judge.judge import Judgement, judge
 from tagflow.judge.settle import Fp32Recheck
-from tagflow.progress import Progress
+from tagflow.progress import Progress, silent
 from tagflow.stages.encode import Encode
 from tagflow.stages.prove import prove
 
@@ -52,7 +54,7 @@ class Gate:
 
     def measure(self, table: pa.Table, bar: str = "encoding") -> pa.Table:
         """The batch proved and, where there are encoders, with its similarity columns."""
-        table = prove(table, tidied=self.tidied)
+        table = run_stages(table, [partial(prove, tidied=self.tidied)], silent)
         return table if self.pair is None else self._encoded(self.pair, table, bar)
 
     def judge(self, table: pa.Table) -> tuple[pa.Table, Judgement]:

@@ -1,4 +1,7 @@
-"""Classify: the category of every tag. A group goes where its first known tag goes."""
+"""Classify: the category of every tag, and which tags nothing knows.
+
+A group goes where its first known tag goes. The ontology itself is in ontology/.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Count: tokens and windows of every caption, exactly as sd-scripts makes them.
+"""Count: tokens and windows of every caption as sd-scripts makes them, and the findings on long ones.
 
 Each line counts by itself, stripped, as the trainer reads it; a caption's figures are those of its longest.
 """
@@ -9,17 +9,17 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, repeat
-from operator import attrgetter, itemgetter
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import line_spans, parse, stripped_lines, tag_key
+from tagflow.captions.grammar import stripped_lines, tag_key, tags_by_line
 from tagflow.clip.tokenizer import WINDOW, Tokenizer
 from tagflow.schema import add, add_findings, rows
 
-_Tags = list[tuple[int, int, int]]  # start, end, line
-_Place = tuple[str, int, int]
+Span = tuple[int, int]
+_Line = tuple[
+    str, Sequence[Span], Sequence[Span]
+]  # its text without the spaces around it, its tags, its tokens
 
 _NAMED = 6  # so many tags are named in a finding; more would not be read
 
@@ -47,13 +47,15 @@ class Count:
             tokens=tokens,
             windows=[None if count is None else max(1, -(-count // WINDOW)) for count in tokens],
         )
+        columns = [
+            rows(table, name)
+            for name in ("original", "original_starts", "original_ends", "rewritten", "starts", "ends")
+        ]
         found = [
             []
             if text is None or (count or 0) <= WINDOW
-            else list(self._findings(self.tokenizer, original, text, count or 0, tags))
-            for original, text, count, tags in zip(
-                rows(table, "original"), texts, tokens, _parsed(table), strict=True
-            )
+            else list(self._findings(self.tokenizer, count or 0, *row))
+            for text, count, row in zip(texts, tokens, zip(*columns, strict=True), strict=True)
         ]
         return add_findings(table, found)
 
@@ -64,14 +66,24 @@ class Count:
         return [None if text is None else next(longest) for text in texts]
 
     def _findings(
-        self, tokenizer: Tokenizer, original: str | None, text: str, count: int, tags: _Tags | None
+        self,
+        tokenizer: Tokenizer,
+        count: int,
+        original: str | None,
+        original_starts: Sequence[int],
+        original_ends: Sequence[int],
+        text: str,
+        starts: Sequence[int],
+        ends: Sequence[int],
     ) -> Iterator[tuple[str, str]]:
         yield "window-exceeded", f"{count} tokens"
-        straddling, cut = self._tags_at_borders(tokenizer, text, _tags(text) if tags is None else tags)
+        lines = _tokenized(tokenizer, text, starts, ends)
+        straddling, cut = self._tags_at_borders(lines)
         if straddling:
             yield "window-straddled", _names(straddling)
         if original is not None and original != text:
-            spilled = _spilled(list(_places(tokenizer, original)), list(_places(tokenizer, text)))
+            before = _tokenized(tokenizer, original, original_starts, original_ends)
+            spilled = _spilled(before, lines)
             if spilled:
                 yield "window-spill", _names(spilled)
         if count > self.max_tokens:
@@ -79,68 +91,38 @@ class Count:
         elif count > self.warn_tokens:
             yield "tokens-near-limit", f"{count} of {self.max_tokens} tokens"
 
-    def _tags_at_borders(self, tokenizer: Tokenizer, text: str, tags: _Tags) -> tuple[list[str], list[str]]:
+    def _tags_at_borders(self, lines: Sequence[_Line]) -> tuple[list[str], list[str]]:
         """Tags that a window's border cuts in two, and tags that are not, or not wholly, read."""
-        straddling: dict[tuple[int, int], None] = {}
-        cut: list[tuple[int, int]] = []
-        lines = line_spans(text)
-        for number, group in groupby(tags, key=itemgetter(2)):
-            begin, end = lines[number]
-            tokens = [
-                (first + begin, last + begin) for first, last in tokenizer.encode(text[begin:end]).spans
-            ]
-            places = [(start, end) for start, end, _ in group]
+        straddling: list[str] = []
+        cut: list[str] = []
+        for line, places, tokens in lines:
             ends = [end for _, end in places]
             read = len(places)
             if len(tokens) > self.max_tokens:  # from the tag on that ends behind the last token that is read
                 read = bisect_right(ends, tokens[self.max_tokens][0])
                 starts = [first for first, _ in tokens]
-                cut += [place for place in places[read:] if _has_token(tokens, starts, place)]
+                cut += [line[slice(*place)] for place in places[read:] if _has_token(tokens, starts, place)]
+            cross = dict[int, None]()  # a tag that two borders cut is one
             for border in range(WINDOW, min(len(tokens), self.max_tokens), WINDOW):
                 at = bisect_right(ends, tokens[border][0])
                 if at < read and places[at][0] < tokens[border - 1][1]:
-                    straddling[places[at]] = None
-        return [text[start:end] for start, end in straddling], [text[start:end] for start, end in cut]
+                    cross[at] = None
+            straddling += [line[slice(*places[at])] for at in cross]
+        return straddling, cut
 
 
-def _has_token(tokens: Sequence[tuple[int, int]], starts: Sequence[int], place: tuple[int, int]) -> bool:
+def _tokenized(tokenizer: Tokenizer, text: str, starts: Sequence[int], ends: Sequence[int]) -> list[_Line]:
+    lines = tags_by_line(text, starts, ends)
+    return [(line, places, tokenizer.encode(line).spans) for line, places in lines if places]
+
+
+def _has_token(tokens: Sequence[Span], starts: Sequence[int], place: Span) -> bool:
     """Whether any token lies in a tag: one of characters that the trainer drops has none."""
     last = bisect_left(starts, place[1]) - 1
     return last >= 0 and tokens[last][1] > place[0]
 
 
-def _parsed(table: pa.Table) -> Iterator[_Tags | None]:
-    """Each caption's tags where the batch has them of the very text that is counted; else None."""
-    if "source" not in table.column_names:
-        return repeat(None, table.num_rows)
-    columns = zip(
-        *(rows(table, name) for name in ("source", "rewritten", "starts", "ends", "lines")), strict=True
-    )
-    return (
-        None if source is None or source != text else list(zip(starts, ends, lines, strict=True))
-        for source, text, starts, ends, lines in columns
-    )
-
-
-def _tags(text: str) -> _Tags:
-    return [(tag.start, tag.end, tag.line) for tag in parse(text).tags]
-
-
-def _places(tokenizer: Tokenizer, text: str) -> Iterator[_Place]:
-    """Each tag with its first and last token, from 0 on its own line; a tag without any is left out."""
-    lines = line_spans(text)
-    for number, tags in groupby(parse(text).tags, key=attrgetter("line")):
-        begin, end = lines[number]
-        spans = tokenizer.encode(text[begin:end]).spans
-        starts, ends = [first for first, _ in spans], [last for _, last in spans]
-        for tag in tags:
-            first = bisect_right(ends, tag.start - begin)
-            last = bisect_left(starts, tag.end - begin) - 1
-            if first <= last:
-                yield text[tag.start : tag.end], first, last
-
-
-def _spilled(before: Sequence[_Place], after: Sequence[_Place]) -> list[str]:
+def _spilled(before: Sequence[_Line], after: Sequence[_Line]) -> list[str]:
     """Tags that the first window held whole in the original and holds so no more; copies in their order.
 
     A tag that the border cuts is not seen whole, so it counts as spilled, and as not seen before.
@@ -151,14 +133,22 @@ def _spilled(before: Sequence[_Place], after: Sequence[_Place]) -> list[str]:
     ]
 
 
-def _whole(places: Sequence[_Place]) -> dict[tuple[str, int], tuple[str, bool]]:
-    """For the k-th copy of each tag: its text, and whether all of its tokens are in the first window."""
+def _whole(lines: Sequence[_Line]) -> dict[tuple[str, int], tuple[str, bool]]:
+    """For the k-th copy of each tag: its text, and whether all of its tokens are in the first window.
+
+    A tag without any token, of characters that the trainer drops, is left out.
+    """
     counts: Counter[str] = Counter()
     found = {}
-    for tag, _, last in places:
-        key = tag_key(tag)
-        counts[key] += 1
-        found[key, counts[key]] = tag, last < WINDOW
+    for line, places, tokens in lines:
+        starts, ends = [first for first, _ in tokens], [last for _, last in tokens]
+        for start, end in places:
+            first, last = bisect_right(ends, start), bisect_left(starts, end) - 1
+            if first <= last:
+                tag = line[start:end]
+                key = tag_key(tag)
+                counts[key] += 1
+                found[key, counts[key]] = tag, last < WINDOW
     return found
 
 

@@ -1,4 +1,4 @@
-"""Encode: how far apart two orders of a caption are in SDXL's text encoders.
+"""Encode: how far apart two orders of a caption are in SDXL's text encoders; it defines the similarities.
 
 `sim_te1`, `sim_te2`: cosine of the pooled vectors at EOS of window 1 (te1: final norm; te2: projected). SDXL
 does not use te1's pooled vector, so `sim_te1` is a proxy for te1's view. `sim_unet`: what the U-Net's
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tagflow.captions.grammar import changed_lines, parse, tag_key
+from tagflow.captions.grammar import changed_lines, parse, tag_key, tags_by_line
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
 from tagflow.encoders.lines import Line
 from tagflow.errors import EncoderError
@@ -32,6 +32,10 @@ Array = npt.NDArray[np.float32]
 TagKey = tuple[str, int]
 Sims = tuple[float, float, float | None]
 Pairs = Sequence[tuple[str, str]]
+Span = tuple[int, int]
+Places = Callable[[str], Sequence[Span]]
+
+_SIDES = (("original", "original_starts", "original_ends"), ("rewritten", "starts", "ends"))
 
 CHUNK = 256
 """Line pairs whose vectors are in memory together: about 45 MB."""
@@ -68,8 +72,20 @@ class Encode:
         """Null where a caption failed. Raises EncoderError where a vector is not finite."""
         texts = list(zip(rows(table, "original"), rows(table, "rewritten"), strict=True))
         lines = [list(changed_lines(*one)) for one in texts]
-        sims = self._all(list(dict.fromkeys(pair for one in lines for pair in one)))
-        found = [_worst(*one, sims) for one in texts]
+        rows_of = {
+            line: (at, side) for at, one in enumerate(lines) for pair in one for side, line in enumerate(pair)
+        }
+
+        def places(line: str) -> Sequence[Span]:
+            """Where the tags of a line stand, by the parse of a caption that it is a line of."""
+            row, side = rows_of[line]
+            text, starts, ends = (table.column(name)[row].as_py() for name in _SIDES[side])
+            return dict(tags_by_line(text, starts, ends)).get(line, ())  # a line that a side lacks is empty
+
+        sims = self._all(list(dict.fromkeys(pair for one in lines for pair in one)), places)
+        found = [
+            _worst(*one, [sims[pair] for pair in pairs]) for one, pairs in zip(texts, lines, strict=True)
+        ]
         return add(
             table,
             sim_te1=[one[0] for one in found],
@@ -78,13 +94,13 @@ class Encode:
             sim_dtype=[self.pair.dtype if one else None for one in lines],
         )
 
-    def _all(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Sims]:
+    def _all(self, pairs: Pairs, places: Places) -> dict[tuple[str, str], Sims]:
         """Every pair's similarities; in the order of the texts, for the encoders share equal beginnings."""
         sims: dict[tuple[str, str], Sims] = {}
         ordered = sorted(pairs)
         self.progress(0, len(ordered))
         chunks = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
-        for chunk, sides in self._tokenised(chunks):
+        for chunk, sides in self._tokenised(chunks, places):
 
             def progress(done: int, total: int, start: int = len(sims), count: int = len(chunk)) -> None:
                 self.progress(start + done * count // total, len(ordered))
@@ -93,17 +109,20 @@ class Encode:
             self.progress(len(sims), len(ordered))
         return sims
 
-    def _tokenised(self, chunks: Sequence[Pairs]) -> Iterator[tuple[Pairs, dict[str, TokenizedLine]]]:
+    def _tokenised(
+        self, chunks: Sequence[Pairs], places: Places
+    ) -> Iterator[tuple[Pairs, dict[str, TokenizedLine]]]:
         """Yield each chunk and its lines' sides; the next one's are made while the encoders are at work."""
         with ThreadPoolExecutor(1) as beside:
-            waiting = beside.submit(self._sides, chunks[0] if chunks else ())
+            waiting = beside.submit(self._sides, chunks[0] if chunks else (), places)
             for number, chunk in enumerate(chunks, start=1):
                 sides = waiting.result()
-                waiting = beside.submit(self._sides, chunks[number] if number < len(chunks) else ())
+                waiting = beside.submit(self._sides, chunks[number] if number < len(chunks) else (), places)
                 yield chunk, sides
 
-    def _sides(self, chunk: Pairs) -> dict[str, TokenizedLine]:
-        return {line: self.side(line) for line in dict.fromkeys(line for pair in chunk for line in pair)}
+    def _sides(self, chunk: Pairs, places: Places) -> dict[str, TokenizedLine]:
+        lines = dict.fromkeys(line for pair in chunk for line in pair)
+        return {line: self.side(line, places(line)) for line in lines}
 
     def _chunk(self, chunk: Pairs, sides: dict[str, TokenizedLine], progress: Progress) -> Iterator[Sims]:
         """Yield each pair's similarities. An encoder's share of the work is that of its weights."""
@@ -122,20 +141,25 @@ class Encode:
         for before, after in chunk:
             yield _compare((te1[before], te2[before]), (te1[after], te2[after]))
 
-    def side(self, line: str) -> TokenizedLine:
-        """Tokenise one line and find each tag's tokens; a comma behind a tag is not its own."""
+    def side(self, line: str, places: Sequence[Span]) -> TokenizedLine:
+        """Tokenise one line and find the tokens of each tag; a comma behind a tag is not its own.
+
+        `places` is where the tags stand in the line. Where `--clean` was given, full-width commas part them,
+        too.
+        """
+        if self.fullwidth_commas and "，" in line:
+            places = [(tag.start, tag.end) for tag in parse(line, fullwidth_commas=True).tags]
         encoded = self.tokenizer.encode(line)
         tags: dict[TagKey, tuple[int, ...]] = {}
         counts: dict[str, int] = {}
-        caption = parse(line, fullwidth_commas=self.fullwidth_commas)
         first = 0
-        for tag, text in zip(caption.tags, caption.texts(), strict=True):
-            while first < len(encoded.spans) and encoded.spans[first][1] <= tag.start:
+        for start, end in places:
+            while first < len(encoded.spans) and encoded.spans[first][1] <= start:
                 first += 1
             last = first
-            while last < len(encoded.spans) and encoded.spans[last][0] < tag.end:
+            while last < len(encoded.spans) and encoded.spans[last][0] < end:
                 last += 1
-            key = tag_key(text)
+            key = tag_key(line[start:end])
             counts[key] = counts.get(key, 0) + 1
             tags[key, counts[key]] = tuple(range(first, last))
         return TokenizedLine(
@@ -146,11 +170,11 @@ class Encode:
 
 
 def _worst(
-    original: str | None, rewritten: str | None, sims: dict[tuple[str, str], Sims]
+    original: str | None, rewritten: str | None, found: Sequence[Sims]
 ) -> tuple[float | None, float | None, float | None]:
+    """The figures of a caption from those of its changed lines."""
     if original is None or rewritten is None:
         return None, None, None
-    found = [sims[pair] for pair in changed_lines(original, rewritten)]
     if not found:
         return 1.0, 1.0, 1.0
     unet = [one[2] for one in found if one[2] is not None]

@@ -1,4 +1,4 @@
-"""Extract: from files to the first batch, each caption with its original beside it.
+"""Extract: from files to the first batch, each caption with its original. Open it for what an original is.
 
 The original is the text last certified or, before any certification, the text first seen. So a reorder
 followed by a run is measured against what stood there before the reorder. A file that was edited since the

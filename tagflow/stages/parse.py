@@ -1,42 +1,43 @@
-"""Parse: every caption's tags, where they stand, and what may not be crossed."""
+"""Parse: the tags of every caption and of its original, and where they stand: read here, once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from tagflow.captions.clean import tidied
-from tagflow.captions.grammar import Caption
-from tagflow.captions.grammar import parse as parse_caption
+from tagflow.captions.grammar import Caption, parse
 from tagflow.schema import add, add_findings, rows
 
-_NUMBERS = {"starts": 0, "ends": 1, "lines": 2, "segments": 3}  # columns, and their place in a Tag
 
+def parse_captions(table: pa.Table, *, clean: bool = False) -> pa.Table:
+    """`text, original` -> `source, tags, starts, ends, segments, lines, original_starts, original_ends`.
 
-@dataclass(frozen=True, slots=True)
-class Parse:
-    """`text` -> `source, tags, starts, ends, segments, lines`. With `clean` the source is the tidied text."""
-
-    clean: bool = False
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Findings are those of the text as it stands in the file, tidied or not."""
-        texts = rows(table, "text")
-        seen = [None if text is None else parse_caption(text) for text in texts]
-        parsed = [tidied(one) if one is not None and self.clean else one for one in seen]
-        table = add(
-            table,
-            source=[None if caption is None else caption.text for caption in parsed],
-            tags=[None if caption is None else caption.texts() for caption in parsed],
-            **{name: [_of_each(caption, at) for caption in parsed] for name, at in _NUMBERS.items()},
-        )
-        return add_findings(
-            table,
-            [[] if one is None else [(found.code, found.detail) for found in one.findings] for one in seen],
-        )
-
-
-def _of_each(caption: Caption | None, at: int) -> list[int] | None:
-    return None if caption is None else list(map(itemgetter(at), caption.tags))
+    With `clean` the source is the tidied text, but for captions that are not selected. Findings are those of
+    the text as it stands in the file, tidied or not. An original that is not the text is parsed as well.
+    """
+    read = [None if text is None else parse(text) for text in rows(table, "text")]
+    sources: Sequence[Caption | None] = read
+    if clean:
+        chosen = zip(read, rows(table, "selected"), strict=True)
+        sources = [caption and (tidied(caption) if selected else caption) for caption, selected in chosen]
+    originals = [
+        None if caption is None or text is None else caption if caption.text == text else parse(text)
+        for caption, text in zip(read, rows(table, "original"), strict=True)
+    ]
+    table = add(
+        table,
+        source=[caption and caption.text for caption in sources],
+        tags=[caption and caption.texts() for caption in sources],
+        starts=[caption and [tag.start for tag in caption.tags] for caption in sources],
+        ends=[caption and [tag.end for tag in caption.tags] for caption in sources],
+        segments=[caption and [tag.segment for tag in caption.tags] for caption in sources],
+        lines=[caption and [tag.line for tag in caption.tags] for caption in sources],
+        original_starts=[caption and [tag.start for tag in caption.tags] for caption in originals],
+        original_ends=[caption and [tag.end for tag in caption.tags] for caption in originals],
+    )
+    return add_findings(
+        table,
+        [[(found.code, found.detail) for found in caption.findings] if caption else [] for caption in read],
+    )

@@ -1,4 +1,4 @@
-"""Reorder: categories in the ontology's order, the author's order within each; every tag kept.
+"""Reorder: categories in the ontology's order, the author's order within each; pins, and coarser orders.
 
 A caption already in order keeps its bytes. In a changed stretch tags are joined with `, `; what stands
 outside it, and everything inside a tag, stays as it was. A new order that would be read differently than it
@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, gaps_between, join, parse, strip_weight, tag_key
+from tagflow.captions.grammar import FIXED, Caption, gaps_between, join, parse, strip_weight, tag_key
 from tagflow.files.read import sha256
 from tagflow.ontology import Ontology
 from tagflow.schema import add, add_findings, rows
@@ -36,6 +36,8 @@ class _Row:
 
     text: str | None
     tags: list[str] | None
+    starts: list[int] | None
+    ends: list[int] | None
     categories: list[str] | None
     moved: int | None
     relax_level: int | None
@@ -67,6 +69,8 @@ def relaxed_note(level: int, categories: int) -> tuple[str, str]:
 class Reorder:
     """`source, tags, ..., categories` -> `rewritten, sha256_rewritten, moved`, and tags in the new order.
 
+    A new text is parsed, to see that it is read as it was meant; where its tags stand is that parse's word.
+
     `relax_level` says for each caption how many bands of categories are told apart, null for all of them;
     what was put in order leaves with the number itself. Level 1 is `source` untouched, triggers and all.
     """
@@ -89,6 +93,8 @@ class Reorder:
             table,
             rewritten=[row.text for row in done],
             tags=[row.tags for row in done],
+            starts=[row.starts for row in done],
+            ends=[row.ends for row in done],
             categories=[row.categories for row in done],
             moved=[row.moved for row in done],
             relax_level=[row.relax_level for row in done],
@@ -100,10 +106,10 @@ class Reorder:
         self, selected: bool, text: str | None, source: str | None, relax_level: int | None, *columns: Any
     ) -> _Row:
         if text is None or source is None:
-            return _Row(None, None, None, None, None, [])
+            return _Row(None, None, None, None, None, None, None, [])
         tags, starts, ends, segments, lines, categories = columns
         if not selected:
-            return _Row(text, tags, categories, 0, None, [("not-selected", "")])
+            return _Row(text, tags, starts, ends, categories, 0, None, [("not-selected", "")])
         bands = relax_level or len(self.ontology.categories)
         order = self.order(tags, segments, lines, categories, bands)
         moved = sum(new != old for new, old in enumerate(order))
@@ -111,14 +117,17 @@ class Reorder:
         if relax_level is not None and relax_level < len(self.ontology.categories):
             findings.append(relaxed_note(relax_level, len(self.ontology.categories)))
         if not moved:
-            return _Row(source, tags, categories, 0, bands, findings)
+            return _Row(source, tags, starts, ends, categories, 0, bands, findings)
         gaps = gaps_between(source, starts, ends)
         changed = _rejoin(gaps, segments, order)
         placed = [tags[at] for at in order]
-        rewritten = join(placed, changed)
-        if not _reads_as(rewritten, placed, segments, lines) or not _same_when_wide(source, rewritten):
-            return _Row(source, tags, categories, 0, relax_level, [*findings, ("order-ambiguous", "")])
-        return _Row(rewritten, placed, [categories[at] for at in order], moved, bands, findings)
+        made = parse(join(placed, changed))
+        if not _reads_as(made, placed, segments, lines) or not _same_when_wide(source, made.text):
+            findings.append(("order-ambiguous", ""))
+            return _Row(source, tags, starts, ends, categories, 0, relax_level, findings)
+        starts, ends = [tag.start for tag in made.tags], [tag.end for tag in made.tags]
+        categories = [categories[at] for at in order]
+        return _Row(made.text, placed, starts, ends, categories, moved, bands, findings)
 
     def order(
         self,
@@ -190,13 +199,14 @@ def _rejoin(gaps: Sequence[str], segments: Sequence[int], order: Sequence[int]) 
     return made
 
 
-def _reads_as(text: str, tags: Sequence[str], segments: Sequence[int], lines: Sequence[int]) -> bool:
-    """Whether the new text parses into just these tags, in the same stretches.
+def _reads_as(
+    caption: Caption, tags: Sequence[str], segments: Sequence[int], lines: Sequence[int]
+) -> bool:
+    """Whether the new text was parsed into just these tags, in the same stretches.
 
     A line that may not be ordered has its old bytes, and so its old reading; the text does not always show
     why (`--clean` found something that it must not tidy).
     """
-    caption = parse(text)
     movable = {line for line, segment in zip(lines, segments, strict=True) if segment != FIXED}
     read = [tag.segment if tag.line in movable else FIXED for tag in caption.tags]
     return caption.texts() == list(tags) and read == list(segments)

@@ -9,13 +9,33 @@ from hostile import CAPTIONS, TAGS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagflow.captions.grammar import FIXED, join, line_spans, parse, split_group, strip_weight
+from tagflow.captions.grammar import (
+    FIXED,
+    join,
+    line_spans,
+    parse,
+    split_group,
+    strip_weight,
+    stripped_lines,
+    tags_by_line,
+)
 
 
 @given(CAPTIONS)
 def test_joining_what_was_parsed_gives_the_text_back(text: str) -> None:
     caption = parse(text)
     assert join(caption.texts(), caption.gaps()) == text
+
+
+@given(CAPTIONS)
+def test_a_line_has_the_tags_that_it_has_by_itself(text: str) -> None:
+    """So the encoders, which are given lines, need no parse of their own."""
+    tags = parse(text).tags
+    lines = list(tags_by_line(text, [tag.start for tag in tags], [tag.end for tag in tags]))
+    assert [line for line, _ in lines] == stripped_lines(text)
+    for line, spans in lines:
+        if not line.startswith("\ufeff"):  # but in front of a text the trainer drops it
+            assert spans == [(tag.start, tag.end) for tag in parse(line).tags]
 
 
 @given(CAPTIONS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-import pyarrow as pa
 import pytest
 from hostile import GAPS, ODD, ONTOLOGY, SENTENCES, TAGS, parsed
 
@@ -42,9 +41,7 @@ def rewritten(
     texts: list[str], originals: list[str], pins: Pins, *, clean: bool
 ) -> tuple[list[str], set[str]]:
     """The texts after the stages, and the findings of the proof, `--clean` once having been given."""
-    table = Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(parsed(texts, clean=clean)))
-    at = table.column_names.index("original")
-    table = table.set_column(at, table.schema.field(at), pa.array(originals, pa.string()))
+    table = Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(parsed(texts, originals, clean=clean)))
     found = {code for codes in rows(prove(table, tidied=True), "findings") for code in codes}
     return rows(table, "rewritten"), found & {"tag-lost", "tag-added"}
 

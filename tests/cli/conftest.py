@@ -33,7 +33,7 @@ def by_level(checkpoint):
     from tagflow.schema import batch, rows
     from tagflow.stages.classify import Classify
     from tagflow.stages.encode import Encode
-    from tagflow.stages.parse import Parse
+    from tagflow.stages.parse import parse_captions
     from tagflow.stages.reorder import Reorder
 
     pair = load_encoders(str(checkpoint), device="cpu", dtype="fp32")
@@ -44,7 +44,7 @@ def by_level(checkpoint):
             path=list(NAMES), text=texts, original=texts, selected=[True] * 12, relax_level=[level] * 12,
             findings=[[]] * 12, details=[[]] * 12,
         )  # fmt: skip
-        table = Encode(pair, CLIP, 225)(Reorder(ONTOLOGY)(Classify(ONTOLOGY)(Parse()(table))))
+        table = Encode(pair, CLIP, 225)(Reorder(ONTOLOGY)(Classify(ONTOLOGY)(parse_captions(table))))
         columns = (rows(table, name) for name in ("rewritten", "sim_te1", "sim_te2"))
         for name, text, te1, te2 in zip(NAMES, *columns, strict=True):
             found[f"{name}.txt"][level] = (text, min(te1, te2))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hostile import CAPTIONS, CLIP
+from hostile import CAPTIONS, CLIP, written
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tagflow.captions.grammar import line_spans
 from tagflow.clip.tokenizer import Tokenizer
-from tagflow.schema import batch
+from tagflow.schema import add
 from tagflow.stages.count import Count
 
 WORD = "sofa, "  # two tokens
@@ -18,7 +18,8 @@ WORD = "sofa, "  # two tokens
 def count(
     text: str | None, *, most: int = 225, warn: int = 150, original: str | None = None
 ) -> dict[str, object]:
-    table = batch(original=[original or text], rewritten=[text], findings=[[]], details=[[]])
+    table = written([original or text], [text])
+    table = add(table, findings=[[]], details=[[]])  # the parser's are another matter
     row: dict[str, object] = Count(CLIP, most, warn)(table).to_pylist()[0]
     return row
 
@@ -129,7 +130,7 @@ def test_up_to_75_tokens_nothing_is_looked_at_twice(monkeypatch: pytest.MonkeyPa
 def test_without_a_text_or_a_vocabulary() -> None:
     assert count(None)["tokens"] is None
     texts = ["sofa", None, ""]
-    table = batch(original=texts, rewritten=texts, findings=[[], [], []], details=[[], [], []])
+    table = add(written(texts, texts), findings=[[], [], []], details=[[], [], []])
     rows = Count(None, 225, 150)(table).to_pylist()
     assert [row["tokens"] for row in rows] == [None, None, None]
     assert [row["findings"] for row in rows] == [["tokens-not-counted"], [], []]

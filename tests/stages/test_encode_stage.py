@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hostile import written
 
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import load_encoders
 from tagflow.encoders.pair import TextEncoder
 from tagflow.errors import EncoderError
-from tagflow.schema import batch, rows
+from tagflow.schema import rows
 from tagflow.stages.encode import Encode, cosine
 
 BOS, EOS = 49406, 49407
@@ -31,7 +32,7 @@ def sims(pair, words):
     """`sims((original, rewritten), ...)`: each pair's three similarities."""
 
     def measure(*texts, max_tokens=225):
-        table = batch(original=[one for one, _ in texts], rewritten=[two for _, two in texts])
+        table = written(*zip(*texts, strict=True))
         done = Encode(pair, words, max_tokens)(table)
         return list(zip(*(rows(done, f"sim_{name}") for name in ("te1", "te2", "unet")), strict=True))
 
@@ -131,7 +132,7 @@ def test_pooled_vectors_see_the_first_window_only(sims):
 
 def test_progress_counts_pairs_of_lines(pair, words):
     told = []
-    table = batch(original=["a, b", "a, b", "c"], rewritten=["b, a", "b, a", "c"])
+    table = written(["a, b", "a, b", "c"], ["b, a", "b, a", "c"])
     Encode(pair, words, 225, progress=lambda done, total: told.append((done, total)))(table)
     assert told[0] == (0, 1) and told[-1] == (1, 1) and told == sorted(told)
 

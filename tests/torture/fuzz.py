@@ -29,7 +29,7 @@ from tagflow.ontology import Ontology
 from tagflow.pipeline import Options
 from tagflow.schema import batch
 from tagflow.stages.classify import Classify
-from tagflow.stages.parse import Parse
+from tagflow.stages.parse import parse_captions
 from tagflow.stages.prove import prove
 from tagflow.stages.reorder import Pins, Reorder
 
@@ -86,7 +86,7 @@ class Way:
             path=[f"{at}.txt" for at in range(count)], text=texts, original=texts, selected=[True] * count,
             relax_level=[None] * count, findings=[[]] * count, details=[[]] * count,
         )  # fmt: skip
-        return self.classify(Parse(self.clean)(table))
+        return self.classify(parse_captions(table, clean=self.clean))
 
     def ordered(self, table: pa.Table) -> pa.Table:
         return Reorder(self.ontology, self.pins)(table)

@@ -21,7 +21,7 @@ from tagflow.progress import silent
 from tagflow.schema import rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.extract import extract
-from tagflow.stages.parse import Parse
+from tagflow.stages.parse import parse_captions
 from tagflow.stages.trigger import detect_trigger
 from tagflow.training.plan import decide, fitting
 from tagflow.training.plan.choices import Choices, parse_settings
@@ -201,7 +201,7 @@ def _tagged(found: Survey, audit: Audit | None, asked: PlanRequest) -> tuple[Ite
     if audit is not None:
         return _of_table(audit.table), list(dict.fromkeys(audit.meta.options.all_triggers))
     ontology = asked.ontology or Ontology.load("architecture")
-    table = run_stages(extract(found, None, None, silent), [Parse(), Classify(ontology)], silent)
+    table = run_stages(extract(found, None, None, silent), [parse_captions, Classify(ontology)], silent)
     word = detect_trigger(table, ontology)
     return _of_table(table), [] if word is None else [word]
 
