@@ -37,9 +37,11 @@ _COLUMNS = (
         "tags", _TEXTS, "the tags: in the order of `source`, and from the reorder on in that of `rewritten`"
     ),
     _field(
-        "starts", _INTS, "where each tag starts, in characters: in `source`, from the reorder on in `rewritten`"
+        "starts",
+        _INTS,
+        "where each tag starts, in characters: in `source`, from the reorder on in `rewritten`",
     ),
-    _field("ends", _INTS, "where each tag ends, in characters: in `source`, from the reorder on in `rewritten`"),
+    _field("ends", _INTS, "where each tag ends, as `starts` has it"),
     _field("segments", _INTS, "number of the stretch each tag may move in; -1: it stays in its place"),
     _field("lines", _INTS, "number of the line each tag stands on, from 0"),
     _field("original_starts", _INTS, "where each tag of `original` starts in it, in characters"),

@@ -199,9 +199,7 @@ def _rejoin(gaps: Sequence[str], segments: Sequence[int], order: Sequence[int]) 
     return made
 
 
-def _reads_as(
-    caption: Caption, tags: Sequence[str], segments: Sequence[int], lines: Sequence[int]
-) -> bool:
+def _reads_as(caption: Caption, tags: Sequence[str], segments: Sequence[int], lines: Sequence[int]) -> bool:
     """Whether the new text was parsed into just these tags, in the same stretches.
 
     A line that may not be ordered has its old bytes, and so its old reading; the text does not always show
