@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import line_spans, parse, stripped_lines, tag_key
 from tagflow.clip.tokenizer import WINDOW, Tokenizer
+from tagflow.findings.wording import some
 from tagflow.schema import add, add_findings, rows
 
 _Tags = list[tuple[int, int, int]]  # start, end, line
@@ -69,13 +70,13 @@ class Count:
         yield "window-exceeded", f"{count} tokens"
         straddling, cut = self._tags_at_borders(tokenizer, text, _tags(text) if tags is None else tags)
         if straddling:
-            yield "window-straddled", _names(straddling)
+            yield "window-straddled", some(straddling, _NAMED)
         if original is not None and original != text:
             spilled = _spilled(list(_places(tokenizer, original)), list(_places(tokenizer, text)))
             if spilled:
-                yield "window-spill", _names(spilled)
+                yield "window-spill", some(spilled, _NAMED)
         if count > self.max_tokens:
-            yield "tokens-over-limit", f"{count} tokens, {self.max_tokens} are read; cut: {_names(cut)}"
+            yield "tokens-over-limit", f"{count} tokens, {self.max_tokens} are read; cut: {some(cut, _NAMED)}"
         elif count > self.warn_tokens:
             yield "tokens-near-limit", f"{count} of {self.max_tokens} tokens"
 
@@ -160,8 +161,3 @@ def _whole(places: Sequence[_Place]) -> dict[tuple[str, int], tuple[str, bool]]:
         counts[key] += 1
         found[key, counts[key]] = tag, last < WINDOW
     return found
-
-
-def _names(tags: Sequence[str]) -> str:
-    more = f" and {len(tags) - _NAMED} more" if len(tags) > _NAMED else ""
-    return ", ".join(tags[:_NAMED]) + more
