@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.errors import EncoderError
-from tagflow.findings.wording import many
 
 # SDXL's header has 0.3 MB and 2,515 tensors; the library allows 100 MB, which takes seconds to parse.
 LONGEST_HEADER, MOST_TENSORS = 10_000_000, 20_000
@@ -126,7 +125,7 @@ def _refuse_foreign(path: Path, start: bytes) -> None:
 
 def _length_problem(path: Path, start: bytes, length: int, size: int) -> EncoderError:
     if size < 8:
-        return EncoderError(f"{path} has only {many(size, 'byte')}", CURE_AGAIN)
+        return EncoderError(f"{path} has only {size} bytes", CURE_AGAIN)
     if length <= LONGEST_HEADER:
         return EncoderError(
             f"{path} is truncated: {size:,} bytes, its header alone has {length:,}", CURE_AGAIN
