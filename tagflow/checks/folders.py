@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from tagflow.checks.tags import Lists, key
 from tagflow.dataset.survey import CAPTION_SUFFIX, Tree
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import many
 from tagflow.training.sd_scripts.files import (
     CODES,
     DEFAULT_CAPTION,
@@ -102,7 +103,7 @@ def _captions_of_images(folder: Folder) -> Iterator[Finding]:
     if bare and (folder.captions or found or other):
         yield from (finding("image-without-caption", file=folder.at(name)) for name in bare)
     elif bare:
-        yield finding("folder-without-captions", f"{len(bare)} images", file=folder.path or ".")
+        yield finding("folder-without-captions", many(len(bare), "image"), file=folder.path or ".")
 
 
 def _misnamed(folder: Folder, stem: str, names: list[str], by_case: dict[str, str]) -> Finding | None:

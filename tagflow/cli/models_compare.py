@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from tagflow.cli import output
 from tagflow.cli.help import command
+from tagflow.cli.options import collected
 from tagflow.cli.output import Progress
 from tagflow.errors import DONE, FINDINGS
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 
 _SCHEMA = "tagflow.models-compare/1"
 _QUANTITIES = {"pooled": "pooled", "hidden": "hidden states", "similarity": "similarities"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions:
+    """What `tagflow models compare` was asked. `tolerance`: of the largest value; None: by the dtype."""
+
+    spec: str
+    device: str
+    dtype: str
+    tolerance: float | None
+    as_json: bool
 
 
 @command("compare")
@@ -38,7 +50,8 @@ _QUANTITIES = {"pooled": "pooled", "hidden": "hidden states", "similarity": "sim
     help="How far apart they may be, of the largest value. Default: 1e-4 in fp32, else 2e-2.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def compare_models(spec: str, *, device: str, dtype: str, tolerance: float | None, as_json: bool) -> int:
+@collected(CompareOptions)
+def compare_models(asked: CompareOptions) -> int:
     """Compute a fixed set of captions with our text encoders and with the libraries that others use.
 
     SPEC is a .safetensors checkpoint, a diffusers folder or a hub id, as for --encoders. te1 goes through
@@ -49,14 +62,14 @@ def compare_models(spec: str, *, device: str, dtype: str, tolerance: float | Non
 
     bars = Progress()
     with bars.shown():
-        found = compare(spec, device, dtype, tolerance, bars.progress)
+        found = compare(asked.spec, asked.device, asked.dtype, asked.tolerance, bars.progress)
     equal = not any(found.is_beyond(one) for encoder in found.encoders for one in encoder.differences)
-    if as_json:
-        given = asdict(found)
-        for encoder, said in zip(found.encoders, given["encoders"], strict=True):
+    if asked.as_json:
+        told = asdict(found)
+        for encoder, said in zip(found.encoders, told["encoders"], strict=True):
             for difference, row in zip(encoder.differences, said["differences"], strict=True):
                 row["within"] = not found.is_beyond(difference)
-        output.as_json({"schema": _SCHEMA, **given, "equal": equal})
+        output.as_json({"schema": _SCHEMA, **told, "equal": equal})
     else:
         output.out_lines(map(output.visible, _lines(found)))
     return DONE if equal else FINDINGS

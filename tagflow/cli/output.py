@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import click
 import pyarrow as pa
 
+from tagflow.findings.wording import many
 from tagflow.schema import rows
 
 if TYPE_CHECKING:
@@ -99,16 +100,17 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
     if meta.options.sim_error is not None:
         exact = rows(table, "sim_dtype").count("fp32")
         yield (
-            f"precision   {meta.options.dtype}; {exact} captions in fp32, near a limit or to compare "
+            f"precision   {meta.options.dtype}; {many(exact, 'caption')} in fp32, near a limit or to compare "
             f"(largest difference {meta.options.sim_error:.2g})"
         )
     if levels := relaxed(table):
         parts = ", ".join(f"{count} to level {level}" for level, count in levels)
-        yield f"relaxed     {sum(count for _, count in levels)} captions: {parts} (1: the original)"
+        yield f"relaxed     {many(sum(count for _, count in levels), 'caption')}: {parts} (1: the original)"
     tokens = [count for count in rows(table, "tokens") if count is not None]
     if tokens:
         over = sum(count > 75 for count in tokens)
-        yield f"tokens      longest {max(tokens)} of {meta.limits.max_tokens}; {over} captions over 75"
+        longest = f"longest {max(tokens)} of {meta.limits.max_tokens}"
+        yield f"tokens      {longest}; {many(over, 'caption')} over 75"
     found = Counter(code for codes in rows(table, "findings") for code in codes)
     if found:
         yield "findings    " + ", ".join(f"{code} {count}" for code, count in found.most_common())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tagflow.errors import EncoderError
 from tagflow.files.safetensors import Entry
+from tagflow.findings.wording import some
 
 VOCABULARY, POSITIONS, HEAD_WIDTH = 49408, 77, 64
 # At SDXL's own widths the depth is SDXL's: a file cut off between two layers is not a smaller model.
@@ -111,8 +112,7 @@ def plan_tower(name: str, entries: Mapping[str, Entry], layout: Layout, where: s
         keys["projection"] = (LINEAR_PROJECTION if linear else PROJECTION,)
     wanted = [key for slot in keys.values() for key in slot]
     if missing := [key for key in wanted if key not in entries]:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        problem = f"{where}: {len(missing)} of {name}'s {len(wanted)} tensors are missing: {first}"
+        problem = f"{where}: {len(missing)} of {name}'s {len(wanted)} tensors are missing: {some(missing)}"
         raise EncoderError(problem, CURE)
     if layers != depth:
         raise EncoderError(f"{where}: {name} has {layers} layers at width {width}, SDXL's has {depth}", CURE)

@@ -23,3 +23,8 @@ def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
 
     near: Sequence[str] = get_close_matches(word, list(known), n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else otherwise
+
+
+def misspelt(word: str, known: Iterable[str]) -> str:
+    """A word that is not known, with what may have been meant: `seeed; did you mean seed?`."""
+    return "; ".join(filter(None, (word, nearest(word, known))))

@@ -21,6 +21,7 @@ from tagflow.audit.file import Limits, Verdict, mean
 from tagflow.captions.grammar import changed_lines
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.findings.catalogue import kind_of
+from tagflow.findings.wording import many
 from tagflow.schema import add, add_findings, rows, with_notes
 
 _DIFFERENT = frozenset({"tag-lost", "tag-added"})
@@ -195,7 +196,8 @@ def _uncertified(table: pa.Table, written_low: int, *, measured: bool, trained: 
         yield "the stand-in encoders are untrained; their similarities prove nothing"
     yield from _with_errors(table)
     if written_low:
-        yield f"{written_low} captions below the limit for single captions were written all the same"
+        what = many(written_low, "caption was", "captions were")
+        yield f"{what} written all the same below the limit for single captions"
 
 
 def _with_errors(table: pa.Table) -> list[str]:
@@ -206,4 +208,5 @@ def _with_errors(table: pa.Table) -> list[str]:
 
 
 def _standing_low(low: int) -> str:
-    return f"{low} captions are below the limit for single captions; `tagflow run` keeps their originals"
+    what = many(low, "caption is", "captions are")
+    return f"{what} below the limit for single captions; `tagflow run` keeps the original there"

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import stripped_lines, tag_key, tags_by_line
 from tagflow.clip.tokenizer import WINDOW, Tokenizer
+from tagflow.findings.wording import some
 from tagflow.schema import add, add_findings, rows
 
 Span = tuple[int, int]
@@ -80,14 +81,14 @@ class Count:
         lines = _tokenized(tokenizer, text, starts, ends)
         straddling, cut = self._tags_at_borders(lines)
         if straddling:
-            yield "window-straddled", _names(straddling)
+            yield "window-straddled", some(straddling, _NAMED)
         if original is not None and original != text:
             before = _tokenized(tokenizer, original, original_starts, original_ends)
             spilled = _spilled(before, lines)
             if spilled:
-                yield "window-spill", _names(spilled)
+                yield "window-spill", some(spilled, _NAMED)
         if count > self.max_tokens:
-            yield "tokens-over-limit", f"{count} tokens, {self.max_tokens} are read; cut: {_names(cut)}"
+            yield "tokens-over-limit", f"{count} tokens, {self.max_tokens} are read; cut: {some(cut, _NAMED)}"
         elif count > self.warn_tokens:
             yield "tokens-near-limit", f"{count} of {self.max_tokens} tokens"
 
@@ -150,8 +151,3 @@ def _whole(lines: Sequence[_Line]) -> dict[tuple[str, int], tuple[str, bool]]:
                 counts[key] += 1
                 found[key, counts[key]] = tag, last < WINDOW
     return found
-
-
-def _names(tags: Sequence[str]) -> str:
-    more = f" and {len(tags) - _NAMED} more" if len(tags) > _NAMED else ""
-    return ", ".join(tags[:_NAMED]) + more

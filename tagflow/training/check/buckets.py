@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import many
 from tagflow.training.check.derived import (
     BUCKETS,
     CACHES_LATENTS,
@@ -140,7 +141,7 @@ def bucket_off(part: SubsetView) -> Iterator[Finding]:
         if not part.on("random_crop") and not part.on("face_crop_aug_range"):
             yield finding("bucket-off", option="enable_bucket")
     elif odd := _odd(part, part.files.sizes, part.resolution):
-        yield finding("bucket-off", f"{len(odd)} images: {names(odd)}", option="enable_bucket")
+        yield finding("bucket-off", f"{many(len(odd), 'image')}: {names(odd)}", option="enable_bucket")
 
 
 def _odd(part: SubsetView, sizes: Mapping[str, Size], wanted: Size | None) -> list[str]:
@@ -164,7 +165,7 @@ def bucket_off_cut(part: SubsetView) -> Iterator[Finding]:
         return
     cut = [name for name, size in part.images.sizes.items() if _left(wanted, size) < 1 - _LOST]
     if cut:
-        yield finding("bucket-off-cut", f"{len(cut)} images: {names(cut)}", option="enable_bucket")
+        yield finding("bucket-off-cut", f"{many(len(cut), 'image')}: {names(cut)}", option="enable_bucket")
 
 
 @subset_rule("images-unreadable", needs=("images",))

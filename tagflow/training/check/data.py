@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import many
 from tagflow.training.check.derived import (
     CACHES_TEXT,
     LINES,
@@ -167,12 +168,12 @@ def captions_found(part: SubsetView) -> Iterator[Finding]:
     if not bare or not _searched(part):
         return
     if other and files.captioned:
-        what = f"{bare} of {files.count} images have none with {part.text('caption_extension')}; {other}"
+        what = f"{bare} of {many(files.count, 'image')} without {part.text('caption_extension')}; {other}"
         yield finding("captions-mixed", what, option="caption_extension")
     elif not other and not part.on("cache_info"):
         class_tokens = part.text("class_tokens")
         instead = f"{class_tokens!r} is trained instead" if class_tokens else "an empty caption is trained"
-        what = f"{bare} of {files.count} images; {instead}"
+        what = f"{bare} of {many(files.count, 'image')}; {instead}"
         yield finding("captions-missing", what, option="caption_extension")
 
 

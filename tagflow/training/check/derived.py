@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tagflow.findings.wording import some
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.captions import read_caption
 from tagflow.training.sd_scripts.dataset_config import Subset
@@ -141,15 +142,12 @@ def parts(setup: Setup) -> list[SubsetView]:
 def places(found: Sequence[SubsetView]) -> str:
     """Where the parts are, in words; empty for the one that stands for the options."""
     named = [part.subset.where for part in found if part.subset.where]
-    more = f" and {len(named) - 1} more" if len(named) > 1 else ""
-    return named[0] + more if named else ""
+    return some(named, 1)
 
 
 def names(found: Iterable[str]) -> str:
-    """A few names, and how many there are."""
-    listed = sorted(found)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more
+    """A few names, and how many more there are."""
+    return some(sorted(found), _SHOWN)
 
 
 def caches_text(setup: Setup) -> bool:

@@ -6,9 +6,9 @@ Open this for what becomes of --network_* and of weights that a run begins with.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import misspelt
 from tagflow.training.check.derived import words
 from tagflow.training.check.registry import rule
 from tagflow.training.setup.setup import Setup
@@ -81,9 +81,7 @@ def network_args(setup: Setup) -> Iterator[Finding]:
     option = "network_args"
     known = dict(word.split("=", 1) for word in words(setup, option) if "=" in word)
     for key in (key for key in known if key not in _KEYS):
-        near = get_close_matches(key, _KEYS, n=2, cutoff=0.6)
-        meant = f"; did you mean {', '.join(near)}?" if near else ""
-        yield finding("network-args-unknown", key + meant, option=option)
+        yield finding("network-args-unknown", misspelt(key, _KEYS), option=option)
     if "conv_dim" in known and "conv_alpha" not in known:
         yield finding("network-conv-alpha", f"conv_dim={known['conv_dim']}", option=option)
     for name in _BY_BLOCK:

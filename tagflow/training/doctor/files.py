@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tagflow.errors import EncoderError, TrainerError
 from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Severity
+from tagflow.findings.wording import some
 from tagflow.progress import Progress
 from tagflow.training.doctor.line import Line, Needs, bad, ok
 from tagflow.training.machine.probe import options_of
@@ -201,7 +202,6 @@ def of_images(setup: Setup, plugins: Plugins) -> Iterator[Line]:
         for name, seen in overlooked(names, extension, plugins).items():
             found[seen].append(name)
     for seen, names in found.items():
-        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
-        yield bad("images", CODES[seen.state], f"{shown}: {seen.why}")
+        yield bad("images", CODES[seen.state], f"{some(names, _SHOWN)}: {seen.why}")
     if not found:
         yield ok("images", f"{count}, which the trainer sees")

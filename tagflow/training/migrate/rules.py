@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tagflow.findings.wording import nearest
 from tagflow.training.sd_scripts.dataset_config import schema
 from tagflow.training.sd_scripts.options import known_options
 
@@ -79,9 +80,8 @@ def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> O
     if option in TABLES["look"]:
         return OptionChange("look", value, TABLES["look"][option])
     if not dataset and option not in known_options().by_name:
-        near = known_options().nearest(option)
-        text = f"; did you mean {', '.join(near)}?" if near else ""
-        return OptionChange("unknown", None, _REASONS["unknown"].format(near=text))
+        near = nearest(option, known_options().by_name)
+        return OptionChange("unknown", None, "; ".join(filter(None, (_REASONS["unknown"], near))))
     if dataset and option not in schema()["types"]:
         return OptionChange("unknown", None, _REASONS["unknown_dataset"])
     return OptionChange("kept", value, TABLES["keep"].get(option, _REASONS["same"]))

@@ -13,6 +13,7 @@ from pathlib import PureWindowsPath
 from typing import NoReturn
 
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import nearest
 from tagflow.training.sd_scripts.options import Option, Options, Value, steps
 
 
@@ -97,8 +98,7 @@ def _meant(word: str, options: Options) -> tuple[str | None, list[Finding]]:
     if begun:
         meant = f"it begins {', '.join('--' + one for one in begun[:4])}"
     else:
-        near = options.nearest(name)
-        meant = f"did you mean {', '.join('--' + one for one in near)}?" if near else ""
+        meant = nearest(name, options.by_name)
     return None, [finding("option-unknown", f"--{name}" + (f"; {meant}" if meant else ""), option=name)]
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import misspelt
 from tagflow.training.sd_scripts.options import Value
 
 
@@ -79,7 +79,8 @@ def faults(doc: Mapping[str, Any], *, masked_loss: bool = False) -> list[Finding
 def _faults(doc: Mapping[str, Any], masked_loss: bool) -> Iterator[Finding]:
     for name in doc:
         if name not in TABLES:
-            yield _unknown(name, "at the top", [*TABLES, *schema()["types"]])
+            known = [*TABLES, *schema()["types"]]
+            yield finding("dataset-key-unknown", f"at the top: {misspelt(name, known)}", option=name)
     yield from misshapen(doc)
     if isinstance(general := doc.get("general", {}), dict):
         yield from _section(general, "[general]", schema()["general"])
@@ -137,16 +138,10 @@ def _numbered(value: object) -> Iterator[tuple[int, dict[str, Any]]]:
 def _section(section: Mapping[str, Any], where: str, known: list[str]) -> Iterator[Finding]:
     for name, value in section.items():
         if name not in known:
-            yield _unknown(name, where, known)
+            yield finding("dataset-key-unknown", f"{where}: {misspelt(name, known)}", option=name)
         elif not _fits(value, schema()["types"][name]):
             wanted = _SPOKEN[schema()["types"][name]]
             yield finding("dataset-value", f"{where}: {name} is {value!r}; it takes {wanted}", option=name)
-
-
-def _unknown(name: str, where: str, known: list[str]) -> Finding:
-    near = get_close_matches(name, known, n=3, cutoff=0.6)
-    meant = f"; did you mean {', '.join(near)}?" if near else ""
-    return finding("dataset-key-unknown", f"{where}: {name}{meant}", option=name)
 
 
 def _fits(value: object, wanted: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,10 +65,6 @@ class Options:
     script: str
     version: str
     by_name: Mapping[str, Option]
-
-    def nearest(self, name: str) -> list[str]:
-        """Up to three names that may have been meant, the likeliest first."""
-        return get_close_matches(name, self.by_name, n=3, cutoff=0.6)
 
     def defaults(self) -> dict[str, Value]:
         """Every option's value where nobody gives one."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from tagflow.files.read import read_toml, settings_text
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import misspelt
 from tagflow.training.run_folder import TRAIN, check_run
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.command import Command, read_command
@@ -101,9 +102,8 @@ def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list
         if name in _LONE and isinstance(value, int | float) and not isinstance(value, bool):
             value = [value]
         if option is None:
-            near = options.nearest(name)
-            meant = f"; did you mean {', '.join(near)}?" if near else ""
-            faults.append(finding("config-key-unknown", f"{file.name}: {name}{meant}", option=name))
+            detail = f"{file.name}: {misspelt(name, options.by_name)}"
+            faults.append(finding("config-key-unknown", detail, option=name))
         elif why := option.fault(value):
             faults.append(finding("config-value", f"{file.name}: {name} {why}", option=name))
         else:

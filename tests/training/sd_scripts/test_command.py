@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tagflow.findings.finding import finding
+from tagflow.findings.wording import nearest
 from tagflow.training.sd_scripts.command import read_command, split
 from tagflow.training.sd_scripts.options import Option, known_options, parse_options, steps
 
@@ -109,6 +110,7 @@ def test_all_196_options_are_there() -> None:
         "optimizer_args", "lr_scheduler_args", "text_encoder_lr", "network_args", "base_weights",
         "base_weights_multiplier",
     }  # fmt: skip
-    assert options.nearest("netwrok_dim")[0] == "network_dim" and options.nearest("zzzzzz") == []
+    assert nearest("netwrok_dim", options.by_name).startswith("did you mean network_dim")
+    assert nearest("zzzzzz", options.by_name) == ""
     with pytest.raises(ValueError, match="Expecting"):
         parse_options("no JSON")
