@@ -1,5 +1,5 @@
 """What becomes of each option of an SD 1.5 training for SDXL, and why. Pure values; texts and numbers are
-data, in data/migrate.toml.
+data, in migrate.toml.
 """
 
 from __future__ import annotations

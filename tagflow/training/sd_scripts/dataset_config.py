@@ -1,6 +1,6 @@
 """sd-scripts' dataset TOML: which keys it takes where, of which types, and what then holds for each subset.
 
-The schema is data (data/dataset-config.json); source: sd-scripts `library/config_util.py`, ConfigSanitizer
+The schema is data (dataset-config.json); source: sd-scripts `library/config_util.py`, ConfigSanitizer
 and BlueprintGenerator. There every key is checked: one that is unknown or of another type stops the run.
 """
 
