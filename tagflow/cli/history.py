@@ -125,8 +125,8 @@ def _notes(folder: Path, records: list[Record], left: list[str], stale: list[str
         output.note(f"{what}; the trainer makes them anew")
     if stale:
         output.note(
-            f"{many(len(stale), 'cache')} of the trainer's with the text that was taken back, to be removed "
-            f"before training: {some(stale, _NAMED)}"
+            f"{many(len(stale), 'cache holds', 'caches hold')} the text that was taken back; remove them "
+            f"before you train: {some(stale, _NAMED)}"
         )
 
 

@@ -70,7 +70,7 @@ def test_the_record_lists_them_and_undo_says_that_they_are_gone(tagflow, root):
     record = json.loads((root / ".tagflow" / "runs" / run / "record.json").read_text())
     assert {one["path"] for one in record["caches"]} == STALE
     assert {"path": "5_room/a_te_outputs.npz", "size": 5, "sha256": sha256(b"old a")} in record["caches"]
-    assert "3 caches that these runs cleared do not come back" in tagflow("undo", root).err
+    assert "3 caches that were cleared do not come back" in tagflow("undo", root).err
 
 
 def test_undo_names_caches_that_were_made_of_the_text_it_takes_back(tagflow, root):
@@ -78,7 +78,7 @@ def test_undo_names_caches_that_were_made_of_the_text_it_takes_back(tagflow, roo
     (root / "5_room/a_te_outputs.npz").write_bytes(b"of the new text")
     result = tagflow("undo", root, "--json")
     assert result.json["caches_stale"] == ["5_room/a_te_outputs.npz"]
-    assert "hold the text that was taken back" in result.err
+    assert "1 cache holds the text that was taken back" in result.err
 
 
 def test_a_dry_run_says_what_would_be_stale_and_out_wants_no_clearing(tagflow, root, tree, tmp_path):

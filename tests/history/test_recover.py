@@ -290,8 +290,10 @@ def test_a_dry_run_foresees_what_a_read_only_caption_comes_to(tagflow, folder, t
     seen = tagflow(*command, root, "--dry-run", "--json")
     assert tree(root) == before
     real = tagflow(*command, root, "--json")
-    (named,) = [line for line in seen.err.splitlines() if "error: caption-read-only" in line]
-    assert seen.code == real.code == 1 and "a.txt" in named and named in real.err
+    named = [one for one in seen.json["findings"] if one["code"] == "caption-read-only"]
+    assert [one["where"]["file"] for one in named] == [f"{root}/a.txt"] and named[0] in real.json["findings"]
+    assert seen.code == real.code == 1 and seen.tells("error: caption-read-only", "a.txt")
+    assert real.tells("error: caption-read-only", "a.txt")
     assert (
         (seen.json["failed"], seen.json["rewritten"])
         == (real.json["failed"], real.json["rewritten"])
