@@ -83,6 +83,14 @@ def test_each_line_has_its_own_windows() -> None:
     assert found(row)["window-straddled"] == "wooden floor"
 
 
+def test_what_is_cut_is_told_of_the_line_as_the_trainer_strips_it() -> None:
+    """A no-break space at the end is mended as a part of the last tag, and the line has other tokens then."""
+    tags = [tag.encode().decode("cp1252", errors="replace") for tag in ("жеваный диван", "リビング", "客厅")]
+    text = ", ".join(["sofa"] * 30 + [tag.encode().decode("cp1252", errors="replace") for tag in tags])
+    assert len(CLIP.ids(text)) != len(CLIP.ids(f"{text}\xa0"))
+    assert found(count(f"{text}\xa0", most=75)) == found(count(text, most=75))
+
+
 def test_many_cut_tags_are_not_all_named() -> None:
     assert found(count(of(400)))["tokens-over-limit"].endswith("sofa and 81 more")
 
