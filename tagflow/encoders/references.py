@@ -29,6 +29,9 @@ from tagflow.encoders.layout import HEAD_WIDTH, OPEN_CLIP, PROJECTION, TRANSFORM
 from tagflow.errors import EncoderError
 from tagflow.files.safetensors import CURE_AGAIN
 
+PRODUCTS = ("qkv", "out", "up", "down")
+"""The linear layers, by the first word of their slots."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -56,7 +59,7 @@ def transformers_te1(plan: TowerPlan, dtype: torch.dtype, device: torch.device) 
         eos_token_id=EOS,
     )
     model = CLIPTextModel(config)
-    model.load_state_dict(_weights(plan, TRANSFORMERS), strict=True, assign=True)
+    model.load_state_dict(_weights(plan, TRANSFORMERS, dtype), strict=True, assign=True)
     model.eval().to(device)  # type: ignore[no-untyped-call]
 
     def encode(ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,8 +72,8 @@ def transformers_te1(plan: TowerPlan, dtype: torch.dtype, device: torch.device) 
 
 def open_clip_te2(plan: TowerPlan, dtype: torch.dtype, device: torch.device) -> Reference:
     """Return te2 as open_clip's `TextTransformer`. Raises EncoderError if the file cannot be read."""
-    state = _weights(plan, OPEN_CLIP)
-    with torch.device("meta"):  # 2.8 GB at full size, which are not filled at random before they are replaced
+    state = _weights(plan, OPEN_CLIP, dtype)
+    with torch.device("meta"):  # else 2.8 GB at full size would be filled at random before they are replaced
         model = TextTransformer(
             width=plan.width,
             heads=plan.width // HEAD_WIDTH,
@@ -79,6 +82,7 @@ def open_clip_te2(plan: TowerPlan, dtype: torch.dtype, device: torch.device) -> 
         )
     model.load_state_dict(state, strict=True, assign=True)
     model.attn_mask = model.build_causal_mask()  # the only tensor that is in no file
+    model.transformer.get_cast_dtype = lambda: torch.float32  # else that of the products' weights
     model.eval().to(device)
     states: list[Tensor] = []
     model.transformer.resblocks[-2].register_forward_hook(lambda layer, given, made: states.append(made))
@@ -95,8 +99,8 @@ def open_clip_te2(plan: TowerPlan, dtype: torch.dtype, device: torch.device) -> 
 REFERENCES = {"te1": transformers_te1, "te2": open_clip_te2}
 
 
-def _weights(plan: TowerPlan, layout: Layout) -> dict[str, Tensor]:
-    """Return a tower's tensors in fp32, under the names of `layout`, in memory of their own.
+def _weights(plan: TowerPlan, layout: Layout, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return a tower's tensors under the names of `layout`: PRODUCTS in `dtype`, the rest in fp32.
 
     Where the file is in that layout each tensor keeps its name, so that a wrong name in our tables cannot be
     wrong here, too. In the other one q, k and v are put together or taken apart.
@@ -112,7 +116,8 @@ def _weights(plan: TowerPlan, layout: Layout) -> dict[str, Tensor]:
             }
             for slot, names in keys.items():
                 parts = [files[entry.path].get_tensor(entry.key) for entry in plan.slots[slot]]
-                stacked = torch.cat([part.float() for part in parts])
+                kind = dtype if slot.rpartition(".")[2].partition("_")[0] in PRODUCTS else torch.float32
+                stacked = torch.cat([part.to(kind) for part in parts])
                 state.update(zip(names, stacked.chunk(len(names)), strict=True))
     except (OSError, SafetensorError) as error:
         raise EncoderError(f"{sorted(paths)[0]} cannot be read: {error}", CURE_AGAIN) from error
