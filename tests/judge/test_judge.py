@@ -95,7 +95,7 @@ def test_what_is_low_may_be_written_and_is_not_certified():
         trained=True,
         write_low=True,
     )
-    assert judged.verdict == "uncertified" and "1 captions below" in judged.reasons[0]
+    assert judged.verdict == "uncertified" and "1 caption was written all the same" in judged.reasons[0]
     assert rows(done, "status") == ["rewritten", "rewritten"]
     assert rows(done, "findings") == [["similarity-low"], []]
 
