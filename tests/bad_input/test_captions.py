@@ -59,7 +59,7 @@ def test_a_bad_caption(worker: Worker, bad: Path, kind: Kind) -> None:
     kind.make(bad)
     before = held(bad)
     said = tidy(worker("check", bad, "--json"), 0, 1)
-    codes = {one["code"] for one in said.json["findings"] if Path(one["path"]) == bad / kind.path}
+    codes = {one["code"] for one in said.json["findings"] if Path(one["where"]["file"]) == bad / kind.path}
     assert not kind.code or kind.code in codes, codes
     tidy(worker("check", bad), said.code)
     assert held(bad) == before and not (bad / ".tagflow").exists()

@@ -26,7 +26,7 @@ def refusal(path):
     start = time.process_time()  # its own work, however busy the machine is
     with pytest.raises(EncoderError) as caught:
         read_whole_header(path)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 10  # what grows with the square of a lie takes minutes
     assert str(path) in caught.value.message
     assert len(caught.value.message) < len(str(path)) + 400
     assert caught.value.cure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -50,7 +51,7 @@ def _said(ended: Ended) -> Iterator[str]:
         yield f"exit {ended.code}: {ended.err}"
     if ended.code == 3 and not ("tagflow: error: " in ended.err and "tagflow: cure: " in ended.err):
         yield f"no cure: {ended.err}"
-    if ended.code == 1 and ": error: " not in ended.err:
+    if ended.code == 1 and not re.search(r"^error: [a-z-]+: |: error: ", ended.err, re.MULTILINE):
         yield f"exit 1 without a finding: {ended.err}"
 
 
