@@ -39,16 +39,7 @@ if importlib.util.find_spec("torch") is None:  # the `encoders` extra is not ins
     ]
 
 
-SLOW_FIXTURES = {
-    "process",
-    "unprivileged",
-    "checkpoint",
-    "lenient",
-    "certified",
-    "by_level",
-    "by_rung",
-    "worker",
-}
+SLOW_FIXTURES = {"process", "unprivileged", "checkpoint", "certified", "worker", "cluster", "suggest"}
 SLOW_FOLDERS = {"bad_input", "encoders", "hooks", "torture"}
 settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)

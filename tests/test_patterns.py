@@ -26,6 +26,8 @@ from tagflow.models.structure import KNOWN_EXTRAS
 from tagflow.ontology import Folder, built_in, find, read_folder
 from tagflow.ontology.classifier import LONGEST_TAG
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 CALLS = {"compile", "sub", "subn", "search", "match", "fullmatch", "split", "findall", "finditer"}
 STARTS, SHORT, LONG = (16, 20, 24, 28, 200), 2_000, 20_000

@@ -63,6 +63,7 @@ def test_every_line_of_the_samples_is_golden() -> None:
         assert missing == [], f"{file.name}: run tests/golden/make_token_ids.py again"
 
 
+@pytest.mark.slow
 def test_the_pieces_of_every_character_are_those_of_the_references_pattern() -> None:
     special = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
     reference = regex.compile(special + r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)

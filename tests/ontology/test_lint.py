@@ -71,6 +71,7 @@ def test_rows_that_repeat_a_row(found, rows, lines):
 
 
 @pytest.mark.parametrize("name", built_in())
+@pytest.mark.slow
 def test_rows_that_repeat_can_go(name, tmp_path):
     root = shutil.copytree(BUILT_IN / name, tmp_path / name)
     before = Ontology.load(root)

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 from event_files import noisy
 from examples import examples
 from hypothesis import given, settings
@@ -16,6 +17,8 @@ from tagflow.findings.catalogue import catalogue
 from tagflow.training.monitor.diagnose import diagnose
 from tagflow.training.monitor.events import Series
 from tagflow.training.monitor.watch import Planned, RunSnapshot
+
+pytestmark = pytest.mark.slow
 
 HEALTHY, SICK = 1000, 60
 
