@@ -41,6 +41,14 @@ if importlib.util.find_spec("torch") is None:  # the `encoders` extra is not ins
 
 SLOW_FIXTURES = {"process", "unprivileged", "checkpoint", "certified", "worker", "cluster", "suggest"}
 SLOW_FOLDERS = {"bad_input", "encoders", "hooks", "torture"}
+# Whole commands over many captions, megabytes of text, or a stand-in for the trainer: seconds for each file.
+SLOW_FILES = {
+    f"test_{name}.py"
+    for name in (
+        "plan", "suggest_command", "ontology_commands", "recover", "drift", "docs", "no_network", "caches",
+        "edited_meanwhile", "probe", "reorder_command", "links", "structure_data", "tidied",
+    )
+}  # fmt: skip
 settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("quick" if QUICK else "full")
@@ -59,7 +67,8 @@ def pytest_collection_modifyitems(items):
         if item.path not in starts:
             starts[item.path] = "import subprocess" in item.path.read_text(encoding="utf-8")
         folders = set(item.path.relative_to(ROOT / "tests").parts[:-1])
-        if starts[item.path] or folders & SLOW_FOLDERS or SLOW_FIXTURES & set(item.fixturenames):
+        slow = starts[item.path] or folders & SLOW_FOLDERS or item.path.name in SLOW_FILES
+        if slow or SLOW_FIXTURES & set(item.fixturenames) or "megabyte" in item.name:
             item.add_marker("slow")
 
 
