@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tagflow import __version__
 from tagflow.audit.file import AuditOptions, Meta, dataset_digest, to_bytes
-from tagflow.dataset.caches import noted, stale
+from tagflow.dataset.caches import noted, stale_by_caption
 from tagflow.dataset.survey import AUDIT_NAME, STATE_FOLDER, bytes_now, why_not_replace
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import sha256
@@ -64,7 +64,7 @@ class Writing:
                 alone[path] = code
         digests = {path: sha256(text.encode()) for path, text in new.items() if path not in alone}
         table, judgement = after_writing(_as_left(table, digests), self.outcome.judgement, alone)
-        caches = stale(self.store.root, table, digests)
+        caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
         return Written(table, self._meta(new_run_id(), table, judgement), None, _names(caches))
 
     def in_place(self, progress: Progress, *, clear_caches: bool = False) -> Written:
@@ -78,7 +78,7 @@ class Writing:
             digests, alone = self._replaced(record, progress)
             table = _as_left(self.outcome.table, digests)
             table, judgement = after_writing(table, self.outcome.judgement, alone)
-            caches = stale(self.store.root, table, digests)
+            caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
             if not clear_caches:
                 table = noted(table, caches)
             meta = self._keep_audit(record, table, judgement)
@@ -92,7 +92,7 @@ class Writing:
     def audit_only(self) -> Written:
         """Write the audit of a command that replaces no caption. Call it under the store's lock."""
         table = _as_left(self.outcome.table, {})
-        caches = stale(self.store.root, table)
+        caches = stale_by_caption(self.store.root, rows(table, "path"))
         table = noted(table, caches)
         record = Record(self.store.new_run(), self.command, "writing")
         with rewriting(self.store, record):

@@ -1,8 +1,6 @@
-"""`tagflow undo`: the exact bytes back.
+"""`tagflow undo` and `tagflow history`: runs taken back, runs listed, and originals given up on request.
 
-`tagflow history`: what was done here, what is kept of it, and giving originals up.
-
-What was cut off: put right by a command that writes, named by one that does not.
+What an earlier command left cut off is put right by a command that writes, and named by one that does not.
 """
 
 from __future__ import annotations

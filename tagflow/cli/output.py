@@ -1,10 +1,7 @@
-"""What a person sees: progress and notes on stderr, the result on stdout.
+"""What a person sees: the result on stdout; notes, and progress on a terminal, on stderr.
 
-Progress of long work, on stderr, where somebody is watching.
-
-What the trainer prints, on our terminal: its progress bars stay bars, and nothing in it steers more.
-
-`--diff`: every changed caption, before and after.
+Open this for the summary of an audit, `--diff`, bars, and how the trainer's own output is shown: its bars
+stay bars, and nothing in it steers the terminal further.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from tagflow.schema import rows, with_notes
+from tagflow.schema import with_notes
 from tagflow.training.sd_scripts import files
 
 
@@ -41,11 +41,6 @@ def stale_by_caption(root: Path, paths: Iterable[str], written: Collection[str] 
 def stale_among(root: Path, paths: Iterable[str]) -> list[str]:
     """The stale caches of these captions, each named once."""
     return sorted({cache for caches in stale_by_caption(root, paths).values() for cache in caches})
-
-
-def stale(root: Path, table: pa.Table, written: Collection[str] = ()) -> dict[str, list[str]]:
-    """The caches of a batch that hold an old text, by caption. `written`: those with a new one."""
-    return stale_by_caption(root, rows(table, "path"), written)
 
 
 def noted(table: pa.Table, caches: Mapping[str, list[str]]) -> pa.Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,6 @@ from tagflow.clip.tokenizer import WINDOW
 
 if TYPE_CHECKING:
     from tagflow.encoders.cache import VectorCache
-
-Warn = Callable[[str], None]
-"""Told what a user should know, in a sentence."""
 
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 

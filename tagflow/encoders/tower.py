@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812  its usual name
+import torch.nn.functional as F  # noqa: N812 - the name that every torch program uses
 from torch import Tensor
 
 from tagflow.encoders.packing import EncodeRequest, Packed, pack

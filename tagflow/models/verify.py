@@ -1,9 +1,8 @@
 """One model file, verified: what it is, what is wrong with it, its digest, and what its metadata say.
 
-One pass over a whole model file: its sha256, and with it, if asked, NaN and Inf in every tensor.
-
-The bytes are looked at as whole numbers: a number is not finite if all bits of its exponent are set, so that
-bf16 and fp8 need no library that knows them. Memory is one block, whatever the file.
+The file is read in one pass for its sha256 and, if asked, for NaN and Inf in every tensor. The bytes are
+looked at as whole numbers: a number is not finite if all bits of its exponent are set, so that bf16 and fp8
+need no library that knows them. Memory is one block, whatever the file.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
 """An ontology, read and hashed: it says in which category a tag belongs, and why.
 
-The category of what moves as one: a group goes where its first known tag goes.
-
-A glance at an ontology's files: what is plain to see of a tag without reading them into an ontology.
-
-Reading an ontology takes a tenth of a second, too long for a command that asks about one tag.
+Open this for how a tag gets its category. Reading an ontology takes a tenth of a second, too long for a
+command that asks about one tag: `quick_unknown_check` says what is plain to see in the files themselves.
 """
 
 from __future__ import annotations

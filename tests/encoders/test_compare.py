@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F  # noqa: N812 - the name that every torch program uses
 from safetensors.torch import save_file
 
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
