@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from hypothesis import settings
 
 from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
+from tagflow.clip import vocabulary
+from tagflow.ontology import BUILT_IN, Ontology, find
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and output would be wrapped
 
@@ -109,6 +112,25 @@ def _own_surroundings(request, monkeypatch, tmp_path_factory):
             file.unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_comes_with_tagflow_is_read_once():
+    """A command reads its ontology and CLIP's vocabulary anew, half a second each; neither changes here."""
+    load, read = Ontology.load, {}
+
+    def once(source="architecture", overlay=None):
+        root, profile = find(source)
+        if overlay is not None or root.parent != BUILT_IN:
+            return load(source, overlay)
+        if (root, profile) not in read:
+            read[root, profile] = load(source)
+        return read[root, profile]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ontology, "load", once)
+        patch.setattr(vocabulary, "derive", lru_cache(4)(vocabulary.derive))
+        yield
 
 
 @pytest.fixture

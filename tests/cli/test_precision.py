@@ -8,6 +8,14 @@ SIMS = ("sim_te1", "sim_te2", "sim_unet")
 
 
 @pytest.fixture
+def cluster(cluster):
+    """Every second sample: enough for a sample of 16 and as many beside it."""
+    for file in sorted(cluster.glob("*.txt"))[::2]:
+        file.unlink()
+    return cluster
+
+
+@pytest.fixture
 def judged(tagflow, cluster, checkpoint, audited, tmp_path):
     """`judged(dtype, ...)`: the result of a run and its rows, the captions left as they are."""
     runs = []
@@ -105,7 +113,7 @@ def test_validate_and_a_failure_keep_the_measured_error(tagflow, cluster, checkp
 
 
 @pytest.mark.parametrize("sim", ["sim_te1", "sim_te2"])
-@pytest.mark.parametrize("at", range(0, 60, 15))
+@pytest.mark.parametrize("at", range(0, 28, 7))
 def test_a_limit_at_a_captions_own_similarity(judged, exact, sim, at):
     """Just above and just below what fp32 gives: much closer than bf16 can tell."""
     values = sorted(row[sim] for row in changed(exact[1]).values())

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tagflow.ontology import Ontology
 
 pytest.importorskip("torch", reason="the `encoders` extra is not installed")
 STAND_IN = ("--encoders", "stand-in")
+ARCHITECTURE = Path(__file__).parents[2] / "ontology" / "architecture"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The default ontology with 20 terms a category: all of them are encoded before the first proposal."""
+    root = Path(shutil.copytree(ARCHITECTURE, tmp_path_factory.mktemp("ontology") / "architecture"))
+    for file in (root / "lexicon").glob("*.csv"):
+        head, *rows = file.read_text(encoding="utf-8").splitlines()
+        kept = {*rows[:: max(1, len(rows) // 20)], *(row for row in rows if row.split(",")[0] == "sofa")}
+        kept.update({row.rpartition(",")[2]: row for row in rows}.values())  # no role is left without a word
+        file.write_text("\n".join([head, *sorted(kept)]) + "\n", encoding="utf-8")
+    return root
 
 
 @pytest.fixture
@@ -20,11 +36,11 @@ def captions(folder):
 
 
 @pytest.fixture
-def suggest(tagflow, captions, tmp_path):
+def suggest(tagflow, captions, small, tmp_path):
     """`suggest(...)`: the command over the captions, with an overlay that is not there yet."""
 
-    def call(*args, overlay=tmp_path / "my.csv"):
-        return tagflow("ontology", "suggest", captions, "--overlay", overlay, *args)
+    def call(*args, overlay=tmp_path / "my.csv", ontology=small):
+        return tagflow("ontology", "suggest", captions, "--overlay", overlay, "--ontology", ontology, *args)
 
     return call
 
@@ -41,10 +57,10 @@ def test_the_table_has_the_most_frequent_first_and_nothing_is_written(suggest, c
     assert tree(tmp_path) == before
 
 
-def test_json_is_one_object(suggest):
+def test_json_is_one_object(suggest, small):
     found = suggest(*STAND_IN, "--json").json
     assert found["schema"] == "tagflow.suggest/1"
-    assert (found["ontology"], found["ontology_hash"]) == ("architecture", Ontology.load().hash)
+    assert (found["ontology"], found["ontology_hash"]) == ("architecture", Ontology.load(str(small)).hash)
     assert found["encoders"]["source"] == "stand-in" and found["accepted"] == found["triggers"] == []
     assert found["unknown"] == len(found["suggestions"]) == 5
     first = found["suggestions"][0]
@@ -54,9 +70,9 @@ def test_json_is_one_object(suggest):
     assert suggest(*STAND_IN, "--json").json == found
 
 
-def test_a_checkpoint_and_the_three_ways(tagflow, captions, checkpoint, monkeypatch, tmp_path):
+def test_a_checkpoint_and_the_three_ways(tagflow, captions, small, checkpoint, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    asked = ("ontology", "suggest", captions, "--json", "--device", "cpu")
+    asked = ("ontology", "suggest", captions, "--ontology", small, "--json", "--device", "cpu")
     result = tagflow(*asked)
     assert result.code == 3 and "--encoders" in result.err and "TAGFLOW_ENCODERS" in result.err
     (tmp_path / "tagflow.toml").write_text('encoders = "stand-in"')
@@ -77,12 +93,13 @@ def test_a_sentence_transformers_folder(suggest, tmp_path):
     assert len(result.json["encoders"]["fingerprint"]) == 64 and "untrained" not in result.err
 
 
-def test_the_default_folder_is_the_one_of_the_settings(tagflow, captions, monkeypatch):
+def test_the_default_folder_is_the_one_of_the_settings(tagflow, captions, small, monkeypatch):
+    asked = ("ontology", "suggest", "--ontology", small, *STAND_IN, "--json")
     monkeypatch.chdir(captions)
-    here = tagflow("ontology", "suggest", *STAND_IN, "--json").json
+    here = tagflow(*asked).json
     monkeypatch.chdir(captions.parent)
     (captions.parent / "tagflow.toml").write_text('dir = "data"')
-    assert tagflow("ontology", "suggest", *STAND_IN, "--json").json == here
+    assert tagflow(*asked).json == here
 
 
 def test_no_unknown_tags_need_no_encoder(tagflow, folder):
@@ -197,31 +214,33 @@ def test_a_faulty_overlay_is_left_alone(suggest, tmp_path):
     assert overlay.read_text() == "tag,category\nzzqx,nowhere\n"
 
 
-def test_triggers_are_left_out(tagflow, folder):
+def test_triggers_are_left_out(tagflow, folder, small):
     root = folder({f"{at}.txt": f"ohwx, sofa, zzqx {at}" for at in range(10)}, "with trigger")
-    result = tagflow("ontology", "suggest", root, *STAND_IN, "--json")
+    asked = ("ontology", "suggest", root, "--ontology", small, *STAND_IN, "--json")
+    result = tagflow(*asked)
     assert result.json["triggers"] == ["ohwx"] and "'ohwx' is the trigger" in result.err
     assert "ohwx" not in {one["tag"] for one in result.json["suggestions"]}
     result = tagflow("ontology", "suggest", root, "--accept", "ohwx=meta", "--overlay", root / "my.csv")
     assert result.code == 2 and "is the trigger" in result.err
     (root / "tagflow.toml").write_text("[trigger]\ndetect = false\n")
-    result = tagflow("ontology", "suggest", root, *STAND_IN, "--json")
+    result = tagflow(*asked)
     assert result.json["triggers"] == [] and result.json["suggestions"][0]["tag"] == "ohwx"
     (root / "tagflow.toml").write_text('[trigger]\nwords = ["Zzqx_3"]\n')
-    assert tagflow("ontology", "suggest", root, *STAND_IN, "--json").json["triggers"] == ["zzqx 3"]
+    assert tagflow(*asked).json["triggers"] == ["zzqx 3"]
 
 
 def test_another_ontology_has_its_own_categories(suggest):
-    found = suggest(*STAND_IN, "--ontology", "danbooru", "--json").json
+    found = suggest(*STAND_IN, "--json", ontology="danbooru").json
     homes = {one["category"] for one in found["suggestions"]}
     assert found["ontology"] == "danbooru" and homes <= set(Ontology.load("danbooru").categories)
 
 
-def test_what_goes_into_a_pipe_is_the_result_alone(process, captions):
-    done = process("ontology", "suggest", captions, *STAND_IN)
+def test_what_goes_into_a_pipe_is_the_result_alone(process, captions, small):
+    asked = ("ontology", "suggest", captions, "--ontology", small, *STAND_IN)
+    done = process(*asked)
     assert done.code == 0 and "\x1b" not in done.out + done.err
     assert len(done.out.splitlines()) == 6
-    done = process("ontology", "suggest", captions, *STAND_IN, "--json")
+    done = process(*asked, "--json")
     assert done.json["unknown"] == 5
 
 
