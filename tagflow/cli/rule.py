@@ -22,6 +22,7 @@ from tagflow.findings.finding import by_severity
 from tagflow.findings.wording import nearest
 
 if TYPE_CHECKING:
+    from tagflow.training.check.registry import Rule
     from tagflow.training.sd_scripts.options import Option
 
 _SCHEMA = "tagflow.rule/1"
@@ -80,7 +81,18 @@ def _unknown(name: str) -> UsageProblem:
 def _row(kind: Kind) -> dict[str, Any]:
     row = asdict(kind)
     del row["detail"]
-    return row
+    found = [(command, one) for command, one in _of_training() if kind.code in one.codes]
+    asked = [{"command": command, "rule": one.name, "reads": list(one.reads)} for command, one in found]
+    return {**row, "asked_by": asked}
+
+
+def _of_training() -> Iterator[tuple[str, Rule]]:
+    """Every rule of `train check` and every check of `train start`, with its command."""
+    from tagflow.training.check.rules import RULES
+    from tagflow.training.start.gate import CHECKS
+
+    yield from (("train check", one) for one in RULES)
+    yield from (("train start", one) for one in CHECKS)
 
 
 def _listed() -> Iterator[str]:
@@ -108,6 +120,10 @@ def explanation(code: str) -> Iterator[str]:
         yield from _wrapped(f"example: {kind.example}")
     if kind.cure:
         yield from _wrapped(f"cure: {kind.cure}")
+    for asking, rule in _of_training():
+        if kind.code in rule.codes:
+            reads = f", which reads {', '.join(rule.reads)}" if rule.reads else ""
+            yield from _wrapped(f"asked by: `tagflow {asking}`, {rule.name}{reads}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +137,8 @@ class _Known:
     @property
     def kinds(self) -> list[Kind]:
         """What the rules that read it may find, errors first."""
-        from tagflow.training.check.rules import RULES
-
         names = {self.option.name if self.option else None, self.key}
-        reading = [rule for rule in RULES if names.intersection(rule.reads)]
+        reading = [rule for _, rule in _of_training() if names.intersection(rule.reads)]
         return sorted((kind_of(code) for rule in reading for code in rule.codes), key=by_severity)
 
     @property

@@ -19,6 +19,22 @@ def test_a_code(tagflow):
     assert row["code"] == "cache-text-shuffle" and row["explanation"] and row["example"] and row["cure"]
 
 
+@pytest.mark.parametrize(
+    ("code", "command", "rule", "reads"),
+    [
+        ("clip-skip", "train check", "clip_skip", ["clip_skip"]),
+        ("encoders-differ", "train start", "encoders_certified", ["pretrained_model_name_or_path"]),
+        ("plan-outdated", "train start", "plan_outdated", []),
+    ],
+)
+def test_who_gives_a_code_of_training(tagflow, code, command, rule, reads):
+    (row,) = tagflow("rule", code, "--json").json["rules"]
+    assert row["asked_by"] == [{"command": command, "rule": rule, "reads": reads}]
+    reading = f", which reads {reads[0]}" if reads else ""
+    assert f"asked by: `tagflow {command}`, {rule}{reading}\n" in tagflow("rule", code).out
+    assert tagflow("rule", "tag-implied", "--json").json["rules"][0]["asked_by"] == []
+
+
 def test_every_code_is_listed(tagflow):
     listed = tagflow("rule", "--all").out.splitlines()
     codes = [line.split()[0] for line in listed if line.startswith("  ")]
@@ -32,6 +48,7 @@ def test_an_option(tagflow, name):
     assert found.code == 0 and found.out.startswith("max_token_length: an option of sd-scripts ")
     assert "type       int\n" in found.out and "choices    150, 225\n" in found.out
     assert "a file for --config_file\n" in found.out and "dataset file" not in found.out
+    assert f"  error: tokens-not-certified: {kind_of('tokens-not-certified').title[:40]}" in found.out
     assert f"  warning: captions-too-long: {kind_of('captions-too-long').title[:40]}" in found.out
 
 

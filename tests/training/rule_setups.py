@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,3 +148,52 @@ def _read(root: Path, command: str | None, toml: str | None, dataset: str | None
         toml = f'dataset_config = "{(root / "dataset.toml").as_posix()}"\n' + (toml or "")
     (root / "train.toml").write_text(toml or "", encoding="utf-8")
     return read.setup_of_toml(root / "train.toml", folder=root)
+
+
+class Values(Mapping[str, Any]):
+    """Values that remember which of them were asked for by name."""
+
+    def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:
+        self.inner, self.asked = values, asked
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return self.inner[name]
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return name in self.inner
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.inner)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def items(self) -> Any:
+        """All of them, which is no question about one."""
+        return self.inner.items()
+
+
+class Names(frozenset[str]):
+    """Names that remember which of them were looked for."""
+
+    asked: set[str]
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+
+def watched(setup: Setup, asked: set[str]) -> Setup:
+    """The same setup, which notes down what is asked of it."""
+    subsets = setup.subsets and tuple(watched_subset(one, asked) for one in setup.subsets)
+    return replace(
+        setup, values=Values(setup.values, asked), given=Values(setup.given, asked), subsets=subsets
+    )
+
+
+def watched_subset(subset: Subset, asked: set[str]) -> Subset:
+    given = Names(subset.given)
+    given.asked = asked
+    return replace(subset, values=Values(subset.values, asked), given=given)

@@ -6,10 +6,9 @@ stand in the modules of the themes, the words in findings/options.toml.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
-from tagflow.findings.finding import Figure, Finding, by_severity, finding
+from tagflow.findings.finding import Finding, by_severity, finding
 from tagflow.findings.wording import many, some
 from tagflow.training.check import (
     buckets,
@@ -23,7 +22,7 @@ from tagflow.training.check import (
     samples,
     structure,
 )
-from tagflow.training.check.derived import SubsetView, parts
+from tagflow.training.check.derived import parts
 from tagflow.training.check.registry import Need, Rule
 from tagflow.training.setup.setup import Setup
 
@@ -64,7 +63,13 @@ def faults_of(setup: Setup, unknown: Mapping[Need, str] | None = None) -> list[F
     A rule that crashes gives a finding that says so, and the others are still asked.
     """
     wrong = {fault.option for fault in setup.faults if fault.code in _UNREAD}
-    missing = [need for need in _MISSING if _is_missing(setup, need)]
+    known: dict[Need, object] = {
+        "dataset": setup.subsets,
+        "images": setup.images,
+        "base": setup.base,
+        "machine": setup.machine,
+    }
+    missing = [need for need, there in known.items() if there is None]
     subsets = parts(setup)
     unasked: dict[Need, list[str]] = {need: [] for need in missing}
     found = list(setup.faults)
@@ -73,39 +78,14 @@ def faults_of(setup: Setup, unknown: Mapping[Need, str] | None = None) -> list[F
         if lacking is not None:
             unasked[lacking] += rule.codes
             continue
-        said = _ask(rule, setup, subsets)
+        said = rule.findings(setup, subsets)
         found += [one for one in said if not one.option or one.option not in wrong]
-    found += _not_asked(unasked, unknown or {})
-    return sorted(dict.fromkeys(found), key=by_severity)
-
-
-def _is_missing(setup: Setup, need: Need) -> bool:
-    known: dict[Need, object] = {
-        "dataset": setup.subsets,
-        "images": setup.images,
-        "base": setup.base,
-        "machine": setup.machine,
-    }
-    return known[need] is None
-
-
-def _ask(rule: Rule, setup: Setup, subsets: Sequence[SubsetView]) -> list[Finding]:
-    try:
-        return list(rule.ask(setup, subsets))
-    except Exception as problem:  # whatever is wrong with one rule, the others must still be asked
-        what = f"{rule.name}: {type(problem).__name__}: {problem}"
-        figures: dict[str, Figure] = {
-            "rule": rule.name,
-            "codes": list(rule.codes),
-            "reads": list(rule.reads),
-            "traceback": "".join(traceback.format_exception(problem)),
-        }
-        return [finding("rule-crashed", what, option=some(rule.reads), figures=figures)]
-
-
-def _not_asked(unasked: Mapping[Need, list[str]], unknown: Mapping[Need, str]) -> Iterator[Finding]:
     for need, codes in unasked.items():
         usual, cure = _MISSING[need]
         if codes:
-            what = f"{unknown.get(need, usual)}; not asked: {many(len(codes), 'code')}: {some(codes, 4)}"
-            yield finding("rule-not-asked", what, cure=cure, figures={"missing": need, "codes": codes})
+            why = (unknown or {}).get(need, usual)
+            what = f"{why}; not asked: {many(len(codes), 'code')}: {some(codes, 4)}"
+            found.append(
+                finding("rule-not-asked", what, cure=cure, figures={"missing": need, "codes": codes})
+            )
+    return sorted(dict.fromkeys(found), key=by_severity)

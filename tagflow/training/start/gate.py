@@ -1,14 +1,15 @@
 """The gate before the trainer: whether a run may start. Open it for what refuses a start.
 
-It looks at the audit's verdict, the dataset's files against the audit, the plan against the audit, rendered
-captions, caches, every rule of `train check`, and whether the trainer would read just the captions, the
-tokens and the text encoders that were certified. Nothing is written.
+Each check is one named function, registered with its codes like the rules of `train check`, all of which are
+asked, too. They compare what the trainer would read with what was certified: the audit, the dataset's files,
+the captions rendered for the run, the tokens, the text encoders. Nothing is written.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,50 +25,180 @@ from tagflow.findings.wording import some
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
 from tagflow.training.check.derived import names
+from tagflow.training.check.registry import Rule, made
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.facts import Machine
-from tagflow.training.run_folder import DATA, DATASET, PLAN, TRAIN, PlanFile, read_plan
-from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.run_folder import DATA, DATASET, PLAN, TRAIN, PlanFile, PlannedDataset, read_plan
 from tagflow.training.sd_scripts.files import caption_of
 from tagflow.training.sd_scripts.options import Options, flat
 from tagflow.training.setup.look import with_files
 from tagflow.training.setup.read import setup_of_run
-from tagflow.training.setup.setup import Images, Setup
-from tagflow.training.start.record import Edit, host, read_record, settled
+from tagflow.training.setup.setup import Setup
+from tagflow.training.start.record import Edit, Record, host, read_record, settled
 from tagflow.training.structure.manifest import changed, read_manifest
 from tagflow.training.structure.structure import JOIN, KEEP
+
+NEVER = frozenset({"another-running"})
+"""What no reason overrules."""
 
 # Paths that decide what is trained, or where tagflow looks for it. The trainer runs in sd-scripts' folder.
 _PATHS = ("pretrained_model_name_or_path", "vae", "dataset_config", "output_dir", "logging_dir", "resume",
           "network_weights")  # fmt: skip
 _PARTING = re.compile(r"[,;|\ufeff]")
+_WORDED = ("caption_prefix", "caption_suffix", "secondary_separator", "keep_tokens_separator",
+           "caption_separator")  # fmt: skip
 _SPLITTING = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
+_NAMED = 5  # paths in a message
+_DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology": "ontology-drifted"}
 
 
-def uncertified(setup: Setup, audit: Audit, folder: Path, known: Collection[str]) -> Iterator[Finding]:
-    """What the trainer would read and no audit vouches for. `folder`: where certified captions lie.
+@dataclass(frozen=True, slots=True)
+class PlannedStart:
+    """A run that is to be started, as the checks see it.
 
-    `known`: their paths below it, with forward slashes.
+    `record`: its last attempt; None before the first. `edits`: values of train.toml other than planned.
+    `audit`: its dataset's; None where there is none, or where it is `unusable`, which says why.
     """
+
+    run: Path
+    plan: PlanFile
+    setup: Setup
+    record: Record | None
+    edits: tuple[Edit, ...]
+    audit: Audit | None
+    unusable: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedStart:
+    """The same where its dataset has an audit.
+
+    `captions`: those that may be trained, as paths below `folder` with forward slashes. Where they were
+    `rendered` for the run, the folder is the run's own.
+    """
+
+    setup: Setup
+    dataset: PlannedDataset
+    audit: Audit
+    folder: Path
+    captions: Collection[str]
+    rendered: bool
+
+
+def check(
+    *codes: str, reads: Sequence[str] = ()
+) -> Callable[[Callable[[PlannedStart], Iterator[Finding]]], Rule]:
+    """Make a function a check of every start."""
+    return made(codes, reads, ())
+
+
+def audit_check(
+    *codes: str, reads: Sequence[str] = ()
+) -> Callable[[Callable[[AuditedStart], Iterator[Finding]]], Rule]:
+    """Make a function a check of the starts whose dataset has an audit."""
+    return made(codes, reads, ("audit",))
+
+
+@check("another-running", "another-host")
+def another_running(start: PlannedStart) -> Iterator[Finding]:
+    record = start.record
+    if record is not None and record.state == "running":
+        code = "another-running" if record.host == host() else "another-host"
+        yield finding(code, f"process {record.pid} on {record.host}, since {record.started}")
+
+
+@check("run-copied", reads=("dataset_config",))
+def run_copied(start: PlannedStart) -> Iterator[Finding]:
+    named = start.setup.path("dataset_config")
+    if named is not None and named.resolve() != (start.run / DATASET).resolve():
+        yield finding("run-copied", str(named), option="dataset_config")
+
+
+@check("audit-missing", "audit-unusable")
+def audit_there(start: PlannedStart) -> Iterator[Finding]:
+    if start.plan.dataset is None:
+        yield finding("audit-missing", f"{start.run / PLAN} names no dataset")
+    elif start.unusable:
+        yield finding("audit-unusable", start.unusable)
+    elif start.audit is None:
+        yield finding("audit-missing", str(start.plan.dataset.root))
+
+
+@audit_check("audit-not-passed")
+def audit_passed(start: AuditedStart) -> Iterator[Finding]:
+    meta = start.audit.meta
+    if not certifies(meta, meta.limits, None):
+        reasons = f": {'; '.join(meta.reasons)}" if meta.reasons else ""
+        yield finding("audit-not-passed", f"the verdict is {meta.verdict}{reasons}")
+        return
+    means = [mean for mean in (meta.sim_te1_mean, meta.sim_te2_mean) if mean is not None]
+    if means and min(means) < meta.limits.min_sim:
+        said = f"a mean similarity of {min(means):.4f}, its limit {meta.limits.min_sim:g}"
+        yield finding("audit-not-passed", said)
+
+
+@audit_check("captions-drifted", "images-drifted", "ontology-drifted")
+def dataset_drifted(start: AuditedStart) -> Iterator[Finding]:
+    root, options = start.dataset.root, start.audit.meta.options
+    try:
+        found = survey(root, empty=True)
+    except (SourceError, UsageProblem) as problem:
+        yield finding("captions-drifted", problem.message)
+        return
+    ontology = None  # where today's cannot be known
+    if options.ontology:
+        overlay = Path(options.overlay) if options.overlay else None
+        with suppress(OntologyError, UsageProblem, OSError):
+            ontology = Ontology.load(options.ontology, overlay).hash
+    now = Present({path: read(root, path).sha256 for path in found.captions}, found.images, ontology)
+    seen = drift(start.audit, now)
+    for part, code in _DRIFTED.items():
+        of_part = [one for one in seen if one.code.startswith(part)]
+        if of_part:
+            told = (f"{one.where.file or one.detail} ({one.code.partition('-')[2]})" for one in of_part)
+            yield finding(code, some(told, _NAMED))
+    unread = [path for path, sha in now.captions.items() if sha is None]
+    if unread:
+        yield finding("captions-drifted", f"cannot be read: {some(unread, _NAMED)}")
+
+
+@audit_check("plan-outdated")
+def plan_outdated(start: AuditedStart) -> Iterator[Finding]:
+    planned, meta = start.dataset, start.audit.meta
+    if planned.dataset_digest != meta.dataset_digest:
+        yield finding("plan-outdated", f"planned after run {planned.run}, now {meta.run}")
+
+
+@audit_check("dataset-foreign", reads=("dataset_class", "caption_extension"))
+def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
+    """Captions that the trainer would read and no audit vouches for."""
+    setup, folder = start.setup, start.folder.resolve()
     if setup.text("dataset_class"):
-        yield finding(
-            "dataset-foreign", f"{setup.text('dataset_class')} reads the data", option="dataset_class"
-        )
+        said = f"{setup.text('dataset_class')} reads the data"
+        yield finding("dataset-foreign", said, option="dataset_class")
+    certified = {folder / path for path in start.captions}
     looked_at = setup.images or (None,) * len(setup.subsets or ())
     for subset, images in zip(setup.subsets or (), looked_at, strict=True):
-        yield from _folder(subset, images, folder.resolve(), known)
-        yield from _altered(subset, images)
-    yield from _relative(setup)
-    yield from _tokens(setup, audit)
-    yield from _encoders(setup, audit)
-
-
-def forged(folder: Path, rendered: Collection[str], root: Path, audit: Audit) -> Iterator[Finding]:
-    """Rendered captions that are no certified one's words in another order, whatever their list says."""
-    certified = {_words(root / path) for path in audit.by_path()}
-    other = [path for path in rendered if _words(folder / path) not in certified]
-    if other:
-        yield finding("dataset-foreign", f"{folder}: words that no certified caption has: {names(other)}")
+        fault, option = "", "image_dir"
+        if subset.kind != "dreambooth":
+            fault, option = "captions of a metadata file", "metadata_file"
+        elif subset.folder is None or not subset.folder.resolve().is_relative_to(folder):
+            fault = f"{subset.folder} is not in {folder}"
+        elif (suffix := subset.values.get("caption_extension")) != CAPTION_SUFFIX:
+            fault, option = f"captions in {suffix} files", "caption_extension"
+        elif images is not None:
+            files = {name: caption_of(subset.folder / name, CAPTION_SUFFIX) for name in images.names}
+            # One that nobody certified lies in a hidden folder, say; and there may be none.
+            other = [name for name, file in files.items() if file is None or file.resolve() not in certified]
+            fault = f"no certified caption: {names(other)}" if other else ""
+        if fault:
+            yield finding("dataset-foreign", f"{subset.where}: {fault}", option=option)
+    if start.rendered:  # from certified captions, and so of their words, whatever the list of them says
+        words = {_words(start.dataset.root / path) for path in start.audit.by_path()}
+        other = [path for path in start.captions if _words(start.folder / path) not in words]
+        if other:
+            said = f"{start.folder}: words that no certified caption has: {names(other)}"
+            yield finding("dataset-foreign", said)
 
 
 def _words(file: Path) -> tuple[str, ...]:
@@ -79,8 +210,33 @@ def _words(file: Path) -> tuple[str, ...]:
     return tuple(sorted(_PARTING.sub(" ", text).split()))
 
 
-def _relative(setup: Setup) -> Iterator[Finding]:
+@check("captions-altered", reads=(*_WORDED, *_SPLITTING))
+def captions_altered(start: PlannedStart) -> Iterator[Finding]:
+    """Options that make other words of the certified ones."""
+    looked_at = start.setup.images or (None,) * len(start.setup.subsets or ())
+    for subset, images in zip(start.setup.subsets or (), looked_at, strict=True):
+        texts = images.texts.values() if images is not None else ()
+        splits = any(subset.values.get(name) for name in _SPLITTING)
+        for name in _WORDED:
+            mark = subset.values.get(name)
+            if not isinstance(mark, str) or not mark:
+                continue
+            if name == "secondary_separator":
+                alters = mark != JOIN and any(mark in text for text in texts)
+            elif name == "keep_tokens_separator":
+                alters = splits and mark != KEEP and any(mark in text for text in texts)
+            elif name == "caption_separator":
+                alters = splits and mark != ","
+            else:
+                alters = True
+            if alters:
+                yield finding("captions-altered", f"{subset.where}: {name} {mark!r}", option=name)
+
+
+@check("path-relative", reads=(*_PATHS, "image_dir"))
+def path_relative(start: PlannedStart) -> Iterator[Finding]:
     """Paths that the trainer would look for elsewhere than they were looked for here."""
+    setup = start.setup
     for name in _PATHS:
         named, path = setup.text(name), setup.path(name)
         if path is not None and not Path(named).is_absolute() and (name != "vae" or path.exists()):
@@ -91,78 +247,65 @@ def _relative(setup: Setup) -> Iterator[Finding]:
             yield finding("path-relative", f"{subset.where}: {named}", option="image_dir")
 
 
-def _folder(subset: Subset, images: Images | None, folder: Path, known: Collection[str]) -> Iterator[Finding]:
-    where = f"{subset.where}: "
-    if subset.kind != "dreambooth":
-        yield finding("dataset-foreign", f"{where}captions of a metadata file", option="metadata_file")
-    elif subset.folder is None or not subset.folder.resolve().is_relative_to(folder):
-        yield finding("dataset-foreign", f"{where}{subset.folder} is not in {folder}", option="image_dir")
-    elif (suffix := subset.values.get("caption_extension")) != CAPTION_SUFFIX:
-        yield finding("dataset-foreign", f"{where}captions in {suffix} files", option="caption_extension")
-    elif images is not None and (strange := _strange(subset.folder, images, folder, known)):
-        yield finding("dataset-foreign", f"{where}no certified caption: {names(strange)}", option="image_dir")
-
-
-def _strange(place: Path, images: Images, folder: Path, known: Collection[str]) -> list[str]:
-    """Images whose text nobody certified: it lies in a hidden folder, say, or there is none."""
-    files = {name: caption_of(place / name, CAPTION_SUFFIX) for name in images.names}
-    whole = {folder / path for path in known}
-    return [name for name, file in files.items() if file is None or file.resolve() not in whole]
-
-
-def _altered(subset: Subset, images: Images | None) -> Iterator[Finding]:
-    """Options that make other words of the certified ones."""
-    values = subset.values
-    texts = images.texts.values() if images is not None else ()
-    splits = any(values.get(name) for name in _SPLITTING)
-    tests: dict[str, Callable[[str], object]] = {
-        "caption_prefix": bool,
-        "caption_suffix": bool,
-        "secondary_separator": lambda mark: mark != JOIN and any(mark in text for text in texts),
-        "keep_tokens_separator": lambda mark: splits and mark != KEEP and any(mark in text for text in texts),
-        "caption_separator": lambda mark: splits and mark != ",",
-    }
-    for name, alters in tests.items():
-        text = values.get(name)
-        if isinstance(text, str) and text and alters(text):
-            yield finding("captions-altered", f"{subset.where}: {name} {text!r}", option=name)
-
-
-def _tokens(setup: Setup, audit: Audit) -> Iterator[Finding]:
-    read = int(setup.number("max_token_length")) or WINDOW
-    longest = max((count for count in rows(audit.table, "tokens") if count is not None), default=0)
-    certified = audit.meta.limits.max_tokens
-    if read != certified and longest > min(read, certified):
+@audit_check("tokens-not-certified", reads=("max_token_length",))
+def tokens_certified(start: AuditedStart) -> Iterator[Finding]:
+    certified = start.audit.meta.limits.max_tokens
+    trained = int(start.setup.number("max_token_length")) or WINDOW
+    longest = max((count for count in rows(start.audit.table, "tokens") if count is not None), default=0)
+    if trained != certified and longest > min(trained, certified):
         yield finding(
             "tokens-not-certified",
-            f"{read} are trained, {certified} were certified, the longest caption has {longest}",
+            f"{trained} are trained, {certified} were certified, the longest caption has {longest}",
             option="max_token_length",
         )
 
 
-def _encoders(setup: Setup, audit: Audit) -> Iterator[Finding]:
+@audit_check("encoders-differ", reads=("pretrained_model_name_or_path",))
+def encoders_certified(start: AuditedStart) -> Iterator[Finding]:
     """A proof holds for the encoders that gave it. Reads 1.6 GB of a full-size checkpoint."""
-    base = setup.path("pretrained_model_name_or_path")
-    name = "pretrained_model_name_or_path"
+    option, meta = "pretrained_model_name_or_path", start.audit.meta
+    base = start.setup.path(option)
     if base is None:
         return  # a rule's finding
     if not base.exists():
-        yield finding("encoders-differ", f"they cannot be compared: {base} is not there", option=name)
+        yield finding("encoders-differ", f"they cannot be compared: {base} is not there", option=option)
         return
     try:
         found = fingerprint_of(str(base))
     except EncoderError as problem:
-        yield finding("encoders-differ", f"they cannot be compared: {problem.message}", option=name)
+        yield finding("encoders-differ", f"they cannot be compared: {problem.message}", option=option)
         return
-    if found != audit.meta.encoder_fingerprint:
-        yield finding("encoders-differ", f"{base}; certified in {audit.meta.encoders}", option=name)
+    if found != meta.encoder_fingerprint:
+        yield finding("encoders-differ", f"{base}; certified in {meta.encoders}", option=option)
 
 
-NEVER = frozenset({"another-running"})
-"""What no reason overrules."""
+@check("rendered-caption-changed", "rendered-caption-missing", "rendered-image-missing", "rendered-foreign")
+def rendered_unchanged(start: PlannedStart) -> Iterator[Finding]:
+    yield from changed(start.run, start.plan)
 
-_NAMED = 5  # paths in a message
-_DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology": "ontology-drifted"}
+
+@check("caches-stale")
+def caches_fresh(start: PlannedStart) -> Iterator[Finding]:
+    """Caches of text older than their captions count even where this run reads none: the next one may."""
+    found = zip(start.setup.subsets or (), start.setup.images or (), strict=True)
+    stale = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
+    if stale:
+        yield finding("caches-stale", some(stale, _NAMED))
+
+
+@check("plan-edited")
+def plan_edited(start: PlannedStart) -> Iterator[Finding]:
+    if start.edits:
+        told = (f"{one['name']} {one['now']}" for one in start.edits)
+        yield finding("plan-edited", some(told, _NAMED))
+
+
+CHECKS = (
+    another_running, run_copied, audit_there, audit_passed, dataset_drifted, plan_outdated, dataset_foreign,
+    captions_altered, path_relative, tokens_certified, encoders_certified, rendered_unchanged, caches_fresh,
+    plan_edited,
+)  # fmt: skip
+"""Every check of the gate, in the order in which they are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,133 +320,69 @@ class Gate:
         """What stands against a start."""
         return [fault for fault in self.faults if fault.severity == "error"]
 
+    def final(self) -> bool:
+        """Whether no reason overrules what was found, or what a check that crashed might have found."""
+        asking = {one.name for one in CHECKS if NEVER.intersection(one.codes)}
+        return any(
+            fault.code in NEVER or (fault.code == "rule-crashed" and fault.figures["rule"] in asking)
+            for fault in self.faults
+        )
+
 
 def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options | None = None) -> Gate:
     """Everything the gate knows of a run. `machine`: the trainer's Python, where it was asked.
 
-    Raises TrainerError for what is no run folder, or one whose plan is damaged.
+    A check that crashes gives a finding that says so, an error, and the others are still asked. Raises
+    TrainerError for what is no run folder, or one whose plan is damaged.
     """
+    start = planned_start(run, machine=machine, options=options)
+    audited = audited_start(start)
+    faults: list[Finding] = []
+    for one in CHECKS:
+        subject = audited if "audit" in one.needs else start
+        if subject is not None:
+            faults += one.findings(subject)
+    faults += faults_of(start.setup)
+    return Gate(start.setup, tuple(sorted(faults, key=by_severity)), start.edits)
+
+
+def planned_start(
+    run: Path, *, machine: Machine | None = None, options: Options | None = None
+) -> PlannedStart:
+    """Read what the checks look at. Raises TrainerError as :func:`evaluate_gate` does."""
     plan = read_plan(run)
     setup = with_files(replace(setup_of_run(run, options=options), machine=machine))
-    edits = tuple(_edits(run, plan))
-    faults: list[Finding] = []
-    record = read_record(run)
-    record = None if record is None else settled(record)
-    if record is not None and record.state == "running":
-        code = "another-running" if record.host == host() else "another-host"
-        faults.append(finding(code, f"process {record.pid} on {record.host}, since {record.started}"))
-    named = setup.path("dataset_config")
-    if named is not None and named.resolve() != (run / DATASET).resolve():
-        faults.append(finding("run-copied", str(named), option="dataset_config"))
-    faults += [*_dataset(run, plan, setup), *changed(run, plan)]
-    # Caches of text that are older than their captions count even where this run would not read them: the
-    # next one may.
-    found = zip(setup.subsets or (), setup.images or (), strict=True)
-    stale = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
-    if stale:
-        faults.append(finding("caches-stale", some(stale, _NAMED)))
-    faults += faults_of(setup)
-    if edits:
-        faults.append(finding("plan-edited", some((f"{one['name']} {one['now']}" for one in edits), _NAMED)))
-    return Gate(setup, tuple(sorted(faults, key=by_severity)), edits)
-
-
-def _dataset(run: Path, plan: PlanFile, setup: Setup) -> Iterator[Finding]:
-    """What is wrong with a plan's dataset: its audit, its files, and whether they are what would be read."""
-    planned = plan.dataset
-    if planned is None:
-        yield finding("audit-missing", f"{run / PLAN} names no dataset")
-        return
-    root = planned.root
-    audit, fault = audit_of(root)
-    if fault is not None:
-        yield fault
-    if audit is None:
-        return
-    yield from _verdict(audit)
-    yield from _drifted(root, audit)
-    if planned.dataset_digest != audit.meta.dataset_digest:
-        yield finding("plan-outdated", f"planned after run {planned.run}, now {audit.meta.run}")
-    rendered = plan.structure.kind != "none"
-    known = _rendered(run) if rendered else audit.by_path()
-    yield from uncertified(setup, audit, run / DATA if rendered else root, known)
-    if rendered:
-        yield from forged(run / DATA, known, root, audit)
-
-
-def _rendered(run: Path) -> Collection[str]:
-    """The paths of the rendered captions; none where the list is damaged, which is a finding of its own."""
-    try:
-        listed = read_manifest(run)
-    except TrainerError:
-        return ()
-    return () if listed is None else listed.captions
-
-
-def audit_of(root: Path) -> tuple[Audit | None, Finding | None]:
-    """The audit of a dataset, or what is wrong with it."""
-    try:
-        audit = current_audit(root)
-    except AuditError as problem:
-        return None, finding("audit-unusable", problem.message)
-    except OSError as problem:
-        return None, finding("audit-unusable", f"{root}: {problem.strerror}")
-    return audit, None if audit is not None else finding("audit-missing", str(root))
-
-
-def _verdict(audit: Audit) -> Iterator[Finding]:
-    meta = audit.meta
-    if not certifies(meta, meta.limits, None):
-        reasons = f": {'; '.join(meta.reasons)}" if meta.reasons else ""
-        yield finding("audit-not-passed", f"the verdict is {meta.verdict}{reasons}")
-        return
-    low = [
-        mean
-        for mean in (meta.sim_te1_mean, meta.sim_te2_mean)
-        if mean is not None and mean < meta.limits.min_sim
-    ]
-    if low:
-        yield finding(
-            "audit-not-passed", f"a mean similarity of {min(low):.4f}, its limit {meta.limits.min_sim:g}"
-        )
-
-
-def _drifted(root: Path, audit: Audit) -> Iterator[Finding]:
-    try:
-        found = survey(root, empty=True)
-    except (SourceError, UsageProblem) as problem:
-        yield finding("captions-drifted", problem.message)
-        return
-    now = Present(
-        {path: read(root, path).sha256 for path in found.captions}, found.images, _ontology_now(audit)
-    )
-    seen = drift(audit, now)
-    for part, code in _DRIFTED.items():
-        of_part = [one for one in seen if one.code.startswith(part)]
-        if of_part:
-            told = (f"{one.where.file or one.detail} ({one.code.partition('-')[2]})" for one in of_part)
-            yield finding(code, some(told, _NAMED))
-    unread = [path for path, sha in now.captions.items() if sha is None]
-    if unread:
-        yield finding("captions-drifted", f"cannot be read: {some(unread, _NAMED)}")
-
-
-def _ontology_now(audit: Audit) -> str | None:
-    """The hash of the audit's ontology as it is today; None where it cannot be known any more."""
-    source, overlay = audit.meta.options.ontology, audit.meta.options.overlay
-    try:
-        return Ontology.load(source, Path(overlay) if overlay else None).hash if source else None
-    except (OntologyError, UsageProblem, OSError):
-        return None
-
-
-def _edits(run: Path, plan: PlanFile) -> Iterator[Edit]:
-    """Values in train.toml that the plan did not put there. What cannot be read is the rules' finding."""
-    try:
+    record, audit, unusable = read_record(run), None, ""
+    if plan.dataset is not None:
+        try:
+            audit = current_audit(plan.dataset.root)
+        except AuditError as problem:
+            unusable = problem.message
+        except OSError as problem:
+            unusable = f"{plan.dataset.root}: {problem.strerror}"
+    edits: list[Edit] = []
+    with suppress(OSError, ValueError):  # what cannot be read is the rules' finding
         there = flat(read_toml((run / TRAIN).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return
-    planned = {one.name: one.value for one in plan.values if one.file == TRAIN}
-    for name in sorted(planned.keys() | there.keys()):
-        if planned.get(name) != there.get(name):
-            yield {"name": name, "planned": planned.get(name), "now": there.get(name)}
+        planned = {one.name: one.value for one in plan.values if one.file == TRAIN}
+        edits = [
+            {"name": name, "planned": planned.get(name), "now": there.get(name)}
+            for name in sorted(planned.keys() | there.keys())
+            if planned.get(name) != there.get(name)
+        ]
+    return PlannedStart(
+        run, plan, setup, None if record is None else settled(record), tuple(edits), audit, unusable
+    )
+
+
+def audited_start(start: PlannedStart) -> AuditedStart | None:
+    """The start with the audit of its dataset; None where it has none."""
+    dataset, audit = start.plan.dataset, start.audit
+    if dataset is None or audit is None:
+        return None
+    if start.plan.structure.kind == "none":
+        return AuditedStart(start.setup, dataset, audit, dataset.root, audit.by_path(), rendered=False)
+    captions: Collection[str] = ()
+    with suppress(TrainerError):  # a damaged list is a finding of its own
+        listed = read_manifest(start.run)
+        captions = () if listed is None else listed.captions
+    return AuditedStart(start.setup, dataset, audit, start.run / DATA, captions, rendered=True)

@@ -9,7 +9,7 @@ from tagflow.errors import TrainerError
 from tagflow.training.machine.probe import probe
 from tagflow.training.run_folder import PLAN, PlanFile, read_plan
 from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_python
-from tagflow.training.start.gate import NEVER, Gate, evaluate_gate
+from tagflow.training.start.gate import Gate, evaluate_gate
 from tagflow.training.start.launch import Launch, base_of, launch, versions
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.record import Record, read_record
@@ -42,8 +42,7 @@ class Start:
 
     def refused(self) -> bool:
         """Whether it may not be: something stands against it, and no reason was given or none counts."""
-        codes = {fault.code for fault in self.gate.refusals()}
-        return bool(codes & NEVER) or bool(codes and self.record.forced is None)
+        return self.gate.final() or bool(self.gate.refusals() and self.record.forced is None)
 
 
 def prepare(run: Path, wish: StartRequest) -> Start:

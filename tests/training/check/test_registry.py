@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_up_options import commands
 from rule_cases import CASES
-from rule_setups import build
+from rule_setups import build, watched, watched_subset
 
 from tagflow.findings.catalogue import catalogue
 from tagflow.training.check import derived
@@ -22,10 +20,8 @@ from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.look import with_files
 from tagflow.training.setup.read import setup_of_command
-from tagflow.training.setup.setup import Setup
+from tagflow.training.start.gate import CHECKS
 
-OF_RENDERED = ("rendered-caption-changed", "rendered-caption-missing", "rendered-image-missing")
-"""Found by training/structure/manifest.py in the captions of a run folder; test_structure_* has its cases."""
 OF_CAPTIONS = ("image-needs-plugin", "image-not-seen")
 """Codes of findings/captions.toml that a rule has, too: `tagflow check` finds the same."""
 SHARED = {"dataset_config", "masked_loss"}
@@ -37,55 +33,6 @@ MORE: list[dict[str, Any]] = [
     {"options": {"save_last_n_epochs": 2, "save_last_n_steps_state": 9}, "drop": ("save_every_n_epochs",)},
 ]
 """Setups in which rules ask for what they need not know in any case of theirs."""
-
-
-class Values(Mapping[str, Any]):
-    """Values that remember which of them were asked for by name."""
-
-    def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:
-        self.inner, self.asked = values, asked
-
-    def __getitem__(self, name: str) -> Any:
-        self.asked.add(name)
-        return self.inner[name]
-
-    def __contains__(self, name: object) -> bool:
-        self.asked.add(str(name))
-        return name in self.inner
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.inner)
-
-    def __len__(self) -> int:
-        return len(self.inner)
-
-    def items(self) -> Any:
-        """All of them, which is no question about one."""
-        return self.inner.items()
-
-
-class Names(frozenset[str]):
-    """Names that remember which of them were looked for."""
-
-    asked: set[str]
-
-    def __contains__(self, name: object) -> bool:
-        self.asked.add(str(name))
-        return super().__contains__(name)
-
-
-def watched(setup: Setup, asked: set[str]) -> Setup:
-    """The same setup, which notes down what is asked of it."""
-    subsets = setup.subsets and tuple(watched_subset(one, asked) for one in setup.subsets)
-    return replace(
-        setup, values=Values(setup.values, asked), given=Values(setup.given, asked), subsets=subsets
-    )
-
-
-def watched_subset(subset: dataset_config.Subset, asked: set[str]) -> dataset_config.Subset:
-    given = Names(subset.given)
-    given.asked = asked
-    return replace(subset, values=Values(subset.values, asked), given=given)
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +71,10 @@ def test_a_rule_reads_what_it_declares(rule: Rule, asked_by_rule: dict[str, set[
 
 def test_every_code_has_one_rule_and_every_rule_a_name() -> None:
     codes = Counter(code for rule in RULES for code in rule.codes) + Counter(CODES_OF_READING)
-    codes += Counter(OF_RENDERED)
+    codes += Counter(code for check in CHECKS for code in check.codes)
     assert not {code: n for code, n in codes.items() if n > 1}
-    assert codes.keys() == {*catalogue("options"), *OF_CAPTIONS}
-    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert codes.keys() == {*catalogue("options"), *catalogue("gate"), *OF_CAPTIONS}
+    assert len({rule.name for rule in (*RULES, *CHECKS)}) == len(RULES) + len(CHECKS)
 
 
 def test_a_rule_finds_no_other_codes_than_its_own(tmp_path: Path) -> None:

@@ -10,6 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gate_cases import (
+    break_a_rule,
+    damage_audit,
+    edit_caption,
+    old_cache,
+    remove_audit,
+    remove_image,
+    reorder_again,
+)
 from PIL import Image
 
 from tagflow.cli.boundary import run as run_tagflow
@@ -36,18 +45,6 @@ def test_a_rule_that_crashes_stands_against_a_start(run, monkeypatch):
     assert codes(run) == ["rule-crashed"]
 
 
-def remove_audit(data, run):
-    (data / "tagflow-audit.parquet").unlink()
-
-
-def damage_audit(data, run):
-    (data / "tagflow-audit.parquet").write_bytes(b"PAR1")
-
-
-def edit_caption(data, run):
-    (data / "0.txt").write_text("ohwx house", encoding="utf-8")
-
-
 def remove_caption(data, run):
     (data / "0.txt").unlink()
 
@@ -55,27 +52,6 @@ def remove_caption(data, run):
 def add_caption(data, run):
     Image.new("RGB", (1024, 1024)).save(data / "9.png")
     (data / "9.txt").write_text("ohwx house, new", encoding="utf-8")
-
-
-def remove_image(data, run):
-    (data / "0.png").unlink()
-
-
-def reorder_again(data, run):
-    (data / "0.txt").write_text("garden, ohwx house", encoding="utf-8")
-    assert run_tagflow(["reorder", str(data)]) == 0
-
-
-def old_cache(data, run):
-    (data / "0_te_outputs.npz").write_bytes(b"")
-    os.utime(data / "0_te_outputs.npz", (1, 1))
-
-
-def break_a_rule(data, run):
-    text = (run / "train.toml").read_text()
-    (run / "train.toml").write_text(
-        text.replace('"cosine"', '"constant"').replace("lr_warmup_steps = 0", "lr_warmup_steps = 9")
-    )
 
 
 def other_folder(data, run):

@@ -4,38 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from gate_cases import (
+    Spoil,
+    add_subset,
+    another_class,
+    other_subset_option,
+    output_beside_the_plan,
+    picture,
+    rendered,
+    replace_line,
+)
 
-from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
-from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.files.read import sha256
 from tagflow.training.start.gate import evaluate_gate
-from tagflow.training.structure.render import render_data
-
-Spoil = Callable[[Path, Path], None]
-SUBSET = '[[datasets.subsets]]\nimage_dir = {}\nnum_repeats = 1\ncaption_extension = ".txt"\n'
-
-
-def picture(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.new("1", (1024, 1024)).save(folder / "e.png")
-    (folder / "e.txt").write_text("seen by nobody")
-    return folder
-
-
-def add_subset(run: Path, folder: Path) -> None:
-    with (run / "dataset.toml").open("a") as file:
-        file.write(SUBSET.format(json.dumps(str(folder))))
-
-
-def replace_line(file: Path, name: str, line: str) -> None:
-    lines = file.read_text().splitlines()
-    file.write_text("\n".join(line if one.startswith(f"{name} ") else one for one in lines) + "\n")
 
 
 def hidden_folder(data: Path, run: Path) -> None:
@@ -65,24 +50,8 @@ def dataset_beside_the_plan(data: Path, run: Path) -> None:
     replace_line(run / "train.toml", "dataset_config", 'dataset_config = "dataset.toml"')
 
 
-def output_beside_the_plan(data: Path, run: Path) -> None:
-    replace_line(run / "train.toml", "output_dir", 'output_dir = "output"')
-
-
 def folder_beside_the_plan(data: Path, run: Path) -> None:
     replace_line(run / "dataset.toml", "image_dir", 'image_dir = "../dataset"')
-
-
-def another_class(data: Path, run: Path) -> None:
-    replace_line(run / "train.toml", "seed", 'seed = 7\ndataset_class = "mine.Dataset"')
-
-
-def other_subset_option(line: str) -> Spoil:
-    def spoil(data: Path, run: Path) -> None:
-        replace_line(run / "dataset.toml", "num_repeats", f"num_repeats = 1\n{line}")
-
-    spoil.__name__ = line.partition(" ")[0]
-    return spoil
 
 
 @pytest.mark.parametrize(
@@ -116,21 +85,6 @@ def test_it_is_refused(run: Path, spoil: Spoil, code: str) -> None:
 def test_a_separator_that_changes_no_words_is_no_matter(run: Path, line: str) -> None:
     other_subset_option(line)(run.parent / "dataset", run)
     assert evaluate_gate(run).refusals() == []
-
-
-def rendered(run: Path) -> Path:
-    """The run as `train plan --structure separator` would have it; the folder of its rendered captions."""
-    data = run.parent / "dataset"
-    made = render_data(data, read_audit(data / AUDIT_NAME), "separator", run / "data")
-    place = made.subsets[0].folder
-    replace_line(
-        run / "dataset.toml", "image_dir",
-        f'image_dir = {json.dumps(str(place))}\nkeep_tokens_separator = "|||"\nsecondary_separator = ";;;"\n'
-        "shuffle_caption = true",
-    )  # fmt: skip
-    plan = json.loads((run / "plan.json").read_text())
-    (run / "plan.json").write_text(json.dumps({**plan, "structure": {"kind": "separator"}}))
-    return place
 
 
 def test_rendered_captions_pass_and_what_lies_below_or_above_them_does_not(run: Path) -> None:
