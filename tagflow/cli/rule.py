@@ -154,7 +154,7 @@ class _Known:
     @property
     def presets(self) -> list[dict[str, Any]]:
         """What the presets of `train plan` make of it: the value, or none, and why."""
-        from tagflow.training.plan.presets import presets
+        from tagflow.training.plan.choices import presets
 
         found: list[dict[str, Any]] = []
         for preset in presets().values():

@@ -61,10 +61,9 @@ def ready(asked: AfterOptions, config: Config, encoders: str | None) -> None:
         return
     from tagflow.cli.boundary import TRAIN_EXTRA, not_installed
     from tagflow.cli.train_plan import base_named
-    from tagflow.training.plan.choices import parse_settings
+    from tagflow.training.plan.choices import parse_settings, preset
     from tagflow.training.plan.decide import base_of
     from tagflow.training.plan.memory import vram_bytes
-    from tagflow.training.plan.presets import preset
     from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_python
     from tagflow.training.sd_scripts.options import known_options
 

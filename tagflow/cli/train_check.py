@@ -146,7 +146,7 @@ def _looked_at(setup: Setup, asked: TrainCheckOptions) -> tuple[Setup, dict[Need
     from tagflow.training.machine.probe import probe
     from tagflow.training.sd_scripts.environment import find_sd_scripts
     from tagflow.training.sd_scripts.environment import trainer_python as find_python
-    from tagflow.training.setup.look import with_files
+    from tagflow.training.setup.read import with_files
 
     named = (asked.trainer_python, asked.sd_scripts)
     python, sd_scripts = _planned(setup) if named == (None, None) else named

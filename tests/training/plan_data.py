@@ -9,9 +9,8 @@ from model_files import sdxl, write_sparse
 from PIL import Image
 
 from tagflow.training.check.rules import faults_of
-from tagflow.training.machine.facts import Gpu, Machine
-from tagflow.training.setup.look import with_files
-from tagflow.training.setup.read import setup_of_run
+from tagflow.training.machine.probe import Gpu, Machine
+from tagflow.training.setup.read import setup_of_run, with_files
 
 SIZES = ((1024, 1024), (832, 1216), (1216, 832), (1920, 1080), (500, 700))
 ROOMS = ("living room", "kitchen", "bedroom", "office")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.models.prediction import Prediction
-from tagflow.training.machine.facts import Gpu, Machine
+from tagflow.training.machine.probe import Gpu, Machine
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup import read
-from tagflow.training.setup.look import with_files
+from tagflow.training.setup.read import with_files
 from tagflow.training.setup.setup import Images, Setup
 
 MACHINE = Machine(

@@ -19,7 +19,7 @@ from trainer_place import real_trainer
 
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.files.safetensors import read_whole_header
-from tagflow.training.plan.presets import presets
+from tagflow.training.plan.choices import presets
 from tagflow.training.structure.structure import STRUCTURES
 
 pytestmark = pytest.mark.trainer

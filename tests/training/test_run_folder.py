@@ -17,7 +17,7 @@ from child_trainer import behave
 from tagflow.errors import TrainerError
 from tagflow.training.run_folder import Arithmetic, PlanFile, read_plan, to_json
 from tagflow.training.start.record import as_dict, read_record
-from tagflow.training.structure.manifest import read_manifest
+from tagflow.training.structure.render import read_manifest
 
 OLD = Path(__file__).with_name("old")
 

@@ -1,6 +1,6 @@
-"""Rules about the loss: what is predicted, how noise is made, and how the loss is weighed.
+"""Rules about the loss: what is predicted, how noise is made, how the loss is weighed, and on which images.
 
-Open this for v-prediction, zero-terminal SNR, noise, timesteps and masks.
+Open this for v-prediction, zero-terminal SNR, noise, timesteps, masks and validation.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tagflow.findings.finding import Finding, finding
-from tagflow.training.check.derived import parts
-from tagflow.training.check.registry import rule
+from tagflow.training.check.derived import SubsetView, parts
+from tagflow.training.check.registry import rule, subset_rule
 from tagflow.training.setup.setup import Setup
 
 # Options that do nothing without another one.
@@ -21,6 +21,7 @@ _IDLE = {
 _HUBER = ("huber_c", "huber_scale", "huber_schedule")
 _WEIGHTS = ("min_snr_gamma", "debiased_estimation_loss", "scale_v_pred_loss_like_noise_pred")
 _TIMESTEPS = 1000
+_VALIDATING = ("validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps", "validation_seed")
 
 
 @rule("v-parameterization-unknown", reads=("v_parameterization",))
@@ -144,3 +145,16 @@ def masked_loss(setup: Setup) -> Iterator[Finding]:
     masked = any(part.on("alpha_mask") or part.subset.kind == "controlnet" for part in parts(setup))
     if setup.on("masked_loss") and not masked and not setup.on("alpha_mask"):
         yield finding("masked-loss-without-masks", option="masked_loss")
+
+
+@subset_rule("validation-split-range", reads=("validation_split",))
+def validation_split(part: SubsetView) -> Iterator[Finding]:
+    if not 0 <= part.number("validation_split") <= 1:
+        yield finding("validation-split-range", option="validation_split")
+
+
+@rule("validation-idle", reads=("validation_split", *_VALIDATING), needs=("dataset",))
+def validation_idle(setup: Setup) -> Iterator[Finding]:
+    idle = [name for name in _VALIDATING if name in setup.given]
+    if idle and not any(part.number("validation_split") for part in parts(setup)):
+        yield finding("validation-idle", ", ".join(idle), option=idle[0])

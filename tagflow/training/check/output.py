@@ -1,11 +1,13 @@
 """Rules about files: the models that a run begins with, and what it writes, when and in which form.
 
-Open this for checkpoint and VAE, output folder, saving, states and logs.
+Open this for checkpoint and VAE, output folder, saving, states, logs and samples.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +23,6 @@ _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _TOKENIZERS = ("openai_clip-vit-large-patch14", "laion_CLIP-ViT-bigG-14-laion2B-39B-b160k")
 _FOLDERS = ("unet", "vae", "text_encoder", "text_encoder_2")
-
-
 _EVERY = ("save_every_n_epochs", "save_every_n_steps", "save_n_epoch_ratio")
 # What is kept of what is written, and what must be set that it is written at all.
 _KEEPING = {
@@ -31,6 +31,13 @@ _KEEPING = {
     "save_last_n_epochs_state": ("save_state",),
     "save_last_n_steps_state": ("save_state",),
 }
+_SAMPLE_EVERY = ("sample_every_n_epochs", "sample_every_n_steps")
+_SAMPLING = (*_SAMPLE_EVERY, "sample_at_first", "sample_prompts")
+_PROMPTS = (".txt", ".toml", ".json")
+_LARGEST = 1024 * 1024  # bytes of prompts
+# What `line_to_prompt_dict` takes for an option, wherever it stands; the prompt itself is looked at, too.
+_OPTION = re.compile(r"(?:[whds] \d+|[lg] [\d.]+|(?:n|ss|cn|ctr|rcfg|fs) .)", re.IGNORECASE)
+_SIZED = re.compile(r" --w \d+", re.IGNORECASE)
 
 
 @rule(
@@ -199,3 +206,79 @@ def no_training(setup: Setup) -> Iterator[Finding]:
     asked = setup.given.get("output_config") == "command line" and setup.on("output_config")
     if asked and setup.text("config_file"):
         yield finding("no-training", "output_config", option="output_config")
+
+
+@rule("sample-every-zero", "sample-both", reads=_SAMPLE_EVERY)
+def sample_every(setup: Setup) -> Iterator[Finding]:
+    off = [name for name in _SAMPLE_EVERY if setup.values.get(name) is not None and setup.number(name) <= 0]
+    if off:
+        yield finding("sample-every-zero", ", ".join(off), option=off[0])
+    if all(setup.number(name) > 0 for name in _SAMPLE_EVERY):
+        yield finding("sample-both", option="sample_every_n_steps")
+
+
+def _samples(setup: Setup) -> bool:
+    """Whether samples are drawn at all."""
+    return any(setup.number(name) > 0 for name in _SAMPLE_EVERY) or setup.on("sample_at_first")
+
+
+@rule("sample-never", reads=_SAMPLING)
+def sample_never(setup: Setup) -> Iterator[Finding]:
+    if setup.text("sample_prompts") and not _samples(setup):
+        yield finding("sample-never", option="sample_every_n_epochs")
+
+
+@rule(
+    "sample-prompts-missing",
+    "sample-prompts-not-found",
+    "sample-prompts-form",
+    "sample-prompts-relative",
+    reads=_SAMPLING,
+)
+def sample_prompts(setup: Setup) -> Iterator[Finding]:
+    option, named, file = "sample_prompts", setup.text("sample_prompts"), setup.path("sample_prompts")
+    if not _samples(setup):
+        return
+    if file is None:
+        yield finding("sample-prompts-missing", option=option)
+        return
+    if not file.is_file():
+        yield finding("sample-prompts-not-found", named, option=option)
+    if not named.endswith(_PROMPTS):
+        yield finding("sample-prompts-form", named, option=option)
+    if not Path(named).is_absolute():
+        yield finding("sample-prompts-relative", f"{named} in {setup.folder}", option=option)
+
+
+@rule(
+    "sample-prompts-unreadable",
+    "sample-prompts-empty",
+    "sample-prompt-misread",
+    "sample-size",
+    reads=_SAMPLING,
+)
+def sample_prompts_content(setup: Setup) -> Iterator[Finding]:
+    option, file = "sample_prompts", setup.path("sample_prompts")
+    if not _samples(setup) or file is None or not file.is_file() or not file.name.endswith(_PROMPTS):
+        return
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_LARGEST).decode("utf-8")
+        # The prompts as sd-scripts' `sample_images_common` finds them.
+        prompts: list[object]
+        if file.suffix == ".txt":
+            prompts = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        elif file.suffix == ".toml":
+            prompts = list(tomllib.loads(text)["prompt"]["subset"])
+        else:
+            prompts = list(json.loads(text))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        yield finding("sample-prompts-unreadable", f"{file.name}: {problem}", option=option)
+        return
+    if not prompts:
+        yield finding("sample-prompts-empty", file.name, option=option)
+    misread = [one for one in prompts if isinstance(one, str) and _OPTION.match(one.strip())]
+    if misread:
+        yield finding("sample-prompt-misread", f"{file.name}: {str(misread[0])[:60]}", option=option)
+    if any(isinstance(one, str) and not _SIZED.search(one) for one in prompts):
+        yield finding("sample-size", file.name, option=option)

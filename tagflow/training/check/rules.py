@@ -19,14 +19,13 @@ from tagflow.training.check import (
     network,
     output,
     precision,
-    samples,
     structure,
 )
 from tagflow.training.check.derived import parts
 from tagflow.training.check.registry import Need, Rule
 from tagflow.training.setup.setup import Setup
 
-THEMES = (data, structure, caching, buckets, network, learning, loss, precision, output, samples)
+THEMES = (data, structure, caching, buckets, network, learning, loss, precision, output)
 RULES: tuple[Rule, ...] = tuple(
     one for theme in THEMES for one in vars(theme).values() if isinstance(one, Rule)
 )

@@ -1,10 +1,17 @@
-"""The files that a run needs: sd-scripts, the checkpoint, a VAE, two tokenizers, and images that are seen."""
+"""The files of a run: those that it needs, and the room for those that it writes.
+
+Open it for what is said of sd-scripts, checkpoint, VAE, tokenizers and images, and of the disks and the
+machine's memory.
+"""
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +22,13 @@ from tagflow.findings.finding import Severity
 from tagflow.findings.wording import some
 from tagflow.progress import Progress
 from tagflow.training.doctor.line import Line, Needs, bad, ok
-from tagflow.training.machine.probe import options_of
+from tagflow.training.machine.probe import memory, options_of
+from tagflow.training.plan.memory import Load, figures, lora_parameters
+from tagflow.training.run_folder import OUTPUT
 from tagflow.training.sd_scripts.environment import sd_scripts_version
 from tagflow.training.sd_scripts.files import CODES, DEFAULT_CAPTION, Plugins, Sight, is_image, overlooked
-from tagflow.training.sd_scripts.options import known_options
+from tagflow.training.sd_scripts.options import Value, known_options
+from tagflow.training.sd_scripts.steps import files_left
 from tagflow.training.setup.setup import Setup
 
 if TYPE_CHECKING:
@@ -27,6 +37,12 @@ if TYPE_CHECKING:
 TOKENIZERS = ("openai/clip-vit-large-patch14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
 _SHOWN = 3  # names in a line
 _TOKENIZER_FILES = ("vocab.json", "merges.txt")
+GIB = 1 << 30
+# Peak memory of the real trainer, measured without a GPU: in fp32 as it loads by default, or in 16 bits.
+LOADS, LOADS_HALF = 14 * GIB, 9 * GIB
+_BYTES = {"fp16": 2, "bf16": 2}  # of one number in a LoRA file; float, the default: 4
+_WIDTH = 768 + 1280  # numbers a token in the cached outputs of both encoders, kept in fp32
+_POOL = 1280
 
 
 def of_sd_scripts(folder: Path, python: Path | None, *, deep: bool) -> Iterator[Line]:
@@ -38,18 +54,17 @@ def of_sd_scripts(folder: Path, python: Path | None, *, deep: bool) -> Iterator[
         yield ok("sd-scripts", seen)
     else:
         yield bad("sd-scripts", "sd-scripts-other", f"{seen}; tagflow knows {known}")
-    if deep and python is not None:
-        yield _script(folder, python)
-
-
-def _script(folder: Path, python: Path) -> Line:
+    if not deep or python is None:
+        return
     try:
         theirs = options_of(python, folder).by_name
     except TrainerError as problem:
-        return bad("script", "sd-scripts-broken", problem.message)
+        yield bad("script", "sd-scripts-broken", problem.message)
+        return
     ours = known_options().by_name
     new, gone = len(theirs.keys() - ours.keys()), len(ours.keys() - theirs.keys())
-    return ok("script", f"loads; {len(theirs)} options, {new} unknown to tagflow, {gone} known ones missing")
+    seen = f"loads; {len(theirs)} options, {new} unknown to tagflow, {gone} known ones missing"
+    yield ok("script", seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,8 @@ def of_vae(path: Path, *, deep: bool, progress: Progress) -> Iterator[Line]:
 
 
 def _model(path: Path, model: _Model, *, deep: bool, progress: Progress) -> Iterator[Line]:
+    from tagflow.models.structure import tensors_of
+
     try:
         kind, findings, about = _looked_at(path, deep=deep, progress=progress)
     except EncoderError as problem:
@@ -110,15 +127,17 @@ def _model(path: Path, model: _Model, *, deep: bool, progress: Progress) -> Iter
         yield bad(model.check, model.error, f"{path} is a {kind} by itself")
         return
     severities: dict[Severity, str] = {"error": model.error, "warning": model.warning}
-    lines = [
-        bad(model.check, severities[one.severity], f"{path}: {_spoken(one)}")
-        for one in findings
-        if one.severity in severities
-    ]
+    lines = []
+    for one in findings:
+        if one.severity in severities:
+            named = one.detail or ", ".join(tensors_of(one)[:2])
+            seen = f"{path}: {one.kind.title}" + (f" ({named})" if named else "")
+            lines.append(bad(model.check, severities[one.severity], seen))
     yield from lines or [ok(model.check, f"{path}, {about}")]
 
 
 def _looked_at(path: Path, *, deep: bool, progress: Progress) -> tuple[str, tuple[Finding, ...], str]:
+    """What a model file is, what is wrong with it, and what else is to be said of it."""
     from tagflow.models.prediction import prediction
     from tagflow.models.structure import structure
     from tagflow.models.verify import verify
@@ -134,16 +153,11 @@ def _looked_at(path: Path, *, deep: bool, progress: Progress) -> tuple[str, tupl
     return found.kind, found.findings, about
 
 
-def _spoken(found: Finding) -> str:
-    from tagflow.models.structure import tensors_of
-
-    named = found.detail or ", ".join(tensors_of(found)[:2])
-    return found.kind.title + (f" ({named})" if named else "")
-
-
 def of_tokenizers(needs: Needs) -> Iterator[Line]:
     """Both tokenizers, where sd-scripts will look for them: its own folder for them, then the hub's cache."""
     own = needs.text("tokenizer_cache_dir")
+    asked = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+    offline = any(value.upper() in {"1", "ON", "YES", "TRUE"} for value in asked)
     found: list[str] = []
     for name in TOKENIZERS:
         folder = Path(own) / name.replace("/", "_") if own else None
@@ -156,7 +170,7 @@ def of_tokenizers(needs: Needs) -> Iterator[Line]:
         elif any(not _lacks(snapshot) for snapshot in _snapshots(name)):
             found.append(name)
         else:
-            severity: Severity = "error" if _offline() else "warning"
+            severity: Severity = "error" if offline else "warning"
             where = f"neither in {folder} nor in the hub's cache" if folder else "not in the hub's cache"
             yield bad("tokenizers", "tokenizer-uncached", f"{name}: {where}", severity=severity)
     if len(found) == len(TOKENIZERS):
@@ -168,25 +182,17 @@ def _lacks(folder: Path) -> str:
 
 
 def _snapshots(name: str) -> Iterator[Path]:
-    """What the hub's cache has of a repository, in huggingface_hub's layout."""
-    repository = f"models--{name.replace('/', '--')}"
-    for cache in _hub_caches():
-        snapshots = cache / repository / "snapshots"
-        yield from snapshots.iterdir() if snapshots.is_dir() else ()
+    """What the hub's cache has of a repository, in huggingface_hub's layout.
 
-
-def _hub_caches() -> Iterator[Path]:
-    """The trainer inherits this environment, so its cache is where these variables say."""
+    The trainer inherits this environment, so its cache is where these variables say.
+    """
     names = ("TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
-    yield from (Path(os.environ[name]).expanduser() for name in names if os.environ.get(name))
+    caches = [Path(os.environ[one]).expanduser() for one in names if os.environ.get(one)]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    home = Path(os.environ.get("HF_HOME") or cache / "huggingface")
-    yield home.expanduser() / "hub"
-
-
-def _offline() -> bool:
-    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-    return any(value.upper() in {"1", "ON", "YES", "TRUE"} for value in values)
+    caches.append(Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser() / "hub")
+    for place in caches:
+        snapshots = place / f"models--{name.replace('/', '--')}" / "snapshots"
+        yield from snapshots.iterdir() if snapshots.is_dir() else ()
 
 
 def of_images(setup: Setup, plugins: Plugins) -> Iterator[Line]:
@@ -205,3 +211,106 @@ def of_images(setup: Setup, plugins: Plugins) -> Iterator[Line]:
         yield bad("images", CODES[seen.state], f"{some(names, _SHOWN)}: {seen.why}")
     if not found:
         yield ok("images", f"{count}, which the trainer sees")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a run writes, in bytes, all its files together."""
+
+    loras: int
+    states: int
+    caches: int
+
+
+def of_disk(setup: Setup, needs: Needs) -> Iterator[Line]:
+    """The output's disk and those of the image folders, each asked once for all that goes there."""
+    room = room_needed(setup, needs)
+    output = setup.path("output_dir") or setup.folder / OUTPUT
+    wanted: dict[int | None, tuple[Path, int]] = {}
+    folders = [one.folder for one in setup.subsets or () if one.folder is not None] if room.caches else []
+    shares = [(output, room.loras + room.states)]
+    shares += [(folder, math.ceil(room.caches / len(folders))) for folder in folders]
+    for folder, size in shares:
+        place = None  # the folder, or the nearest above it that is there: the output's is made later
+        with suppress(OSError):
+            place = next((one for one in (folder, *folder.parents) if one.is_dir()), None)
+        device = place.stat().st_dev if place else None
+        first, before = wanted.get(device, (place or folder, 0))
+        wanted[device] = (first, before + size)
+    parts = f"LoRA files {_gib(room.loras)}, states {_gib(room.states)}, caches {_gib(room.caches)}"
+    for place, size in wanted.values():
+        try:
+            free = shutil.disk_usage(place).free
+        except OSError as problem:
+            yield bad("disk", "disk-unknown", f"{place}: {problem.strerror or problem}")
+            continue
+        seen = f"{place}: {_gib(free)} free, about {_gib(size)} needed ({parts} in all)"
+        yield bad("disk", "disk-short", seen) if size > free else ok("disk", seen)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"
+
+
+def room_needed(setup: Setup, needs: Needs) -> Room:
+    """What the run writes, by its options and the plan's arithmetic; what cannot be known counts as nothing.
+
+    A state holds the LoRA in fp32 and what the optimizer keeps of each number.
+    """
+    trained = Load(
+        dim=int(setup.number("network_dim")) or 4,
+        unet=not setup.on("network_train_text_encoder_only"),
+        text_encoders=not setup.on("network_train_unet_only"),
+    )
+    numbers = lora_parameters(trained)
+    states = _left(setup, needs, "_state") if setup.on("save_state") else 0
+    if setup.on("save_state") or setup.on("save_state_on_train_end"):
+        states += 1  # that of the end
+    each = {name.lower(): size for name, size in figures()["optimizers"].items()}
+    state = numbers * (4 + int(each.get(needs.optimizer.rpartition(".")[2], 8)))
+    cached = 0  # bytes for one image
+    if setup.on("cache_latents_to_disk"):
+        sizes = [_pixels(one.values.get("resolution")) for one in setup.subsets or ()]
+        largest = max(sizes, default=0.0) or _pixels(setup.values.get("resolution"))
+        latents = largest / 64 * 4  # four channels of an eighth of each side
+        cached += int(latents * 4 * (2 if setup.any_subset("flip_aug") else 1))
+    if setup.on("cache_text_encoder_outputs_to_disk"):
+        tokens = int(setup.number("max_token_length") or 75) + 2
+        cached += (tokens * _WIDTH + _POOL) * 4
+    return Room(
+        loras=numbers * _BYTES.get(setup.text("save_precision"), 4) * (_left(setup, needs, "") + 1),
+        states=state * states,
+        caches=needs.plan.arithmetic.images * cached,
+    )
+
+
+def _left(setup: Setup, needs: Needs, suffix: str) -> int:
+    """How many LoRA files, or with `_state` states, are there at the same time beside that of the end."""
+    lengths = {
+        "epochs": setup.number("max_train_epochs") or needs.plan.arithmetic.epochs,
+        "steps": needs.plan.arithmetic.steps or setup.number("max_train_steps"),
+    }
+    left = 0
+    for unit, length in lengths.items():
+        last = setup.number(f"save_last_n_{unit}{suffix}") or setup.number(f"save_last_n_{unit}")
+        left += files_left(length, setup.number(f"save_every_n_{unit}"), last, by_steps=unit == "steps")
+    return left
+
+
+def _pixels(value: Value) -> float:
+    """The pixels of a resolution: one side, two, or a text of them; 0 for what is none."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    try:
+        sides = [float(part) for part in parts if part is not None]
+    except ValueError:
+        return 0.0
+    return sides[0] * sides[-1] if sides else 0.0
+
+
+def of_memory(needs: Needs) -> Line:
+    """The machine's memory against what loading takes."""
+    half = needs.on("full_bf16") or needs.on("full_fp16")
+    total, free = memory()
+    wanted = LOADS_HALF if half else LOADS
+    seen = f"{_gib(free)} free of {_gib(total)}; loading takes {_gib(wanted)}"
+    return bad("memory", "memory-short", seen) if free < wanted else ok("memory", seen)

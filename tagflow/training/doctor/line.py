@@ -1,4 +1,4 @@
-"""One thing that the doctor looked at, and what a run needs, which decides how bad it is."""
+"""What the doctor looked at and saw, in a line, and what a run asks of its machine."""
 
 from __future__ import annotations
 

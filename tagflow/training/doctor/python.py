@@ -1,6 +1,6 @@
-"""The packages that the trainer imports: there, working, and in the versions that it pins.
+"""The trainer's Python, its packages and its GPU: what is missing, broken, too old or too small for a run.
 
-The trainer's Python, torch, the GPU and its memory. Pure: a Machine goes in, lines come out.
+Open it for the packages and versions that are asked for. Pure: a Machine goes in, lines come out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from tagflow.findings.finding import Severity
 from tagflow.training.doctor.line import Line, Needs, bad, ok
-from tagflow.training.machine.facts import Gpu, Machine
+from tagflow.training.machine.probe import Gpu, Machine
 from tagflow.training.sd_scripts.environment import is_own
 from tagflow.training.sd_scripts.optimizers import packages_of
 
@@ -21,18 +21,39 @@ _IMPORTED = (
     "torchvision", "numpy", "safetensors", "opencv-python", "pillow", "voluptuous", "toml", "einops",
     "imagesize",
 )  # fmt: skip
+OLDEST_PYTHON, OLDEST_TORCH, TESTED_TORCH = (3, 10), (2, 1), (2, 6)
+GIB = 1 << 30
 
 
 def of_packages(machine: Machine, needs: Needs) -> Iterator[Line]:
     """A line for each pinned and each optional package, one for the others, one for each that is wrong."""
     for name, version in PINNED.items():
-        yield _pinned(machine, name, version)
-    yield from _bitsandbytes(machine, needs)
-    yield from _xformers(machine, needs)
-    yield from _ftfy(machine)
-    yield from _tensorboard(machine, needs)
-    for name in _asked(needs):
-        yield _required(machine, name)
+        line = _required(machine, name)
+        if line.state == "ok" and line.seen != version:
+            line = bad(name, "package-version", f"{line.seen}; sd-scripts pins {version}")
+        elif line.state == "ok" and name == "accelerate":
+            line = ok(name, f"{line.seen}, starts as `python -m accelerate.commands.launch`")
+        yield line
+    yield _bitsandbytes(machine, needs)
+    asked = needs.on("xformers")
+    severity: Severity = "error" if asked else "info"
+    line = _required(machine, "xformers", severity)
+    if line.code == "package-missing":
+        seen = "the plan asks for it" if asked else "not there; only a run that asks for it needs it"
+        line = bad("xformers", "xformers-missing", seen, severity=severity)
+    yield line
+    line = _required(machine, "ftfy")
+    yield bad("ftfy", "ftfy-missing", line.seen) if line.code == "package-missing" else line
+    log_with = needs.text("log_with")
+    # sd-scripts logs to tensorboard wherever a logging folder is named and nothing else is.
+    logs = log_with in {"tensorboard", "all"} or (needs.on("logging_dir") and not needs.on("log_with"))
+    yield _required(machine, "tensorboard", "error" if logs else "info" if needs.run else "warning")
+    if not needs.bitsandbytes:  # it has a line of its own
+        yield from (_required(machine, name) for name in packages_of(needs.optimizer))
+    if log_with in {"wandb", "all"}:
+        yield _required(machine, "wandb")
+    if needs.on("deepspeed"):
+        yield _required(machine, "deepspeed")
     lines = [_required(machine, name) for name in _IMPORTED]
     fine = [name for name, line in zip(_IMPORTED, lines, strict=True) if line.state == "ok"]
     if fine:
@@ -49,69 +70,20 @@ def _required(machine: Machine, name: str, severity: Severity = "error") -> Line
     return ok(name, version)
 
 
-def _pinned(machine: Machine, name: str, version: str) -> Line:
-    line = _required(machine, name)
-    if line.state == "ok" and line.seen != version:
-        return bad(name, "package-version", f"{line.seen}; sd-scripts pins {version}")
-    if line.state == "ok" and name == "accelerate":
-        return ok(name, f"{line.seen}, starts as `python -m accelerate.commands.launch`")
-    return line
-
-
-def _bitsandbytes(machine: Machine, needs: Needs) -> Iterator[Line]:
+def _bitsandbytes(machine: Machine, needs: Needs) -> Line:
     """A warning even without a run, for most runs use it. That it needs a GPU matters where it is used."""
+    name = "bitsandbytes"
     severity: Severity = "error" if needs.bitsandbytes else "info" if needs.run else "warning"
-    line = _required(machine, "bitsandbytes", severity)
+    said = "not there; the 8-bit optimizers need it"
+    if needs.run is not None:
+        asked = f"the plan asks for {needs.text('optimizer_type') or needs.optimizer}"
+        said = asked if needs.bitsandbytes else "not there; the plan does without"
+    line = _required(machine, name, severity)
     if line.code == "package-missing":
-        yield bad("bitsandbytes", "bitsandbytes-missing", _for(needs), severity=severity)
-    elif line.state == "ok" and needs.bitsandbytes and not machine.gpus:
-        yield bad("bitsandbytes", "bitsandbytes-no-gpu", _for(needs))
-    else:
-        yield line
-
-
-def _for(needs: Needs) -> str:
-    if needs.run is None:
-        return "not there; the 8-bit optimizers need it"
-    asked = needs.text("optimizer_type") or needs.optimizer
-    return f"the plan asks for {asked}" if needs.bitsandbytes else "not there; the plan does without"
-
-
-def _xformers(machine: Machine, needs: Needs) -> Iterator[Line]:
-    asked = needs.on("xformers")
-    line = _required(machine, "xformers", "error" if asked else "info")
-    if line.code == "package-missing":
-        seen = "the plan asks for it" if asked else "not there; only a run that asks for it needs it"
-        yield bad("xformers", "xformers-missing", seen, severity="error" if asked else "info")
-    else:
-        yield line
-
-
-def _ftfy(machine: Machine) -> Iterator[Line]:
-    line = _required(machine, "ftfy")
-    yield bad("ftfy", "ftfy-missing", line.seen) if line.code == "package-missing" else line
-
-
-def _tensorboard(machine: Machine, needs: Needs) -> Iterator[Line]:
-    """sd-scripts logs to it wherever a logging folder is named and nothing else is."""
-    asked = needs.text("log_with") in {"tensorboard", "all"} or (
-        needs.on("logging_dir") and not needs.on("log_with")
-    )
-    yield _required(machine, "tensorboard", "error" if asked else "info" if needs.run else "warning")
-
-
-def _asked(needs: Needs) -> Iterator[str]:
-    """The packages that only some runs use, where this one does."""
-    if not needs.bitsandbytes:  # it has lines of its own
-        yield from packages_of(needs.optimizer)
-    if needs.text("log_with") in {"wandb", "all"}:
-        yield "wandb"
-    if needs.on("deepspeed"):
-        yield "deepspeed"
-
-
-OLDEST_PYTHON, OLDEST_TORCH, TESTED_TORCH = (3, 10), (2, 1), (2, 6)
-GIB = 1 << 30
+        return bad(name, "bitsandbytes-missing", said, severity=severity)
+    if line.state == "ok" and needs.bitsandbytes and not machine.gpus:
+        return bad(name, "bitsandbytes-no-gpu", said)
+    return line
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -152,8 +124,7 @@ def of_gpus(machine: Machine, local: Sequence[Gpu], needs: Needs) -> Iterator[Li
         yield from without_torch(local)
     elif machine.gpus:
         yield ok("gpu", "; ".join(map(_spoken, machine.gpus)))
-        yield from _memory(machine.gpus[0], needs)
-        yield from _bf16(machine, needs)
+        yield from _of_run(machine, needs)
     elif local or "cuda" in machine.broken:
         names = ", ".join(gpu.name for gpu in local)
         why = machine.broken.get("cuda") or f"torch is built for {_built(machine)}"
@@ -174,23 +145,19 @@ def _spoken(gpu: Gpu) -> str:
     return f"{gpu.name}, {gpu.free / GIB:.1f} of {gpu.total / GIB:.1f} GiB free"
 
 
-def _memory(gpu: Gpu, needs: Needs) -> Iterator[Line]:
-    estimate = needs.plan.memory.estimate
-    if not estimate:
-        return
-    seen = f"the plan takes about {estimate / GIB:.1f} GiB; {_spoken(gpu)}"
-    if estimate > gpu.total:
-        yield bad("gpu-memory", "gpu-memory-short", seen)
-    elif estimate > gpu.free:
-        yield bad("gpu-memory", "gpu-memory-taken", seen)
-    else:
-        yield ok("gpu-memory", seen)
-
-
-def _bf16(machine: Machine, needs: Needs) -> Iterator[Line]:
+def _of_run(machine: Machine, needs: Needs) -> Iterator[Line]:
+    """Whether the plan fits into the first GPU's memory, and whether that computes in bf16."""
+    gpu, estimate = machine.gpus[0], needs.plan.memory.estimate
+    if estimate:
+        seen = f"the plan takes about {estimate / GIB:.1f} GiB; {_spoken(gpu)}"
+        if estimate > gpu.total:
+            yield bad("gpu-memory", "gpu-memory-short", seen)
+        elif estimate > gpu.free:
+            yield bad("gpu-memory", "gpu-memory-taken", seen)
+        else:
+            yield ok("gpu-memory", seen)
     asked = needs.text("mixed_precision") == "bf16" or needs.on("full_bf16")
     if machine.bf16:
         yield ok("bf16", "the GPU computes in it")
     elif asked or needs.run is None:
-        name = machine.gpus[0].name
-        yield bad("bf16", "bf16-missing", f"not by {name}", severity="error" if asked else "warning")
+        yield bad("bf16", "bf16-missing", f"not by {gpu.name}", severity="error" if asked else "warning")

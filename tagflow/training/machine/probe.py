@@ -1,8 +1,7 @@
-"""Questions to a machine: what a Python can train with, which GPUs there are, which options sd-scripts has.
+"""A trainer's Python and its machine: what is known of them, and the questions by which that is found out.
 
-Each is put by a small program that runs in the trainer's Python: ask_python.py and ask_options.py beside this
-file, the latter inside the user's own sd-scripts. A package that crashes Python as it is imported is left out
-the next time.
+Open it for what a Python can train with, which GPUs there are and which options sd-scripts has. Each question
+is put by a small program, ask_python.py or ask_options.py beside this file, in the trainer's own Python.
 """
 
 from __future__ import annotations
@@ -10,24 +9,73 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tagflow.errors import TrainerError
-from tagflow.training.machine.child import Ended, run_command
-from tagflow.training.machine.facts import Gpu, Machine
+from tagflow.training.sd_scripts.files import PLUGINS
 from tagflow.training.sd_scripts.options import Options, parse_options
 
 SECONDS = 120.0  # cold disks: torch alone is 2 GB of files
-_MARK = "tagflow-says: "
+OPTIONS_SECONDS = 180
+"""Importing torch and diffusers from a cold disk can take a minute."""
+
+_MARK, _OPTIONS_MARK = "tagflow-says: ", "tagflow-options:"
 _SMI_SECONDS = 15.0  # a driver that wakes up takes a few
 _SMI_COLUMNS = ("index", "uuid", "name", "memory.total", "memory.free")
 _MIB = 1 << 20
 _LAST = 3  # lines of stderr that a message shows
+_MOST = 16 << 20  # bytes of output that are kept, from its end
 _CURE = "run it by hand to see what is wrong, or name another Python: --trainer-python FILE"
+_OPTIONS_CURE = (
+    "look whether its own `python sdxl_train_network.py --help` works, and install its requirements"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU. Memory in bytes; `capability`: CUDA compute capability, such as (8, 9)."""
+
+    name: str
+    total: int
+    free: int
+    capability: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A trainer's Python, as it described itself.
+
+    `packages`: the version of each package that was looked for (distribution names in lower case, such as
+    `torch`, `bitsandbytes`), None where it is missing; `broken`: why a package that is there does not
+    import. `cuda`: the CUDA version torch was built for; None for a CPU build. `gpus`: those torch can use.
+    `memory`: of the machine, in bytes. `bf16`: whether the first GPU computes in it.
+    """
+
+    python: Path
+    python_version: str
+    platform: str
+    packages: Mapping[str, str | None]
+    broken: Mapping[str, str]
+    cuda: str | None
+    gpus: tuple[Gpu, ...]
+    memory: int
+    bf16: bool
+
+    def has(self, package: str) -> bool:
+        """Whether a package is there and imports."""
+        return self.packages.get(package) is not None and package not in self.broken
+
+    @property
+    def plugins(self) -> frozenset[str]:
+        """The suffixes of images that sd-scripts reads in this Python beside the usual ones."""
+        return frozenset(suffix for suffix, packages in PLUGINS.items() if any(map(self.has, packages)))
 
 
 def probe(python: Path, *, seconds: float = SECONDS) -> Machine:
@@ -41,38 +89,23 @@ def probe(python: Path, *, seconds: float = SECONDS) -> Machine:
     while True:
         words = [str(python), str(Path(__file__).with_name("ask_python.py")), *crashed]
         ended = run_command(words, max(1.0, end - time.monotonic()))
-        said = list(_said(ended.out))
+        said: list[dict[str, Any]] = []  # its answers, among whatever else was printed
+        for line in ended.out.splitlines():
+            with suppress(ValueError):
+                said += [json.loads(line.removeprefix(_MARK))] if line.startswith(_MARK) else []
         at = next((one["importing"] for one in reversed(said) if "importing" in one), None)
         if ended.code is None:
             doing = f" while it imported {at}" if at else ""
             raise TrainerError(f"{python} gave no answer within {seconds:g} seconds{doing}", _CURE)
         if any("done" in one for one in said):
-            return _machine(python, said, crashed)
+            break
+        signal = ended.code < 0
+        how = f"was ended by signal {-ended.code}" if signal else f"ended with exit code {ended.code}"
+        last = [line.strip() for line in ended.err.splitlines() if line.strip()][-_LAST:]
+        why = " | ".join(last) or "nothing on stderr"
         if at is None or at in crashed:
-            raise TrainerError(f"{python} {_how(ended)} and told nothing: {_tail(ended.err)}", _CURE)
-        crashed[at] = f"ends Python as it is imported: it {_how(ended)}: {_tail(ended.err)}"
-
-
-def _said(text: str) -> Iterator[dict[str, Any]]:
-    """The program's answers among whatever else was printed."""
-    for line in text.splitlines():
-        if line.startswith(_MARK):
-            with suppress(ValueError):
-                yield json.loads(line.removeprefix(_MARK))
-
-
-def _how(ended: Ended) -> str:
-    if ended.code is not None and ended.code < 0:
-        return f"was ended by signal {-ended.code}"
-    return f"ended with exit code {ended.code}"
-
-
-def _tail(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " | ".join(lines[-_LAST:]) or "nothing on stderr"
-
-
-def _machine(python: Path, said: Sequence[dict[str, Any]], crashed: dict[str, str]) -> Machine:
+            raise TrainerError(f"{python} {how} and told nothing: {why}", _CURE)
+        crashed[at] = f"ends Python as it is imported: it {how}: {why}"
     first = next(one for one in said if "version" in one)
     torch = next((one for one in said if "cuda" in one), {})
     broken = {name: why for one in said for name, why in one.get("broken", {}).items()}
@@ -99,15 +132,11 @@ def memory() -> tuple[int, int]:
     import psutil
 
     seen = psutil.virtual_memory()
-    total = min([seen.total, *_limits()])
-    return total, min(seen.available, total)
-
-
-def _limits() -> Iterator[int]:
-    """What Linux lets this process's group have, where a limit is set (cgroup, version 2 and 1)."""
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+    total = seen.total
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # a limit of Linux' cgroups, version 2 and 1
         with suppress(OSError, ValueError):
-            yield int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii"))
+            total = min(total, int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii")))
+    return total, min(seen.available, total)
 
 
 def local_gpus() -> tuple[Gpu, ...]:
@@ -119,7 +148,13 @@ def local_gpus() -> tuple[Gpu, ...]:
     if program is None:
         return ()
     rows = _asked(program, (*_SMI_COLUMNS, "compute_cap")) or _asked(program, _SMI_COLUMNS)
-    return tuple(gpu for row in _visible(rows) for gpu in _gpu(row))
+    found: list[Gpu] = []
+    for row in _visible(rows):
+        with suppress(ValueError):  # one that is lost or in parts says `[N/A]`
+            major, _, minor = row[5].partition(".") if len(row) > len(_SMI_COLUMNS) else ("0", "", "0")
+            capability = (int(major), int(minor or 0))
+            found.append(Gpu(row[2], int(row[3]) * _MIB, int(row[4]) * _MIB, capability))
+    return tuple(found)
 
 
 def _asked(program: str, columns: Sequence[str]) -> list[list[str]]:
@@ -135,13 +170,6 @@ def _asked(program: str, columns: Sequence[str]) -> list[list[str]]:
     return [row for row in rows if len(row) == len(columns)]
 
 
-def _gpu(row: Sequence[str]) -> Iterator[Gpu]:
-    """A row as a GPU, if it tells its memory: one that is lost or in parts says `[N/A]`."""
-    with suppress(ValueError):
-        major, _, minor = row[5].partition(".") if len(row) > len(_SMI_COLUMNS) else ("0", "", "0")
-        yield Gpu(row[2], int(row[3]) * _MIB, int(row[4]) * _MIB, (int(major), int(minor or 0)))
-
-
 def _visible(rows: list[list[str]]) -> list[list[str]]:
     """The rows that CUDA_VISIBLE_DEVICES names, in its order; the first that does not exist ends the list."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -154,15 +182,6 @@ def _visible(rows: list[list[str]]) -> list[list[str]]:
             break
         chosen += found[:1]
     return chosen
-
-
-OPTIONS_SECONDS = 180
-"""Importing torch and diffusers from a cold disk can take a minute."""
-
-_OPTIONS_MARK = "tagflow-options:"
-_OPTIONS_CURE = (
-    "look whether its own `python sdxl_train_network.py --help` works, and install its requirements"
-)
 
 
 def options_of(python: Path, sd_scripts: Path, script: str = "sdxl_train_network.py") -> Options:
@@ -186,3 +205,54 @@ def options_of(python: Path, sd_scripts: Path, script: str = "sdxl_train_network
     except (ValueError, KeyError, TypeError) as problem:
         why = f"{sd_scripts / script}: its answer was not understood ({problem})"
         raise TrainerError(why, _OPTIONS_CURE) from problem
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended. `code`: as subprocess has it, negative for a signal; None: it ran out of time."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+def run_command(words: Sequence[str], seconds: float, folder: Path | None = None) -> Ended:
+    """Run a program to its end, or until the seconds are over; then it and its children are killed.
+
+    `folder`: where it runs; the current one by default.
+
+    Its output goes to files, so a grandchild that lives on cannot hold us up. Raises TrainerError where the
+    program cannot be started.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            child = subprocess.Popen(  # noqa: S603 - an argument list, no shell
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=folder
+            )
+        except OSError as error:
+            cure = "name another, or mend its permissions"
+            raise TrainerError(f"{words[0]} cannot be run: {error.strerror or error}", cure) from error
+        code = None
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                code = child.wait(seconds)
+        finally:
+            if code is None:
+                _kill(child)
+        return Ended(code, _read(out), _read(err))
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    import psutil
+
+    with suppress(psutil.Error):
+        for one in psutil.Process(child.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                one.kill()
+    child.kill()
+    child.wait()
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, 2) - _MOST))
+    return file.read().decode("utf-8", errors="replace")

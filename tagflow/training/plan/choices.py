@@ -1,24 +1,125 @@
-"""The values of a plan, each with its reason and source. Open it for what --set takes and what it overrules.
+"""The values of a plan, each with its reason and source: what a preset wants, and what --set says above all.
 
-What the user sets by `--set name=value` stands above all that a preset, the data or the machine say. Which
-file an option belongs to, and what the text means, is decided here.
+Open it for how presets.toml is read, which file an option belongs to, and what the text of a --set means.
 """
 
 from __future__ import annotations
 
 import shlex
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
 
 from tagflow.errors import UsageProblem
 from tagflow.findings.wording import nearest
 from tagflow.training.run_folder import LeftOut
 from tagflow.training.sd_scripts.dataset_config import schema
-from tagflow.training.sd_scripts.options import Option, Options, Value, steps
+from tagflow.training.sd_scripts.options import Options, Value, steps
 
 File = Literal["train.toml", "dataset.toml", "launch"]
+Pins = dict[tuple[File, str], Value]
 BY_USER = "--set"
+_YES, _NO, _NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), ("none", "null", "")
+_RENAMED = {"batch_size": "train_batch_size", "dataset_repeats": "num_repeats"}
+_ELSEWHERE = {
+    "pretrained_model_name_or_path": "--base FILE",
+    "vae": "--vae FILE",
+    "resume": "`tagflow train start RUN --resume`",
+    **dict.fromkeys(("output_dir", "logging_dir"), "--out DIR"),
+    **dict.fromkeys(("config_file", "dataset_config", "output_config"), "the run folder itself"),
+    **dict.fromkeys(
+        ("train_data_dir", "reg_data_dir", "in_json", "image_dir", "metadata_file", "conditioning_data_dir"),
+        "dataset.toml, written from the folder that the plan is for",
+    ),
+    **dict.fromkeys(("is_reg", "custom_attributes", "dataset_class"), "dataset.toml: write it there by hand"),
+}
+_COUNTS = frozenset({
+    "train_batch_size", "gradient_accumulation_steps", "network_dim", "num_repeats", "max_train_epochs",
+    "max_train_steps", "save_every_n_epochs", "save_every_n_steps", "sample_every_n_epochs",
+    "sample_every_n_steps", "bucket_reso_steps", "min_bucket_reso", "max_bucket_reso",
+})  # fmt: skip
+_MOST = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A value that a preset wants, and why."""
+
+    value: Value
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a kind of run sets. `train`, `dataset`: values by name, for the file that holds them.
+
+    `left_out`: what is not set on purpose, with the reason. `batch`: images for a step of the optimizer.
+    """
+
+    name: str
+    title: str
+    about: str
+    batch: int
+    train: Mapping[str, Wanted]
+    dataset: Mapping[str, Wanted]
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """The rule by which repeats are chosen where nobody gives them."""
+
+    images_per_epoch: int
+    most: int
+    reason: str
+
+
+@cache
+def presets() -> Mapping[str, Preset]:
+    """Every preset by name, in the order of the data."""
+    data = _data()
+    shared = data["common"]
+    return {
+        name: Preset(
+            name,
+            row["title"],
+            " ".join(row["about"].split()),
+            row["batch"],
+            _wanted(shared["train"], row["train"]),
+            _wanted(shared["dataset"], row.get("dataset", {})),
+            {**shared["left_out"], **row["left_out"]},
+        )
+        for name, row in data.items()
+        if name not in ("repeats", "common")
+    }
+
+
+@cache
+def repeats_rule() -> Repeats:
+    """How repeats are chosen."""
+    row = _data()["repeats"]
+    return Repeats(row["images_per_epoch"], row["most"], " ".join(row["reason"].split()))
+
+
+def preset(name: str) -> Preset:
+    """One preset. Raises UsageProblem with the nearest names for one that does not exist."""
+    found = presets().get(name)
+    if found is None:
+        there = f"there are {', '.join(presets())}"
+        raise UsageProblem(f"{name!r} is no preset", f"{nearest(name, presets())} {there}".strip())
+    return found
+
+
+def _data() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+
+
+def _wanted(*tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Wanted]:
+    rows = {name: row for table in tables for name, row in table.items()}
+    return {name: Wanted(row["value"], row["reason"]) for name, row in rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +150,9 @@ class Choices:
     def put(self, file: File, name: str, value: Value, reason: str, source: str) -> None:
         """Choose a value, unless the user did."""
         if (file, name) in self.pinned:
-            self._pin(file, name, f"; the plan had {_spoken(value)}")
+            said = repr(value) if isinstance(value, str) else str(value)
+            said = said.lower() if isinstance(value, bool) else said
+            self._pin(file, name, f"; the plan had {said}")
         else:
             self._left_out.pop(name, None)
             self._by_name[file, name] = Choice(file, name, value, reason, source)
@@ -107,39 +210,6 @@ class Choices:
             self._by_name[file, name] = Choice(file, name, value, f"asked for by --set{instead}", BY_USER)
 
 
-def _spoken(value: Value) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else repr(value)
-        if isinstance(value, str)
-        else str(value)
-    )
-
-
-Pins = dict[tuple[File, str], Value]
-_YES, _NO, _NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), ("none", "null", "")
-_RENAMED = {"batch_size": "train_batch_size", "dataset_repeats": "num_repeats"}
-_ELSEWHERE = {
-    "pretrained_model_name_or_path": "--base FILE",
-    "vae": "--vae FILE",
-    "resume": "`tagflow train start RUN --resume`",
-    **dict.fromkeys(("output_dir", "logging_dir"), "--out DIR"),
-    **dict.fromkeys(("config_file", "dataset_config", "output_config"), "the run folder itself"),
-    **dict.fromkeys(
-        ("train_data_dir", "reg_data_dir", "in_json", "image_dir", "metadata_file", "conditioning_data_dir"),
-        "dataset.toml, written from the folder that the plan is for",
-    ),
-    **dict.fromkeys(("is_reg", "custom_attributes", "dataset_class"), "dataset.toml: write it there by hand"),
-}
-_COUNTS = frozenset({
-    "train_batch_size", "gradient_accumulation_steps", "network_dim", "num_repeats", "max_train_epochs",
-    "max_train_steps", "save_every_n_epochs", "save_every_n_steps", "sample_every_n_epochs",
-    "sample_every_n_steps", "bucket_reso_steps", "min_bucket_reso", "max_bucket_reso",
-})  # fmt: skip
-_MOST = 10_000_000
-
-
 def parse_settings(texts: Iterable[str], options: Options) -> Pins:
     """The values that `name=value` texts give, by file and name; `none` gives None.
 
@@ -152,53 +222,42 @@ def parse_settings(texts: Iterable[str], options: Options) -> Pins:
         name = name.strip().removeprefix("--").replace("-", "_")
         if not equals or not name:
             raise UsageProblem(f"--set {text!r} is no name=value", "for example --set network_dim=64")
-        name = _RENAMED.get(name, name)
-        _refuse(name, options)
-        file: File = "dataset.toml" if _of_dataset(name) else "train.toml"
+        name, types = _RENAMED.get(name, name), schema()["types"]
+        if name in _ELSEWHERE:
+            raise UsageProblem(f"{name} is not for --set", f"it comes from {_ELSEWHERE[name]}")
+        if name not in types and name not in options.by_name:
+            known = dict.fromkeys([*options.by_name, *types])
+            meant = nearest(name, known, "see `accelerate launch ... --help`")
+            raise UsageProblem(f"{name!r} is no option of {options.script}", meant)
+        file: File = "dataset.toml" if name in types else "train.toml"
         if (file, name) in pins:
             raise UsageProblem(f"--set gives {name} twice", "give it once")
-        pins[file, name] = _value(name, value.strip(), options, file)
+        try:
+            pins[file, name] = _value(name, value.strip(), options, file)
+        except ValueError as problem:
+            why = f"--set {name}={value.strip()}: {problem}"
+            raise UsageProblem(why, "give it a value of its type") from problem
     return pins
 
 
-def _of_dataset(name: str) -> bool:
-    return name in schema()["types"]
-
-
-def _refuse(name: str, options: Options) -> None:
-    if name in _ELSEWHERE:
-        raise UsageProblem(f"{name} is not for --set", f"it comes from {_ELSEWHERE[name]}")
-    if _of_dataset(name) or name in options.by_name:
-        return
-    known = dict.fromkeys([*options.by_name, *schema()["types"]])
-    meant = nearest(name, known, "see `accelerate launch ... --help`")
-    raise UsageProblem(f"{name!r} is no option of {options.script}", meant)
-
-
 def _value(name: str, text: str, options: Options, file: File) -> Value:
+    """A text as the value of an option; `none` gives None. Raises ValueError: `it takes ...`."""
     if text.lower() in _NONE:
         return None
-    try:
-        if file == "dataset.toml":
-            value = _of_type(schema()["types"][name], text)
-        else:
-            value = _of_option(options.by_name[name], text)
-        if name in _COUNTS and isinstance(value, int) and not 1 <= value <= _MOST:
-            raise ValueError(f"it takes a whole number from 1 to {_MOST:,}")
-        return value
-    except ValueError as problem:
-        raise UsageProblem(f"--set {name}={text}: {problem}", "give it a value of its type") from problem
-
-
-def _of_option(option: Option, text: str) -> Value:
     value: Value
-    if option.many:
-        parts = text.replace(",", " ").split() if option.type == "float" else shlex.split(text)
-        value = [_one(option.type, part) for part in parts]  # type: ignore[assignment]
+    if file == "dataset.toml":
+        value = _of_type(schema()["types"][name], text)
     else:
-        value = _one(option.type, text)
-    if why := option.fault(value):
-        raise ValueError(f"it {why}")
+        option = options.by_name[name]
+        if option.many:
+            parts = text.replace(",", " ").split() if option.type == "float" else shlex.split(text)
+            value = [_one(option.type, part) for part in parts]  # type: ignore[assignment]
+        else:
+            value = _one(option.type, text)
+        if why := option.fault(value):
+            raise ValueError(f"it {why}")
+    if name in _COUNTS and isinstance(value, int) and not 1 <= value <= _MOST:
+        raise ValueError(f"it takes a whole number from 1 to {_MOST:,}")
     return value
 
 

@@ -1,4 +1,7 @@
-"""What a plan's values follow from: the base model, the audit, the structure, the trainer's machine."""
+"""Values of a plan that follow from the base model, the audit, the structure or the trainer's Python.
+
+Open it for why an option is set as it is; what follows from memory and length is in fitting.py.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,11 @@ from tagflow.errors import EncoderError, UsageProblem
 from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Finding, finding
 from tagflow.models.prediction import Prediction, prediction
-from tagflow.training.plan.choices import Choices
+from tagflow.training.plan.choices import Choices, Preset
 from tagflow.training.plan.fitting import Surroundings
-from tagflow.training.plan.presets import Preset
 from tagflow.training.run_folder import DATASET, LOGS, OUTPUT, PROMPTS
 from tagflow.training.sd_scripts.optimizers import is_bitsandbytes
-from tagflow.training.sd_scripts.steps import Buckets, Size
+from tagflow.training.sd_scripts.steps import Buckets
 from tagflow.training.structure.structure import CHOICES, WHY, Structure, conflicts
 
 MOST_THREADS = 8
@@ -184,7 +186,11 @@ def for_machine(choices: Choices, around: Surroundings) -> Iterator[Finding]:
 
 def for_buckets(choices: Choices) -> Buckets:
     """The buckets of the run, and limits that go with its resolution. Raises UsageProblem."""
-    width, height = _size(choices)
+    value = choices.get("dataset.toml", "resolution")
+    pair = value if isinstance(value, list) else [value, value]
+    if not all(isinstance(side, int) and 64 <= side <= _LARGEST for side in pair):
+        raise UsageProblem(f"a resolution of {value} trains nothing", "SDXL is trained at 1024")
+    width, height = int(str(pair[0])), int(str(pair[1]))
     steps = _pixels(choices, "bucket_reso_steps", 64)
     if (width, height) != (1024, 1024):
         least = max(steps, min(256, min(width, height) // 4 // steps * steps))
@@ -197,14 +203,6 @@ def for_buckets(choices: Choices) -> Buckets:
         return Buckets((width, height))
     upscale = bool(choices.get("dataset.toml", "bucket_no_upscale"))
     return Buckets((width, height), max(low - low % steps, steps), high + -high % steps, steps, upscale)
-
-
-def _size(choices: Choices) -> Size:
-    value = choices.get("dataset.toml", "resolution")
-    pair = value if isinstance(value, list) else [value, value]
-    if not all(isinstance(side, int) and 64 <= side <= _LARGEST for side in pair):
-        raise UsageProblem(f"a resolution of {value} trains nothing", "SDXL is trained at 1024")
-    return int(str(pair[0])), int(str(pair[1]))
 
 
 def _pixels(choices: Choices, name: str, default: int) -> int:

@@ -1,7 +1,6 @@
 """Values of a plan that follow from the GPU's memory and the number of images: batch, steps, intervals.
 
-Open it for how a run is made to fit. `surroundings` looks for what the run will use: sd-scripts, its Python,
-the GPU's memory.
+Open it for how a run is made to fit, and for where the plan looks for sd-scripts, its Python and its GPU.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from pathlib import Path
 
 from tagflow.errors import TrainerError
 from tagflow.findings.finding import Finding, finding
-from tagflow.training.machine.facts import Gpu, Machine
-from tagflow.training.machine.probe import local_gpus, probe
-from tagflow.training.plan.choices import Choices
+from tagflow.findings.wording import many
+from tagflow.training.machine.probe import Gpu, Machine, local_gpus, probe
+from tagflow.training.plan.choices import Choices, Preset, presets
 from tagflow.training.plan.memory import (
     Estimate,
     Load,
@@ -24,7 +23,6 @@ from tagflow.training.plan.memory import (
     state_bytes,
     vram_bytes,
 )
-from tagflow.training.plan.presets import Preset, presets
 from tagflow.training.sd_scripts import steps
 from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_python
 from tagflow.training.sd_scripts.steps import Length, Size
@@ -138,7 +136,10 @@ def for_memory(
     chosen, fits = fit(load, vram.bytes, max(images, load.batch), frozenset(_OPTION_OF) - pinned)
     taken = estimate(chosen)
     _put(choices, chosen, taken, vram, preset)
-    notes = [] if vram.known else [_assumed(vram)]
+    notes = []
+    if not vram.known:
+        text = f"planned for a GPU of {vram.bytes / 1e9:.0f} GB: {vram.source}"
+        notes.append(finding("memory-assumed", text))
     if not fits:
         notes.append(_too_small(preset, chosen, taken, vram))
     return taken, notes
@@ -149,7 +150,7 @@ def _put(choices: Choices, load: Load, taken: Estimate, vram: Vram, preset: Pres
     put, source = choices.put, "the GPU's memory"
     put("train.toml", "train_batch_size", load.batch, f"what fits with the rest: {room}", source)
     each = load.batch * load.accumulation
-    reason = f"{each} images for each step of the optimizer; the preset wants {preset.batch}"
+    reason = f"{many(each, 'image')} for each step of the optimizer; the preset wants {preset.batch}"
     put("train.toml", "gradient_accumulation_steps", load.accumulation, reason, source)
     if load.checkpointing:
         reason = "recomputes instead of keeping: a third slower, and about 8 GB less for each image"
@@ -169,18 +170,20 @@ def _put(choices: Choices, load: Load, taken: Estimate, vram: Vram, preset: Pres
     put("dataset.toml", "batch_size", choices.whole("train_batch_size", 1), reason, source)
 
 
-def _assumed(vram: Vram) -> Finding:
-    text = f"planned for a GPU of {vram.bytes / 1e9:.0f} GB: {vram.source}"
-    return finding("memory-assumed", text)
-
-
 def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Finding:
     """What would fit instead, tried out."""
     everything = frozenset(_OPTION_OF)
     tries = [(f"--set network_dim={dim}", replace(load, dim=dim)) for dim in (64, 32, 16) if dim < load.dim]
-    tries += [
-        (f"--preset {one.name}", _of_preset(one, load)) for one in presets().values() if one is not preset
-    ]
+    for name, other in presets().items():
+        train = other.train
+        as_preset = replace(
+            load,
+            dim=int(str(train["network_dim"].value)),
+            text_encoders="network_train_unet_only" not in train,
+            cached_text="cache_text_encoder_outputs" in train,
+            batch=1,
+        )
+        tries += [(f"--preset {name}", as_preset)] if other is not preset else []
     tries += [("--resolution 768", replace(load, area=768 * 768))] if load.area > 768 * 768 else []
     may = [words for words, one in tries if fit(one, vram.bytes, 1, everything)[1]]
     phase = max(taken.phases, key=lambda name: taken.phases[name])
@@ -188,17 +191,6 @@ def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Findi
     cure = f"this would fit: {', or '.join(may)}" if may else "no preset fits; rent a larger GPU"
     cure += "; or give --vram where there is more"
     return finding("gpu-memory-short", f"{text} ({vram.source})", cure=cure)
-
-
-def _of_preset(preset: Preset, like: Load) -> Load:
-    train = preset.train
-    return replace(
-        like,
-        dim=int(str(train["network_dim"].value)),
-        text_encoders="network_train_unet_only" not in train,
-        cached_text="cache_text_encoder_outputs" in train,
-        batch=1,
-    )
 
 
 def for_length(choices: Choices, counts: dict[Size, int]) -> Length:
@@ -221,18 +213,18 @@ def for_length(choices: Choices, counts: dict[Size, int]) -> Length:
 def _schedule(choices: Choices, run: Length) -> None:
     source, scheduler = "the data", choices.train("lr_scheduler") or "constant"
     wanted = choices.whole("lr_warmup_steps", 0)
-    warm_up = steps.warmup(wanted, run.steps)
+    warm_up, all_steps = steps.warmup(wanted, run.steps), many(run.steps, "step")
     if scheduler == "constant" or not warm_up:
         reason = (
             "the constant scheduler stops with one" if scheduler == "constant" else "the run is too short"
         )
         choices.leave_out("train.toml", "lr_warmup_steps", reason, source)
     else:
-        reason = f"{wanted} were wanted; at most 10 % of {run.steps} steps, or the rate hardly falls again"
+        reason = f"{wanted} were wanted; at most 10 % of {all_steps}, or the rate hardly falls again"
         choices.put("train.toml", "lr_warmup_steps", warm_up, reason, source)
     wanted = choices.whole("lr_scheduler_num_cycles", 1)
     if scheduler == "cosine_with_restarts":
-        reason = f"{wanted} were wanted; a cycle has at least 100 of the {run.steps} steps"
+        reason = f"{wanted} were wanted; a cycle has at least 100 of the {all_steps}"
         cycles = steps.restarts(wanted, run.steps)
         choices.put("train.toml", "lr_scheduler_num_cycles", cycles, reason, source)
     else:
@@ -247,14 +239,17 @@ def _intervals(choices: Choices, run: Length) -> None:
         choices.leave_out("train.toml", "sample_every_n_steps", reason, "--set")
     else:
         interval = steps.sample_interval(choices.whole("sample_every_n_steps", 200), run.steps)
-        put("train.toml", "sample_every_n_steps", interval, f"10 to 20 times in {run.steps} steps", source)
+        often = f"10 to 20 times in {many(run.steps, 'step')}"
+        put("train.toml", "sample_every_n_steps", interval, often, source)
     every = steps.epochs_between_files(run.epochs)
     each = "each" if every == 1 else f"every {every}"
-    reason = f"a LoRA and a state after {each} of {run.epochs} epochs, to compare and to go on from"
+    epochs = many(run.epochs, "epoch")
+    reason = f"a LoRA and a state after {each} of {epochs}, to compare and to go on from"
     put("train.toml", "save_every_n_epochs", every, reason, source)
     every = max(1, choices.whole("save_every_n_epochs", every))
     if between := steps.steps_between_states(run.steps_per_epoch, every):
-        reason = f"{run.steps_per_epoch * every} steps lie between files; so much would be lost at once"
+        lost = many(run.steps_per_epoch * every, "step")
+        reason = f"files lie {lost} apart; so much would be lost at once"
         put("train.toml", "save_every_n_steps", between, reason, source)
         put("train.toml", "save_last_n_steps", between, "only the newest of these are of use", source)
 

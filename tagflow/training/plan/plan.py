@@ -1,21 +1,23 @@
 """A plan: from a dataset and a preset to every value of a run. Open it for the order of the decisions.
 
-Nothing is written here; write.py makes the run folder.
+The dataset's folders become the subsets here, with their repeats and what stands against them. Nothing is
+written; write.py makes the run folder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tagflow.audit.file import Audit, current_audit
 from tagflow.dataset.survey import Survey, survey
 from tagflow.engines.local import run_stages
 from tagflow.errors import SourceError, UsageProblem
-from tagflow.findings.finding import Finding
+from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import many, some
 from tagflow.ontology import Ontology
 from tagflow.progress import silent
 from tagflow.schema import rows
@@ -24,22 +26,36 @@ from tagflow.stages.extract import extract
 from tagflow.stages.parse import parse_captions
 from tagflow.stages.trigger import detect_trigger
 from tagflow.training.plan import decide, fitting
-from tagflow.training.plan.choices import Choices, parse_settings
+from tagflow.training.plan.choices import Choices, Preset, parse_settings, preset, repeats_rule
 from tagflow.training.plan.decide import Base
 from tagflow.training.plan.fitting import Surroundings, Vram, vram
-from tagflow.training.plan.folders import ImageFolder, faults, parts, repeated, sizes
 from tagflow.training.plan.memory import Estimate
-from tagflow.training.plan.presets import Preset, preset
 from tagflow.training.plan.prompts import Tagged, lines, prompts
 from tagflow.training.run_folder import DATA
+from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.files import CODES, Plugins, Sight
+from tagflow.training.sd_scripts.files import repeats as repeats_named
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.sd_scripts.steps import Length, Size, in_buckets
+from tagflow.training.setup.read import images
+from tagflow.training.setup.setup import Images
 from tagflow.training.structure.render import safe_name
 from tagflow.training.structure.structure import Structure, layout
 
 DEFAULT_PRESET = "sdxl-lora-v3"
 _NUMBERED = re.compile(r"(\d{3,})-")
 _UNSAFE, _DASHES = re.compile(r"[^\w.-]"), re.compile("--+")
+_NAMED = 5  # files that a finding names
+_MOST_REPEATS = 1000  # a larger number before `_` is a date, or a number of the folder
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """One folder with images. `name`: below the dataset, `.` for itself; `path`: absolute."""
+
+    name: str
+    path: Path
+    images: Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +127,18 @@ def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     choices = Choices(parse_settings(sets, known_options()))
     extension = str(choices.get("dataset.toml", "caption_extension") or "txt").removeprefix(".")
     plugins = None if asked.around.machine is None else asked.around.machine.plugins
-    audit, folders = current_audit(root), parts(found, f".{extension}", plugins)
+    audit, folders = current_audit(root), image_folders(found, f".{extension}", plugins)
     looked = tuple(folder for folder in folders if folder.images.count)
     if not looked:
         unseen = [one.why for folder in folders for one in folder.images.overlooked.values()]
         whys = "; ".join(dict.fromkeys(unseen))
         cure = "put each caption's image beside it, as PNG, JPEG or WebP"
         raise SourceError(f"{dataset}: holds no image to train on{whys and f' ({whys})'}", cure)
-    notes = [*faults(folders), *asked.around.notes]
+    notes = [*folder_faults(folders), *asked.around.notes]
     base = decide.base_of(asked.base)
     decide.from_preset(choices, wanted)
-    decide.for_files(choices, run, base, asked.vae, _file_name(asked.name or f"{root.name}-{name}"))
+    called = _DASHES.sub("-", _UNSAFE.sub("-", asked.name or f"{root.name}-{name}")).strip("-.") or "lora"
+    decide.for_files(choices, run, base, asked.vae, called)  # a name that every file system takes
     notes += decide.for_base(choices, base)
     notes += decide.for_audit(choices, audit, root, asked.max_tokens)
     notes += decide.for_machine(choices, asked.around)
@@ -133,7 +150,9 @@ def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     notes += [*more, *decide.for_structure(choices, asked.structure, audit, extras)]
     if audit is not None:
         layout(asked.structure, audit, asked.leading)  # a category that is not there is refused now
-    counts = in_buckets(sizes(looked, _subsets(choices, looked, run, asked)), buckets)
+    repeats = zip(looked, _subsets(choices, looked, run, asked), strict=True)
+    sizes = [(size, times) for part, times in repeats for size in part.images.sizes.values()]
+    counts = in_buckets(sizes, buckets)
     length = fitting.for_length(choices, counts)
     choices.put_rest()
     captions, triggers = _tagged(found, audit, asked)
@@ -164,15 +183,15 @@ def run_folder(root: Path, out: Path | None, name: str) -> Path:
     return run
 
 
-def _file_name(text: str) -> str:
-    """A name that every file system takes; sd-scripts makes file names of it."""
-    return _DASHES.sub("-", _UNSAFE.sub("-", text)).strip("-.") or "lora"
-
-
 def _subsets(choices: Choices, looked: tuple[ImageFolder, ...], run: Path, asked: PlanRequest) -> list[int]:
-    """Choose every subset's folder and repeats; the repeats are returned."""
-    images = sum(len(part.images.sizes) for part in looked)
-    pinned = choices.get("dataset.toml", "num_repeats")
+    """Choose every subset's folder and repeats; the repeats are returned.
+
+    They are the folder's name's, else the given ones, else by the number of all images: sd-scripts reads them
+    from names only without a dataset file, so they are written down.
+    """
+    count = sum(len(part.images.sizes) for part in looked)
+    pinned, rule = choices.get("dataset.toml", "num_repeats"), repeats_rule()
+    usual = max(1, min(rule.most, -(-rule.images_per_epoch // max(count, 1))))
     counts = []
     for at, part in enumerate(looked):
         where = f"subsets[{at}]."
@@ -181,12 +200,18 @@ def _subsets(choices: Choices, looked: tuple[ImageFolder, ...], run: Path, asked
         else:
             place, reason = run / DATA / data_name(looked, at), f"rendered captions of {part.path}"
         choices.put("dataset.toml", f"{where}image_dir", place.as_posix(), reason, "the data")
-        count = repeated(part, images, asked.repeats)
+        named = repeats_named(part.path.name) if "_" in part.path.name else None
         if isinstance(pinned, int):
             counts.append(pinned)
+            continue
+        if named is not None and 1 <= named <= _MOST_REPEATS:
+            repeats, reason, source = named, f"the folder's name begins with {named}_", "the data"
+        elif asked.repeats is not None:
+            repeats, reason, source = asked.repeats, "asked for by --repeats", "--repeats"
         else:
-            choices.put("dataset.toml", f"{where}num_repeats", count.count, count.reason, count.source)
-            counts.append(count.count)
+            repeats, reason, source = usual, f"for {many(count, 'image')}: {rule.reason}", "the data"
+        choices.put("dataset.toml", f"{where}num_repeats", repeats, reason, source)
+        counts.append(repeats)
     return counts
 
 
@@ -211,3 +236,43 @@ def _of_table(table: Any) -> list[Tagged]:
     columns = zip(*(rows(table, name) for name in ("path", "tags", "categories")), strict=True)
     whole = ((path, tags or (), groups or ()) for path, tags, groups in columns)
     return [Tagged(path, tags, groups) for path, tags, groups in whole if len(tags) == len(groups)]
+
+
+def image_folders(found: Survey, extension: str, plugins: Plugins = None) -> tuple[ImageFolder, ...]:
+    """Every folder of a dataset that holds pictures, sorted; their sizes and captions are read.
+
+    The trainer may see none of them. extension: that of the captions, with its dot. plugins: see
+    :mod:`tagflow.training.sd_scripts.files`.
+    """
+    root = found.root.resolve()
+    made = []
+    for name in sorted({str(PurePosixPath(path).parent) for path in (*found.images, *found.foreign)}):
+        subset = Subset("", root / name, {"caption_extension": extension}, frozenset())
+        made.append(ImageFolder(name, root / name, images(subset, plugins)))
+    return tuple(made)
+
+
+def folder_faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
+    """What would be trained wrongly, or stop the trainer at once."""
+    bare, unreadable, unusable, unsized = [], [], [], []
+    seen: dict[str, Sight] = {}
+    for part in looked:
+        place = "" if part.name == "." else f"{part.name}/"
+        sound = (*part.images.sizes, *part.images.unsized)
+        bare += [place + name for name in sound if name not in part.images.captioned]
+        seen |= {place + name: one for name, one in part.images.overlooked.items()}
+        unsized += [place + name for name in part.images.unsized]
+        unreadable += [place + name for name in part.images.unreadable]
+        unusable += [f"{place}{name} ({why})" for name, why in part.images.unusable.items()]
+    if bare:
+        yield finding("image-uncaptioned", f"{many(len(bare), 'image')}: {some(bare, _NAMED)}")
+    if unreadable:
+        yield finding("image-unreadable", f"{many(len(unreadable), 'image')}: {some(unreadable, _NAMED)}")
+    if unusable:
+        yield finding("caption-unusable", f"{many(len(unusable), 'caption')}: {some(unusable, _NAMED)}")
+    for state, code in CODES.items():
+        if left := [path for path, one in seen.items() if one.state == state]:
+            whys = "; ".join(dict.fromkeys(seen[path].why for path in left))
+            yield finding(code, f"{many(len(left), 'file')}: {some(left, _NAMED)} ({whys})")
+    if unsized:
+        yield finding("image-unsized", f"{many(len(unsized), 'image')}: {some(unsized, _NAMED)}")

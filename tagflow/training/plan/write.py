@@ -48,8 +48,7 @@ from tagflow.training.run_folder import (
     to_json,
 )
 from tagflow.training.sd_scripts.dataset_config import faults, schema
-from tagflow.training.structure.manifest import Rendered
-from tagflow.training.structure.render import check_target, render_data, write_rendered
+from tagflow.training.structure.render import Rendered, check_target, render_data, write_rendered
 from tagflow.training.structure.structure import CHOICES
 
 

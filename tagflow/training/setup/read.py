@@ -1,27 +1,35 @@
 """From a run folder, a TOML file or a command line to a :class:`Setup`, which the rules look at.
 
-Open it for how settings reach the trainer. Of the dataset no file is read here; look.py adds those.
+Open it for how settings reach the trainer, and for what is read of the files behind them: images, captions,
+caches and the checkpoint. Which of those sd-scripts sees is in :mod:`tagflow.training.sd_scripts.files`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tagflow.errors import EncoderError
 from tagflow.files.read import read_toml, settings_text
+from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import misspelt
+from tagflow.models.prediction import prediction
+from tagflow.progress import Progress, silent
 from tagflow.training.run_folder import TRAIN, check_run
-from tagflow.training.sd_scripts import dataset_config
+from tagflow.training.sd_scripts import dataset_config, files
 from tagflow.training.sd_scripts.command import Command, read_command
 from tagflow.training.sd_scripts.dataset_config import Subset
-from tagflow.training.sd_scripts.files import repeats
 from tagflow.training.sd_scripts.options import Options, Value, flat, known_options
-from tagflow.training.setup.setup import Setup
+from tagflow.training.setup.setup import Images, Setup
 
-_LARGEST = 4 * 1024 * 1024  # bytes; no settings are larger
+_TEXTS = (".txt", files.DEFAULT_CAPTION)
+_LARGEST_CAPTION = 256 * 1024  # bytes; tagflow certifies no larger one
+_LARGEST_FILE = 4 * 1024 * 1024  # bytes; no settings are larger
 # What the command line refuses and a file may say; files of kohya_ss' window have all three. 75 tokens are
 # read without the option, too; without torch_compile no backend is; a bare rate counts as a list of one.
 _AS_NOTHING, _LONE = (("max_token_length", 75), ("dynamo_backend", "no")), ("text_encoder_lr",)
@@ -63,7 +71,9 @@ def setup_of_command(words: Sequence[str], folder: Path, *, options: Options | N
 
 def _setup(command: Command, folder: Path, options: Options) -> Setup:
     faults = list(command.faults)
-    config = _config_file(command.given.get("config_file"), folder)
+    named, config = command.given.get("config_file"), None
+    if isinstance(named, str) and named:
+        config = folder / (named if named.endswith(".toml") else named + ".toml")
     from_file, found = _config(config, options)
     faults += found
     values = options.defaults() | from_file | command.given
@@ -76,14 +86,11 @@ def _setup(command: Command, folder: Path, options: Options) -> Setup:
         given["caption_extension"] = given["caption_extention"]
     given = {key: where for key, where in given.items() if key not in _READ_FROM_FILES}
     setup = Setup(command.script or options.script, options, values, given, folder)
-    subsets, found = _subsets(setup)
+    named_dataset = setup.path("dataset_config")
+    if named_dataset is None:
+        return replace(setup, subsets=tuple(_of_folders(setup)), faults=tuple(faults))
+    subsets, found = _of_dataset(named_dataset, setup)
     return replace(setup, subsets=subsets, faults=(*faults, *found))
-
-
-def _config_file(named: Value, folder: Path) -> Path | None:
-    if not isinstance(named, str) or not named:
-        return None
-    return folder / (named if named.endswith(".toml") else named + ".toml")
 
 
 def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list[Finding]]:
@@ -111,17 +118,15 @@ def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list
     return values, faults
 
 
-def _subsets(setup: Setup) -> tuple[tuple[Subset, ...] | None, list[Finding]]:
-    named = setup.path("dataset_config")
-    if named is None:
-        return tuple(_of_folders(setup)), []
-    data, fault = _toml(named, "dataset-unreadable")
+def _of_dataset(file: Path, setup: Setup) -> tuple[tuple[Subset, ...] | None, list[Finding]]:
+    """The subsets of a dataset file, or what is wrong with it."""
+    data, fault = _toml(file, "dataset-unreadable")
     if data is None:
         return None, [fault] if fault else []
     faults = dataset_config.faults(data, masked_loss=setup.on("masked_loss"))
     if faults:
-        return None, [replace(one, detail=f"{named.name}: {one.detail}") for one in faults]
-    return dataset_config.subsets(data, setup.values, setup.given, setup.folder, named.name), []
+        return None, [replace(one, detail=f"{file.name}: {one.detail}") for one in faults]
+    return dataset_config.subsets(data, setup.values, setup.given, setup.folder, file.name), []
 
 
 def _of_folders(setup: Setup) -> list[Subset]:
@@ -133,7 +138,7 @@ def _of_folders(setup: Setup) -> list[Subset]:
     for option, is_reg in (("train_data_dir", False), ("reg_data_dir", True)):
         root = setup.path(option)
         for folder in sorted(root.iterdir()) if root is not None and root.is_dir() else ():
-            count = repeats(folder.name) or 0
+            count = files.repeats(folder.name) or 0
             if folder.is_dir() and count > 0:
                 subset: dict[str, Value] = {
                     "image_dir": str(folder),
@@ -153,7 +158,93 @@ def _from(doc: Mapping[str, Any], setup: Setup, where: str) -> list[Subset]:
 
 def _toml(file: Path, code: str) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
-        return read_toml(settings_text(file, _LARGEST)), None
+        return read_toml(settings_text(file, _LARGEST_FILE)), None
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
         return None, finding(code, f"{file}: {reason}")
+
+
+def with_files(setup: Setup, progress: Progress = silent) -> Setup:
+    """The setup with what lies in its folders and what its checkpoint says of itself.
+
+    Which images the trainer reads hangs on `setup.machine`, so ask for that first, if at all.
+    `progress` is told the subsets looked at, and all of them.
+    """
+    found = None
+    if setup.subsets is not None:
+        looked_at = []
+        plugins = None if setup.machine is None else setup.machine.plugins
+        for done, subset in enumerate(setup.subsets):
+            progress(done, len(setup.subsets))
+            looked_at.append(images(subset, plugins))
+        found = tuple(looked_at)
+    base, checkpoint = None, setup.path("pretrained_model_name_or_path")
+    if checkpoint is not None and checkpoint.is_file():
+        with suppress(EncoderError):  # a rule says what is wrong with it
+            header = read_whole_header(checkpoint)
+            base = prediction(header.entries, header.metadata)
+    return replace(setup, images=found, base=base)
+
+
+def images(subset: Subset, plugins: files.Plugins = None) -> Images:
+    """What lies in a subset's folder; nothing where there is no such folder.
+
+    `plugins`: the suffixes that the trainer's Python can read beside the usual ones; None: nobody asked it.
+    """
+    folder = subset.folder
+    names = sorted(file.name for file in folder.iterdir()) if folder and folder.is_dir() else []
+    if folder is None or not names:
+        return Images({}, (), frozenset(), (), (), {})
+    extension = str(subset.values.get("caption_extension") or files.DEFAULT_CAPTION)
+    pictures = [name for name in names if files.is_image(name, plugins)]
+    sizes = {name: _size(folder / name) for name in pictures}
+    captions = {name: found for name in pictures if (found := files.caption_of(folder / name, extension))}
+    texts = {name: _text(file) for name, file in captions.items()}
+    here = {file.name for file in captions.values() if file.parent == folder}
+    sizeless = [name for name, size in sizes.items() if size is None]
+    stems = {files.split_name(name)[0] for name in pictures}
+    beside = Counter(files.split_name(name)[1] for name in names if files.split_name(name)[0] in stems)
+    return Images(
+        sizes={name: size for name, size in sizes.items() if size is not None},
+        unreadable=tuple(name for name in sizeless if _is_known(name)),
+        unsized=tuple(name for name in sizeless if not _is_known(name)),
+        captioned=frozenset(captions),
+        caches=tuple(name for name in names if name.endswith(files.ANY_CACHE) or name == files.FOLDER_CACHE),
+        stale=tuple(files.stale_caches(folder, names, here)),
+        texts={name: text for name, text in texts.items() if isinstance(text, str)},
+        unusable={name: why[0] for name, why in texts.items() if isinstance(why, tuple)},
+        other_captions={one: beside[one] for one in _TEXTS if beside[one] and one != extension},
+        overlooked=files.overlooked(names, extension, plugins),
+    )
+
+
+def _is_known(name: str) -> bool:
+    """Whether Pillow, as it is here, reads files of this suffix; without a plug-in of its own it may not."""
+    from PIL import Image
+
+    return files.split_name(name)[1].lower() in Image.registered_extensions()
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            return image.size
+    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+
+
+def _text(file: Path) -> str | tuple[str]:
+    """A caption's text, or in a tuple why the trainer stops at it."""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(_LARGEST_CAPTION)
+    except OSError as problem:
+        return (problem.strerror or "unreadable",)
+    if not data:
+        return ("empty",)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return ("not UTF-8",)

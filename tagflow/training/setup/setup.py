@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tagflow.findings.finding import Finding
 from tagflow.models.prediction import Prediction
-from tagflow.training.machine.facts import Machine
+from tagflow.training.machine.probe import Machine
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import Sight
 from tagflow.training.sd_scripts.options import Options, Value

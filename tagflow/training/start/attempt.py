@@ -1,14 +1,14 @@
 """One attempt to train, from the run's lock to the end in run.json, in a terminal and detached alike.
 
-Open it for what happens while the trainer runs: its log is shown as it grows, signals are counted, and the
-record is written. The trainer goes on when the terminal is closed (SIGHUP), for hours of work hang on it and
-trainer.log has everything. A first Ctrl-C, SIGTERM or `tagflow train stop` ends it in order, a second signal
-at once.
+Open it for what happens while the trainer runs: its inputs are copied, its log is shown as it grows, signals
+are counted, and the record is written. The trainer goes on when the terminal is closed (SIGHUP). A first
+Ctrl-C, SIGTERM or `tagflow train stop` ends it in order, a second signal at once.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,17 +19,35 @@ from types import FrameType, TracebackType
 
 from filelock import FileLock, Timeout
 
-from tagflow.errors import FINDINGS, TrainerError
-from tagflow.training.run_folder import LOG
-from tagflow.training.start.launch import ATTEMPTS, base_named_in, snapshot_inputs
+from tagflow.errors import FINDINGS, EncoderError, TrainerError
+from tagflow.files.safetensors import read_whole_header
+from tagflow.training.machine.probe import run_command
+from tagflow.training.run_folder import DATASET, LOG, PLAN, PROMPTS, TRAIN
 from tagflow.training.start.outcome import Outcome, Output, end_of, outcome
 from tagflow.training.start.process import GRACE, Child
-from tagflow.training.start.record import Record, host, now, process_of, read_record, settled, write_record
+from tagflow.training.start.record import (
+    Base,
+    Record,
+    host,
+    now,
+    process_of,
+    read_record,
+    settled,
+    write_record,
+)
 from tagflow.training.start.resume import states
 
 LOCK, STOP = ".run.lock", ".stop"
 _PAUSE = 0.1  # seconds; a progress bar moves no faster
 _CHUNK = 1 << 16  # bytes
+ACCELERATE = Path(__file__).with_name("accelerate.json")
+ATTEMPTS, PACKAGES, AUDIT = "attempts", "packages.txt", "audit.parquet"
+_PLANNED = (TRAIN, DATASET, PROMPTS, PLAN)
+_SECONDS = 60.0
+_LIST = (
+    "import importlib.metadata as m\n"
+    "print('\\n'.join(sorted({f\"{d.metadata['Name']}=={d.version}\" for d in m.distributions()})))"
+)
 
 
 class Busy(TrainerError):
@@ -188,6 +206,38 @@ def carry_out(
             )  # fmt: skip
             write_record(run, record)
             return record
+
+
+def snapshot_inputs(folder: Path, run: Path, audit: Path, python: Path) -> None:
+    """Copy what an attempt is started with into a new folder, so that it can be repeated. Raises OSError.
+
+    The plan's files as they are now (they may be edited between attempts), the audit, accelerate's
+    configuration, and the list of every package of the trainer's Python. What is not there is left out: a
+    forced start may have no audit, and a plan no prompts.
+    """
+    folder.mkdir(parents=True)
+    for source in [*(run / name for name in _PLANNED), ACCELERATE]:
+        with suppress(FileNotFoundError):
+            shutil.copyfile(source, folder / source.name)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(audit, folder / AUDIT)
+    try:
+        ended = run_command([str(python), "-c", _LIST], _SECONDS)
+        listed = ended.out if ended.code == 0 else f"# {python} did not list its packages\n"
+    except TrainerError as problem:
+        listed = f"# {problem.message}\n"
+    (folder / PACKAGES).write_text(listed, encoding="utf-8")
+
+
+def base_named_in(lora: Path | None) -> Base:
+    """The checkpoint's SHA-256 as sd-scripts took it and wrote it into the LoRA; nothing where it did not."""
+    if lora is None:
+        return {}
+    try:
+        sha = read_whole_header(lora).metadata.get("ss_new_sd_model_hash")
+    except (EncoderError, OSError):
+        return {}
+    return {"sha256": sha} if sha else {}
 
 
 def _wait(child: Child, requests: StopRequests) -> tuple[int, str | None, bool]:

@@ -27,15 +27,14 @@ from tagflow.schema import rows
 from tagflow.training.check.derived import names
 from tagflow.training.check.registry import Rule, made
 from tagflow.training.check.rules import faults_of
-from tagflow.training.machine.facts import Machine
+from tagflow.training.machine.probe import Machine
 from tagflow.training.run_folder import DATA, DATASET, PLAN, TRAIN, PlanFile, PlannedDataset, read_plan
 from tagflow.training.sd_scripts.files import caption_of
 from tagflow.training.sd_scripts.options import Options, flat
-from tagflow.training.setup.look import with_files
-from tagflow.training.setup.read import setup_of_run
+from tagflow.training.setup.read import setup_of_run, with_files
 from tagflow.training.setup.setup import Setup
 from tagflow.training.start.record import Edit, Record, host, read_record, settled
-from tagflow.training.structure.manifest import changed, read_manifest
+from tagflow.training.structure.render import changed, read_manifest
 from tagflow.training.structure.structure import JOIN, KEEP
 
 NEVER = frozenset({"another-running"})

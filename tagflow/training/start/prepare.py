@@ -1,22 +1,46 @@
-"""A start, looked at from all sides before the trainer runs: the gate, its words, the state to go on from."""
+"""A start before the trainer runs: what the gate says, the words of the command, the state to go on from.
+
+Open it for how accelerate and the trainer's script are called. accelerate fills what it was not told from the
+user's own default configuration, which may say several GPUs or another precision; so all of that is said, and
+a configuration of ours is named, for nothing on its command line says `one process, no plugin`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tagflow import __version__
 from tagflow.errors import TrainerError
-from tagflow.training.machine.probe import probe
-from tagflow.training.run_folder import PLAN, PlanFile, read_plan
-from tagflow.training.sd_scripts.environment import find_sd_scripts, trainer_python
+from tagflow.training.machine.probe import Machine, probe
+from tagflow.training.run_folder import PLAN, TRAIN, PlanFile, read_plan
+from tagflow.training.sd_scripts.environment import (
+    find_sd_scripts,
+    sd_scripts_commit,
+    sd_scripts_version,
+    trainer_python,
+)
+from tagflow.training.setup.setup import Setup
+from tagflow.training.start.attempt import ACCELERATE
 from tagflow.training.start.gate import Gate, evaluate_gate
-from tagflow.training.start.launch import Launch, base_of, launch, versions
 from tagflow.training.start.outcome import Output
-from tagflow.training.start.record import Record, read_record
+from tagflow.training.start.record import Base, Record, Versions, read_record
 from tagflow.training.start.resume import Resume, plan_resume, read_state, states
 
 NEWEST = "newest"
+_THREADS = 8  # more help no data loader, and take cores from it
+_SAMPLES, _SAMPLE = 64, 1 << 16
 _NO_SD_SCRIPTS = "name its folder: --sd-scripts DIR, or the environment variable SD_SCRIPTS_DIR"
+
+# The environment of a trainer, over the user's own. Its output is shown while it comes (PYTHONUNBUFFERED). It
+# speaks Japanese, too, which a file in a Windows code page cannot take (PYTHONIOENCODING). Its logger breaks
+# lines at 80 columns where it sees no terminal, and we look for words in them (COLUMNS).
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace", "COLUMNS": "160"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +51,19 @@ class StartRequest:
     python: Path | None = None
     resume: str | None = None
     forced: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A trainer about to start. `folder`: where it runs, sd-scripts' own, for it imports from there."""
+
+    command: tuple[str, ...]
+    folder: Path
+    environment: dict[str, str]
+
+    def shown(self) -> str:
+        """The command as one would type it in the folder, with this system's quotes."""
+        return subprocess.list2cmdline(self.command) if os.name == "nt" else shlex.join(self.command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +136,64 @@ def _resume(run: Path, wanted: str, plan: PlanFile, output: Output) -> Resume:
         accumulation=plan.arithmetic.accumulation,
         last=plan.arithmetic.steps,
     )
+
+
+def launch(
+    run: Path,
+    setup: Setup,
+    plan: PlanFile,
+    *,
+    python: Path,
+    sd_scripts: Path,
+    resume: Sequence[str] = (),
+) -> Launch:
+    """How the trainer of a run folder is started. `resume`: further words for the script."""
+    threads = plan.value("launch", "num_cpu_threads_per_process")
+    if not isinstance(threads, int):
+        threads = max(1, min(_THREADS, os.cpu_count() or 1))
+    command = (
+        str(python), "-m", "accelerate.commands.launch",
+        "--config_file", str(ACCELERATE),
+        "--num_processes", "1", "--num_machines", "1", "--dynamo_backend", "no",
+        "--mixed_precision", setup.text("mixed_precision") or "no",
+        "--num_cpu_threads_per_process", str(threads),
+        str(sd_scripts / setup.script),
+        "--config_file", str((run / TRAIN).absolute()),
+        *resume,
+    )  # fmt: skip
+    return Launch(command, sd_scripts, dict(_ENVIRONMENT))
+
+
+def versions(sd_scripts: Path, machine: Machine | None) -> Versions:
+    """What took part: tagflow, sd-scripts with its commit, the trainer's Python and its main packages."""
+    found: Versions = {
+        "tagflow": __version__,
+        "sd_scripts": sd_scripts_version(sd_scripts),
+        "sd_scripts_commit": sd_scripts_commit(sd_scripts),
+    }
+    if machine is not None:
+        packages = {name: version for name, version in machine.packages.items() if version is not None}
+        found |= {
+            "python": machine.python_version,
+            "platform": machine.platform,
+            "packages": packages,
+            "cuda": machine.cuda,
+            "gpus": [gpu.name for gpu in machine.gpus],
+        }
+    return found
+
+
+def base_of(path: Path | None) -> Base:
+    """The checkpoint: path, bytes, and `sample_sha256`, over its size and 64 samples spread over the file.
+
+    All of it would take a minute to read. sd-scripts does so anyway, and writes the SHA-256 into the LoRA.
+    """
+    if path is None or not path.is_file():
+        return {} if path is None else {"path": str(path)}
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(_SAMPLES):
+            file.seek(max(0, size - _SAMPLE) * number // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE))
+    return {"path": str(path), "size": size, "sample_sha256": digest.hexdigest()}

@@ -1,7 +1,8 @@
-"""The data folder of a run: images linked or copied, and captions rendered for a structure.
+"""The data folder of a run: images linked or copied, captions rendered for a structure, and the list of both.
 
-The dataset is only read. Images are hard links, which cost no disk, or copies where the file system refuses;
-captions are new files. The folder appears whole or not at all.
+Open it for how that folder is made, and for how `train start` sees what has changed in it since. The dataset
+is only read: images are hard links, which cost no disk, or copies where the file system refuses. The folder
+appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -10,26 +11,115 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tagflow.audit.file import Audit
 from tagflow.clip.tokenizer import Tokenizer
-from tagflow.dataset.survey import Survey, read, survey
+from tagflow.dataset.survey import CAPTION_SUFFIX, Survey, read, survey
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
+from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import some
 from tagflow.progress import Progress, silent
-from tagflow.training.run_folder import to_json
-from tagflow.training.structure.manifest import MANIFEST, Rendered, RenderedSubset, manifest
+from tagflow.training.run_folder import DATA, PlanFile, from_json, to_json
+from tagflow.training.sd_scripts.files import is_image
 from tagflow.training.structure.prove import Limit, render_caption
 from tagflow.training.structure.structure import JOIN, KEEP, Layout, Structure, layout
 
+MANIFEST = "rendered.json"
+SCHEMA = "tagflow.rendered/1"
 Groups = Mapping[str, tuple[list[str], list[str]]]
 """By folder, `.` for the dataset's own: the paths of its images that have a caption, and of its captions."""
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _NAMED = 5  # so many captions are named in a message
 _LONGEST_NAME = 40  # characters; what is cut off is still told apart by the number in front
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedSubset:
+    """One folder for the trainer. `source`: the dataset's folder that it stands for (its name may say how
+    often its images are repeated). `images`, `captions`: file names, sorted."""
+
+    folder: Path
+    source: Path
+    images: tuple[str, ...]
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What the trainer is given. `folder`: None where that is the dataset itself (structure `none`).
+
+    `reasons`: how many captions are what (codes of `arrange.REASONS`). `digests`: SHA-256 of every rendered
+    caption by its path below `folder`. `bytes`: what the copied images take up. `uncaptioned`: images of the
+    dataset without a caption; they are not rendered. `counted`: whether tokens were looked at.
+    """
+
+    structure: Structure
+    root: Path
+    folder: Path | None
+    subsets: tuple[RenderedSubset, ...]
+    reasons: Mapping[str, int]
+    uncaptioned: tuple[str, ...] = ()
+    leading: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    linked: int = 0
+    copied: int = 0
+    bytes: int = 0
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What rendered.json holds. `images`: paths below its folder, with forward slashes; `captions`: the same,
+    each with the SHA-256 of its file."""
+
+    schema: str = SCHEMA
+    structure: str
+    images: tuple[str, ...]
+    captions: dict[str, str]
+
+
+def read_manifest(run: Path) -> Manifest | None:
+    """What was rendered for a run; None for nothing. Raises TrainerError: damaged, or of a newer tagflow."""
+    file, cure = run / DATA / MANIFEST, "make the plan again: `tagflow train plan`"
+    try:
+        return from_json(file.read_bytes(), Manifest, SCHEMA, file, cure)
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise TrainerError(f"{file}: {problem.strerror or problem}", cure) from problem
+
+
+def changed(run: Path, plan: PlanFile) -> Iterator[Finding]:
+    """What is not as it was rendered, in the data folder of a run; nothing where nothing was rendered."""
+    folder = run / DATA
+    try:
+        listed = read_manifest(run)
+    except TrainerError as problem:
+        yield finding("rendered-caption-changed", problem.message)
+        return
+    if listed is None:
+        if plan.structure.kind != "none":
+            yield finding("rendered-caption-missing", f"{folder / MANIFEST}")
+        return
+    for path, digest in listed.captions.items():
+        try:
+            if sha256((folder / path).read_bytes()) != digest:
+                yield finding("rendered-caption-changed", f"{folder / path}")
+        except OSError:
+            yield finding("rendered-caption-missing", f"{folder / path}")
+    for path in listed.images:
+        if not (folder / path).is_file():
+            yield finding("rendered-image-missing", f"{folder / path}")
+    known = {*listed.captions, *listed.images}
+    for file in sorted(folder.glob("*/*")):  # put there by somebody: the trainer takes it, too
+        if file.relative_to(folder).as_posix() not in known and (
+            is_image(file.name) or file.suffix == CAPTION_SUFFIX
+        ):
+            yield finding("rendered-foreign", f"{file}")
 
 
 class DatasetRenderer:
@@ -50,7 +140,8 @@ class DatasetRenderer:
             shutil.rmtree(part, ignore_errors=True)  # left by a rendering that was killed
             part.mkdir(parents=True)
             subsets = tuple(self._subsets(part, out, groups))
-            listed = manifest(self.plan.structure, subsets, self.digests)
+            images = tuple(f"{one.folder.name}/{name}" for one in subsets for name in one.images)
+            listed = Manifest(structure=self.plan.structure, images=images, captions=self.digests)
             (part / MANIFEST).write_bytes(to_json(listed).encode())
             if out.exists():
                 out.rmdir()
@@ -157,7 +248,15 @@ def render_data(
     root, out = root.absolute(), out.absolute()
     found = survey(root)
     texts = _texts(found, audit)
-    groups = _by_folder(found)
+    by_folder: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for path in found.captions:
+        by_folder[_parent(path)][1].append(path)
+    bare = set(found.uncaptioned)
+    for path in found.images:
+        if path not in bare:
+            by_folder[_parent(path)][0].append(path)
+    # A folder without images is no subset: its captions are of other pictures.
+    groups = {name: group for name, group in sorted(by_folder.items()) if group[0]}
     if structure == "none":
         return _as_they_are(found, groups, texts)
     check_target(out, root)
@@ -205,18 +304,6 @@ def _texts(found: Survey, audit: Audit) -> dict[str, str]:
             f"`tagflow validate {found.root}` says what changed; then `tagflow run` again",
         )
     return texts
-
-
-def _by_folder(found: Survey) -> Groups:
-    """Images and captions by folder. One without images is no subset: its captions are of other pictures."""
-    groups: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    bare = set(found.uncaptioned)
-    for path in found.captions:
-        groups[_parent(path)][1].append(path)
-    for path in found.images:
-        if path not in bare:
-            groups[_parent(path)][0].append(path)
-    return {name: group for name, group in sorted(groups.items()) if group[0]}
 
 
 def _parent(path: str) -> str:

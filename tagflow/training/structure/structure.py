@@ -1,14 +1,12 @@
 """The three structures of `train plan --structure`: what each does, and the trainer's options for it.
 
-A shuffle draws a new order at every step, so a certified order would be lost at the first. What may stay is
-everything (`none`: no shuffle), the front (`separator`: `|||`), or groups by category (`groups`: `;;;`).
-Open it for what a structure does not go with, and for the layout of a dataset's captions; arrange.py writes
-them.
+Open it for what stays of a certified order: everything (`none`: no shuffle), the front (`separator`: `|||`)
+or groups by category (`groups`: `;;;`), and for the options that a structure does not go with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -105,32 +103,24 @@ def conflicts(structure: Structure, values: Mapping[str, object]) -> dict[str, s
 
     values: options by name as they would be given to the trainer; what is missing has its default.
     """
-    found = dict(_clashes(structure, values))
-    if structure != "none":
-        found |= {
-            name: f"{name} must be {wanted!r}, for the captions are rendered for it"
-            for name, wanted in CHOICES[structure].options.items()
-            if name in values and values[name] != wanted
-        }
-    return found
-
-
-def _clashes(structure: Structure, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if structure == "none":
-        if values.get("shuffle_caption"):
-            yield "shuffle_caption", "it destroys the certified order; choose another structure with it"
-        return
+        why = "it destroys the certified order; choose another structure with it"
+        return {"shuffle_caption": why} if values.get("shuffle_caption") else {}
+    found = {}
     for name in _CACHES:
         if values.get(name):
-            yield (
-                name,
-                f"captions would be encoded once, as they stand, with {KEEP} and {JOIN} in the prompt",
+            found[name] = (
+                f"captions would be encoded once, as they stand, with {KEEP} and {JOIN} in the prompt"
             )
     if values.get("caption_separator") not in (None, ","):
-        yield "caption_separator", "the rendered captions are parted by commas"
+        found["caption_separator"] = "the rendered captions are parted by commas"
     for name, place in (("caption_prefix", "first"), ("caption_suffix", "last")):
         if values.get(name):
-            yield name, f"it is glued to the {place} tag, which may be one that is shuffled"
+            found[name] = f"it is glued to the {place} tag, which may be one that is shuffled"
+    for name, wanted in CHOICES[structure].options.items():
+        if name in values and values[name] != wanted:
+            found[name] = f"{name} must be {wanted!r}, for the captions are rendered for it"
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ from rule_setups import MACHINE, NO_GPU
 from source_commands import GUIDE, PLAN, QUICK
 
 from tagflow.training.check.rules import faults_of
-from tagflow.training.machine.facts import Machine
+from tagflow.training.machine.probe import Machine
 from tagflow.training.sd_scripts.command import split
-from tagflow.training.setup.look import with_files
-from tagflow.training.setup.read import setup_of_command
+from tagflow.training.setup.read import setup_of_command, with_files
 
 # What the plan's command does wrong wherever it is started.
 PLAN_FAULTS = {

@@ -18,8 +18,7 @@ from tagflow.training.check.registry import Rule
 from tagflow.training.check.rules import CODES_OF_READING, RULES
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.options import known_options
-from tagflow.training.setup.look import with_files
-from tagflow.training.setup.read import setup_of_command
+from tagflow.training.setup.read import setup_of_command, with_files
 from tagflow.training.start.gate import CHECKS
 
 OF_CAPTIONS = ("image-needs-plugin", "image-not-seen")

@@ -18,8 +18,7 @@ from tagflow.findings.finding import Finding, finding
 from tagflow.training.check import rules
 from tagflow.training.check.rules import CODES_OF_READING, RULES, faults_of
 from tagflow.training.sd_scripts import dataset_config
-from tagflow.training.setup.look import with_files
-from tagflow.training.setup.read import setup_of_command
+from tagflow.training.setup.read import setup_of_command, with_files
 from tagflow.training.setup.setup import Setup
 
 

@@ -14,8 +14,7 @@ from PIL import Image
 from trainer_place import real_trainer
 
 from tagflow.training.check.rules import faults_of
-from tagflow.training.setup.look import with_files
-from tagflow.training.setup.read import setup_of_command
+from tagflow.training.setup.read import setup_of_command, with_files
 
 DRIVER = Path(__file__).parents[1] / "trainer_verdicts.py"
 SOUND = (

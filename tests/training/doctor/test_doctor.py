@@ -12,7 +12,7 @@ from pythons import GIB
 from tagflow.findings.catalogue import all_kinds, catalogue
 from tagflow.training.doctor.line import Needs
 from tagflow.training.doctor.python import PINNED, of_gpus, of_packages, of_python, of_torch
-from tagflow.training.machine.facts import Gpu, Machine
+from tagflow.training.machine.probe import Gpu, Machine
 from tagflow.training.run_folder import PlanFile, PlannedMemory
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ def _surroundings(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("tagflow.training.doctor.disk.LOADS", 0)  # this machine may be small
+    monkeypatch.setattr("tagflow.training.doctor.files.LOADS", 0)  # this machine may be small
     for name in TOKENIZERS:
         folder = tmp_path / "hf/hub" / f"models--{name.replace('/', '--')}" / "snapshots" / "abc"
         folder.mkdir(parents=True)

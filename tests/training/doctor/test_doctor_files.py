@@ -9,8 +9,16 @@ import pytest
 from model_files import sdxl, vae, write_sparse
 from pythons import GIB, make_run, make_sd_scripts
 
-from tagflow.training.doctor.disk import of_disk, of_memory, room_needed
-from tagflow.training.doctor.files import of_base, of_images, of_sd_scripts, of_tokenizers, of_vae
+from tagflow.training.doctor.files import (
+    of_base,
+    of_disk,
+    of_images,
+    of_memory,
+    of_sd_scripts,
+    of_tokenizers,
+    of_vae,
+    room_needed,
+)
 from tagflow.training.doctor.line import Needs
 from tagflow.training.run_folder import PlanFile, PlannedBase, read_plan
 from tagflow.training.setup.read import setup_of_run
@@ -218,5 +226,5 @@ def test_a_disk_that_cannot_be_asked_is_said_by_a_stand_in_for_the_disk(tmp_path
     ("free", "half", "expected"), [(20, False, 0), (10, False, 1), (10, True, 0), (5, True, 1)]
 )
 def test_memory_for_loading_by_a_stand_in_for_the_machines(free, half, expected, monkeypatch):
-    monkeypatch.setattr("tagflow.training.doctor.disk.memory", lambda: (32 * GIB, free * GIB))
+    monkeypatch.setattr("tagflow.training.doctor.files.memory", lambda: (32 * GIB, free * GIB))
     assert len(wrong([of_memory(Needs(Path("run"), {"full_bf16": half}))])) == expected

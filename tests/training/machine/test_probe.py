@@ -12,8 +12,7 @@ import pytest
 from pythons import GIB, all_packages, make_python, stand_in, torch
 
 from tagflow.errors import TrainerError
-from tagflow.training.machine.facts import Gpu
-from tagflow.training.machine.probe import local_gpus, memory, probe
+from tagflow.training.machine.probe import Gpu, local_gpus, memory, probe
 
 MIB = 1 << 20
 

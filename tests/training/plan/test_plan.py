@@ -14,7 +14,7 @@ from model_files import vae, write_sparse
 from plan_data import ROOMS, checkpoint, dataset, faults, picture
 
 from tagflow.cli.boundary import run as run_tagflow
-from tagflow.training.plan.presets import presets
+from tagflow.training.plan.choices import presets
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.options import known_options
 

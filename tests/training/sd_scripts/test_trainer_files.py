@@ -27,7 +27,7 @@ from tagflow.checks.tags import read_lists
 from tagflow.dataset.caches import stale_by_caption
 from tagflow.dataset.survey import survey, tree
 from tagflow.training.check.rules import faults_of
-from tagflow.training.plan.folders import faults, parts
+from tagflow.training.plan.plan import folder_faults, image_folders
 from tagflow.training.sd_scripts import files
 from tagflow.training.sd_scripts.files import (
     FOLDER_CACHE,
@@ -41,8 +41,7 @@ from tagflow.training.sd_scripts.files import (
     sight,
     stale_caches,
 )
-from tagflow.training.setup.look import images, with_files
-from tagflow.training.setup.read import setup_of_command
+from tagflow.training.setup.read import images, setup_of_command, with_files
 
 PACKAGE = Path(tagflow.__file__).parent
 NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
@@ -106,7 +105,7 @@ def of_train_check(root: Path, plugins: Collection[str] | None) -> set[str]:
 
 
 def of_plan(root: Path, plugins: Collection[str] | None) -> set[str]:
-    return {one.code for one in faults(parts(survey(root), ".txt", plugins))}
+    return {one.code for one in folder_faults(image_folders(survey(root), ".txt", plugins))}
 
 
 @pytest.mark.parametrize(("name", "caption", "taken", "unknown", "both", "none"), TABLE)

@@ -11,8 +11,7 @@ from PIL import Image
 
 from tagflow.errors import TrainerError
 from tagflow.training.check.rules import faults_of
-from tagflow.training.setup.look import images, with_files
-from tagflow.training.setup.read import setup_of_command, setup_of_run, setup_of_toml
+from tagflow.training.setup.read import images, setup_of_command, setup_of_run, setup_of_toml, with_files
 
 SCRIPT = "sdxl_train_network.py"
 

@@ -15,8 +15,9 @@ from tagflow.errors import TrainerError
 from tagflow.training.run_folder import PlanFile, PlannedValue
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.setup import Setup
-from tagflow.training.start.launch import ACCELERATE, launch
+from tagflow.training.start.attempt import ACCELERATE
 from tagflow.training.start.outcome import Output, explained, outcome
+from tagflow.training.start.prepare import launch
 from tagflow.training.start.record import (
     Record,
     alive,

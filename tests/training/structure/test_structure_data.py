@@ -15,8 +15,7 @@ from tagflow.cli.boundary import run
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.training.run_folder import PlanFile, PlannedStructure
 from tagflow.training.sd_scripts.captions import read_caption, take_apart
-from tagflow.training.structure.manifest import changed
-from tagflow.training.structure.render import render_data, safe_name, write_rendered
+from tagflow.training.structure.render import changed, render_data, safe_name, write_rendered
 from tagflow.training.structure.structure import handling, layout
 
 FILES = {
