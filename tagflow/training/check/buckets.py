@@ -6,7 +6,7 @@ Open this for sizes; how buckets are made is in sd_scripts/steps.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tagflow.findings.finding import Finding, finding
@@ -140,21 +140,16 @@ def bucket_off(part: SubsetView) -> Iterator[Finding]:
     if part.files is None:
         if not part.on("random_crop") and not part.on("face_crop_aug_range"):
             yield finding("bucket-off", option="enable_bucket")
-    elif odd := _odd(part, part.files.sizes, part.resolution):
+        return
+    crops = part.on("random_crop") or part.on("face_crop_aug_range")
+    sizes = part.files.sizes.items()
+    wanted = part.resolution or next((size for _, size in sizes), (0, 0))  # else that of the first image
+    if crops:  # cut at random
+        odd = [name for name, size in sizes if size[0] < wanted[0] or size[1] < wanted[1]]
+    else:
+        odd = [name for name, size in sizes if size != wanted]
+    if odd:
         yield finding("bucket-off", f"{many(len(odd), 'image')}: {names(odd)}", option="enable_bucket")
-
-
-def _odd(part: SubsetView, sizes: Mapping[str, Size], wanted: Size | None) -> list[str]:
-    """Images that are not of the one size; without a resolution, not of the first one's."""
-    one = wanted or next(iter(sizes.values()), (0, 0))
-    return [name for name, size in sizes.items() if not _fits(part, one, size)]
-
-
-def _fits(part: SubsetView, wanted: Size, size: Size) -> bool:
-    """Whether an image is of the one size, or can be cut to it at random."""
-    if part.on("random_crop") or part.on("face_crop_aug_range"):
-        return size[0] >= wanted[0] and size[1] >= wanted[1]
-    return size == wanted
 
 
 @subset_rule("bucket-off-cut", reads=("enable_bucket", "resolution", *CACHES_LATENTS), needs=("images",))

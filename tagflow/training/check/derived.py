@@ -207,18 +207,17 @@ def batches(setup: Setup) -> int | None:
     shared: defaultdict[tuple[str, int], Counter[Size]] = defaultdict(Counter)
     for part in parts(setup):
         made = part.buckets if part.on("enable_bucket") else Buckets((0, 0))  # without buckets there is one
-        if made is None or part.files is None or part.files.unsized or not _countable(part):
+        if made is None or part.files is None or part.files.unsized:
+            return None
+        if part.subset.kind != "dreambooth" or part.on("is_reg") or part.number("validation_split"):
+            return None
+        if part.number("batch_size") < 1:
             return None
         dataset = part.subset.where.partition(".subsets")[0]
         key = ("" if dataset.startswith("--") else dataset, int(part.number("batch_size")))
         for size in part.files.sizes.values():
             shared[key][made.of(size)] += max(int(part.number("num_repeats")), 0)
     return sum(math.ceil(n / size) for (_, size), found in shared.items() for n in found.values()) or None
-
-
-def _countable(part: SubsetView) -> bool:
-    known = part.subset.kind == "dreambooth" and part.number("batch_size") >= 1
-    return known and not part.on("is_reg") and not part.number("validation_split")
 
 
 def steps(setup: Setup) -> int | None:

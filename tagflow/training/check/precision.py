@@ -5,6 +5,7 @@ Open this for what needs a GPU or a package of the trainer's Python.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tagflow.findings.finding import Finding, finding
@@ -66,13 +67,9 @@ def fp8_possible(setup: Setup) -> Iterator[Finding]:
     if not machine.gpus:
         yield finding("fp8-without-gpu", option=option)
     torch = machine.packages.get("torch")
-    if torch and _version(torch) < (2, 1):
+    version = re.match(r"(\d+)\.(\d+)", torch or "")
+    if version and tuple(map(int, version.groups())) < (2, 1):
         yield finding("fp8-torch-old", f"torch {torch}", option=option)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    numbers = text.partition("+")[0].split(".")[:2]
-    return tuple(int(one) for one in numbers) if all(one.isdigit() for one in numbers) else (99,)
 
 
 @rule("attention-none", "attention-several", reads=_ATTENTION)

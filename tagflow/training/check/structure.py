@@ -142,14 +142,13 @@ def captions_too_long(part: SubsetView) -> Iterator[Finding]:
 
 
 def _pieces(text: str) -> int:
-    """Never more than the tokens: what ftfy or the tokenizer would take away, mend or join counts least."""
+    """Never more than the tokens: what ftfy or the tokenizer would take away, mend or join counts least.
+
+    A word with other than ASCII letters counts as one: it may be garbled text that ftfy mends.
+    """
     if len(text) <= _SHORT:
         return 0
-    return sum(_pieces_of(word) for word in _VANISHING.sub("", text).split())
-
-
-def _pieces_of(word: str) -> int:
-    """Of a word with other than ASCII letters, one: it may be garbled text that ftfy mends."""
-    if word.isascii():
-        return len(_PIECE.findall(word))
-    return int(any(one.isascii() and one.isalnum() for one in word))
+    words = _VANISHING.sub("", text).split()
+    strange = [word for word in words if not word.isascii()]
+    mended = sum(any(one.isascii() and one.isalnum() for one in word) for word in strange)
+    return mended + sum(len(_PIECE.findall(word)) for word in words if word.isascii())

@@ -1,6 +1,7 @@
 """Whether this machine can run a plan, and what is missing: one line for each thing, with its cure.
 
-Nothing here stops at the first problem: without a Python the files are still looked at, and so on.
+Open it for what is looked at, in which order. No problem is the last one: without a Python the files are
+still looked at, and so on.
 """
 
 from __future__ import annotations

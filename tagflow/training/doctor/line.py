@@ -1,4 +1,7 @@
-"""What the doctor looked at and saw, in a line, and what a run asks of its machine."""
+"""What the doctor looked at and saw, in a line; and what a run asks of its machine.
+
+Open it for how bad a lack is, which hangs on what the run uses.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """A training of SD 1.5, a TOML file for sd-scripts' `--config_file`, made into one of SDXL.
 
-The file keeps its tables, its order and its comments; every line says why it is as it is. What was left out
-is named at the top. Nothing is written here.
-
-What a migration starts from: the trainer's file, its dataset's file, and what holds in both together.
+Open it for how the two files are read and rewritten: tables, order and comments stay, every line says why it
+is as it is, and what was left out is named at the top. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -101,19 +99,14 @@ def refuse_sdxl(source: Path, dataset: Path | None, values: Mapping[str, Any]) -
         data = read_dataset(dataset).unwrap()
         found += [(dataset, _table(one)) for one in (data.get("general"), *_tables(data.get("datasets")))]
     for file, section in found:
-        if _pixels(section.get("resolution", "")) > 0.75 * NUMBERS["resolution"] ** 2:
+        # `512`, `"512,768"` or `[512, 768]`; nothing is said of what is none of these
+        sides = [side.strip() for side in str(section.get("resolution", "")).strip("[]").split(",")]
+        known = 1 <= len(sides) <= 2 and all(side.isdecimal() for side in sides)
+        if known and int(sides[0]) * int(sides[-1]) > 0.75 * NUMBERS["resolution"] ** 2:
             raise TrainerError(
                 f"{file}: its resolution is {section['resolution']}, so it is SDXL's already",
                 "look it over instead: tagflow train check",
             )
-
-
-def _pixels(resolution: object) -> int:
-    """The pixels of `512`, `"512,768"` or `[512, 768]`; 0 for what is none of these."""
-    sides = [side.strip() for side in str(resolution).strip("[]").split(",")]
-    if not 1 <= len(sides) <= 2 or not all(side.isdecimal() for side in sides):
-        return 0
-    return int(sides[0]) * int(sides[-1])
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -173,7 +166,13 @@ def migrate(source: Path, dataset_out: Path | None = None) -> Migration:
     dataset_doc = read_dataset(named) if named is not None and dataset_out is not None else None
     facts = facts_of(values, read_dataset(named).unwrap() if named is not None else {}, source)
     refuse_sdxl(source, named, values)
-    changes = list(_change_train(doc, source.name, facts))
+    changes = []
+    for section in (doc, *(one for one in doc.values() if isinstance(one, dict))):
+        options = [name for name in section if section is not doc or not isinstance(doc[name], dict)]
+        for option in options:
+            if option != "dataset_config":
+                verdict = decide(option, _plain(section[option]), facts)
+                changes.append(_change(section, option, source.name, verdict))
     if values.get("dataset_config"):
         changes.append(_point(doc, source.name, values["dataset_config"], named, dataset_out))
     changes += _add(doc, source.name, facts)
@@ -185,14 +184,6 @@ def migrate(source: Path, dataset_out: Path | None = None) -> Migration:
     mine = [one for one in changes if one.file == source.name]
     migrated = named if dataset_doc is not None else None
     return Migration(source, _written(doc, source, mine), tuple(changes), migrated, dataset_text)
-
-
-def _change_train(doc: TOMLDocument, file: str, facts: Facts) -> Iterator[Change]:
-    for section in (doc, *(one for one in doc.values() if isinstance(one, dict))):
-        options = [name for name in section if section is not doc or not isinstance(doc[name], dict)]
-        for option in options:
-            if option != "dataset_config":
-                yield _change(section, option, file, decide(option, _plain(section[option]), facts))
 
 
 def _change_dataset(doc: TOMLDocument, file: str, facts: Facts) -> Iterator[Change]:
@@ -264,7 +255,9 @@ def _written(doc: TOMLDocument, source: Path, changes: list[Change]) -> str:
     lines = [f"tagflow {__version__} made this of {_spoken(source.name)}, from SD 1.5 to SDXL: {SCRIPT}"]
     for one in changes:
         if one.verdict.action in ("dropped", "unknown"):
-            lines.append(f"left out: {_name(one.option)} = {_spoken(one.before)}: {one.verdict.reason}")
+            plain = one.option.isidentifier() and one.option.isascii()
+            name = one.option if plain else _spoken(one.option)
+            lines.append(f"left out: {name} = {_spoken(one.before)}: {one.verdict.reason}")
     text = "".join(f"# {line}\n" for line in lines) + "\n" + tomlkit.dumps(doc)
     try:
         read_toml(text)
@@ -279,10 +272,6 @@ def _spoken(value: Any) -> str:
     """A value on one line of a comment, without what a comment may not hold."""
     text = json.dumps(value, default=str).replace("\x7f", "?")
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-
-
-def _name(option: str) -> str:
-    return option if option.isidentifier() and option.isascii() else _spoken(option)
 
 
 def _plain(value: Any) -> Any:

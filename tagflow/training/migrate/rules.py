@@ -1,5 +1,6 @@
-"""What becomes of each option of an SD 1.5 training for SDXL, and why. Pure values; texts and numbers are
-data, in migrate.toml.
+"""What becomes of each option of an SD 1.5 training for SDXL, and why.
+
+Open it for how a new value is computed; texts and numbers are data, in migrate.toml.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,12 @@ def halved(batch: int) -> int:
 
 def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> OptionChange:
     """What becomes of a value that is set; `dataset`: in the dataset's file, where other names are known."""
-    if option == "resolution":
-        return _resolution(value, dataset=dataset)
+    if option == "resolution":  # the dataset's file takes numbers only, the other one a text only
+        side = NUMBERS["resolution"]
+        after = f"{side},{side}" if not dataset else [side, side] if isinstance(value, list) else side
+        sides = value if isinstance(value, list) else str(value).split(",")
+        reason = _REASONS["resolution"].format(before=" x ".join(map(str, sides)))
+        return OptionChange("changed", after, reason)
     if option in _COMPUTED:
         return _COMPUTED[option](value, facts)
     if option in TABLES["drop"]:
@@ -110,13 +116,6 @@ def additions(facts: Facts) -> dict[str, OptionChange]:
         if verdict.action == "changed":
             found["text_encoder_lr"] = OptionChange("added", verdict.after, verdict.reason)
     return found
-
-
-def _resolution(value: Any, *, dataset: bool) -> OptionChange:
-    """The dataset's file takes numbers only, the other one a text only."""
-    side = NUMBERS["resolution"]
-    after = f"{side},{side}" if not dataset else [side, side] if isinstance(value, list) else side
-    return OptionChange("changed", after, _REASONS["resolution"].format(before=_spoken(value)))
 
 
 def _batch(value: Any, facts: Facts) -> OptionChange:
@@ -157,15 +156,7 @@ def _rate(value: Any) -> float | None:
     return None
 
 
-def _tokens(value: Any, facts: Facts) -> OptionChange:
-    return _at_least("max_token_length", value)
-
-
-def _largest_bucket(value: Any, facts: Facts) -> OptionChange:
-    return _at_least("max_bucket_reso", value)
-
-
-def _at_least(option: str, value: Any) -> OptionChange:
+def _at_least(option: str, value: Any, facts: Facts) -> OptionChange:
     least = NUMBERS[option]
     enough = isinstance(value, int) and value >= least
     return OptionChange("kept" if enough else "changed", value if enough else least, _REASONS[option])
@@ -197,17 +188,13 @@ def _name(value: Any, facts: Facts) -> OptionChange:
     return OptionChange("changed", f"{value}_sdxl", _REASONS["output_name"])
 
 
-def _spoken(value: Any) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, list) else str(value).replace(",", " x ")
-
-
 _COMPUTED: dict[str, Callable[[Any, Facts], OptionChange]] = {
     BATCH: _batch,
     "batch_size": _batch,
     "gradient_accumulation_steps": _accumulation,
     "text_encoder_lr": _text_encoder,
-    "max_token_length": _tokens,
-    "max_bucket_reso": _largest_bucket,
+    "max_token_length": partial(_at_least, "max_token_length"),
+    "max_bucket_reso": partial(_at_least, "max_bucket_reso"),
     "bucket_reso_steps": _bucket_steps,
     "bucket_no_upscale": _no_upscale,
     "enable_bucket": _buckets,

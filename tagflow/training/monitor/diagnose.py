@@ -1,6 +1,7 @@
 """What to make of a run that is watched: diagnoses with numbers, and which of them are alarms.
 
-Texts are in findings/monitor.toml, limits in limits.toml. No run's files are read here, no clock is asked.
+Open it for when a run counts as stalled, diverging, oscillating or flat; the limits are in limits.toml, the
+texts in findings/monitor.toml. A snapshot goes in; no file is read and no clock asked.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tagflow.findings.finding import Figure, Finding, by_severity, finding
+from tagflow.findings.wording import many
 from tagflow.training.monitor.events import CURRENT, Series
 from tagflow.training.monitor.trend import Rise, Trend, logarithms, rise, swings, trend
 from tagflow.training.monitor.watch import RunSnapshot
@@ -51,11 +53,8 @@ def _process(seen: RunSnapshot) -> Iterator[Finding]:
         yield finding("died" if seen.state == "killed" else "interrupted", detail)
     elif seen.starting:
         idle = seen.idle or 0.0
-        slow = idle > LIMITS["starting_seconds"]
-        numbers = {"seconds": idle}
-        yield finding(
-            "starting-slowly" if slow else "starting", f"started {spoken(idle)} ago", figures=numbers
-        )
+        code = "starting-slowly" if idle > LIMITS["starting_seconds"] else "starting"
+        yield finding(code, f"started {spoken(idle)} ago", figures={"seconds": idle})
     elif not seen.series:
         yield finding("not-started")
     elif seen.step is not None:
@@ -63,6 +62,7 @@ def _process(seen: RunSnapshot) -> Iterator[Finding]:
 
 
 def _stalled(seen: RunSnapshot) -> Iterator[Finding]:
+    """Whether no step came for longer than any gap between steps makes likely."""
     idle, speed = seen.idle or 0.0, seen.speed
     limit = LIMITS["stalled_seconds"]
     if speed is not None:
@@ -84,29 +84,22 @@ def _not_finite(seen: RunSnapshot) -> Iterator[Finding]:
         return
     first, last, count = int(loss.step[bad][0]), int(loss.step[bad][-1]), int(bad.sum())
     numbers = {"count": count, "values": len(loss), "first_step": first, "last_step": last}
+    of = f"{count:,} of {many(len(loss), 'value')}"
     if bad[-1] or bad[-_LEAST_BLOCK:].sum() > 1:
-        yield finding(
-            "loss-not-finite", f"{count:,} of {len(loss):,} values, first at step {first:,}", figures=numbers
-        )
+        yield finding("loss-not-finite", f"{of}, first at step {first:,}", figures=numbers)
     else:
-        yield finding(
-            "loss-was-not-finite",
-            f"{count:,} of {len(loss):,} values, the last at step {last:,}",
-            figures=numbers,
-        )
+        yield finding("loss-was-not-finite", f"{of}, the last at step {last:,}", figures=numbers)
 
 
 def rates(seen: RunSnapshot) -> dict[str, Series]:
     """Each part's learning rates, one a step; sd-scripts logs one of them twice (`lr/group...`)."""
     named = {tag.removeprefix("lr/"): one for tag, one in seen.series.items() if tag.startswith("lr/")}
     found = {name: one for name, one in named.items() if not name.startswith(("group", "d*lr"))} or named
-    return {name: _by_step(one) for name, one in sorted(found.items())}
-
-
-def _by_step(one: Series) -> Series:
-    """The last value of each step. Those of step 0 were logged before any step was made."""
-    last = np.append(one.step[1:] != one.step[:-1], True)
-    return one.where(last & (one.step > 0)).finite()
+    by_step = {}
+    for name, one in sorted(found.items()):
+        last = np.append(one.step[1:] != one.step[:-1], True)  # of each step the last value
+        by_step[name] = one.where(last & (one.step > 0)).finite()  # those of step 0 came before any step
+    return by_step
 
 
 def _rates(seen: RunSnapshot) -> Iterator[Finding]:
@@ -118,7 +111,8 @@ def _rates(seen: RunSnapshot) -> Iterator[Finding]:
         zeros = len(one) if top == 0 else int(np.argmax(one.value[::-1] > 0))
         if zeros >= max(_LEAST_BLOCK, LIMITS["zero_share"] * steps):
             where = "at all of" if top == 0 else "at the last"
-            yield finding("lr-zero", f"lr/{name} was 0 {where} {zeros:,} steps", figures={"steps": zeros})
+            detail = f"lr/{name} was 0 {where} {many(zeros, 'step')}"
+            yield finding("lr-zero", detail, figures={"steps": zeros})
         elif top > 0 and len(one) > _LEAST_BLOCK:
             peak = int(one.step[np.argmax(one.value >= 0.999 * top)])
             if peak > LIMITS["late_peak"] * steps and one.value[0] < 0.5 * top:
@@ -169,46 +163,38 @@ def warm_from(seen: RunSnapshot) -> int | None:
 
 
 def _settled(seen: RunSnapshot, loss: Series) -> Iterator[Finding]:
-    """Of the time at the full learning rate: swings, and else the trend."""
+    """Of the time at the full learning rate: swings; else whether it is flat of late; else the trend."""
     values = logarithms(loss.value)
     if len(values) < LIMITS["enough"]:
-        detail = f"{len(values)} values; {LIMITS['enough']:g} are needed"
+        detail = f"{many(len(values), 'value')}; {LIMITS['enough']:g} are needed"
         yield finding("too-early", detail, figures={"values": len(values)})
         return
     for blocks in _SWINGS:
         if len(values) // blocks >= _LEAST_BLOCK:
             turns, factor = swings(values, blocks, least=LIMITS["swing"], errors=LIMITS["swing_errors"])
             if turns >= LIMITS["turns"]:
-                detail = f"{turns} turns of at least a factor of {factor:.2f} in {_span(loss):,} steps"
+                turned = f"{many(turns, 'turn')} of at least a factor of {factor:.2f}"
+                detail = f"{turned} in {many(_span(loss), 'step')}"
                 yield finding("loss-oscillating", detail, figures={"turns": turns, "factor": factor})
                 return
-    yield from _moving(seen, loss)
-
-
-def _moving(seen: RunSnapshot, loss: Series) -> Iterator[Finding]:
     latest = loss.where(np.arange(len(loss)) >= len(loss) // 3)  # the first third may have fallen fast
     late = trend(logarithms(latest.value))
-    if late is not None and not seen.over and _flat(seen, late, _span(latest)):
-        yield _of_trend("loss-flat", late, _span(latest), seen)
-        return
-    whole = trend(logarithms(loss.value))
+    steps, step, span = seen.planned.steps, seen.step, _span(latest)
+    until = LIMITS["flat_until"] * (steps or 0)
+    if late is not None and steps and step and span and step <= until and not seen.over:
+        fastest = (1 + late.low) ** ((steps - step) / span) - 1  # what is left, at the fastest possible pace
+        if fastest > -LIMITS["flat"]:
+            yield _of_trend("loss-flat", late, span, seen)
+            return
+    whole = trend(values)
     if whole is not None:
         code = "loss-falling" if whole.high < 0 else "loss-level"
         yield _of_trend(code, whole, _span(loss), seen)
 
 
-def _flat(seen: RunSnapshot, late: Trend, span: int) -> bool:
-    """Whether all that is left would change next to nothing, at the fastest pace that is possible."""
-    steps, step = seen.planned.steps, seen.step
-    if not steps or not step or not span or step > LIMITS["flat_until"] * steps:
-        return False
-    fastest = (1 + late.low) ** ((steps - step) / span) - 1
-    return bool(fastest > -LIMITS["flat"])
-
-
 def _of_trend(code: str, one: Trend, span: int, seen: RunSnapshot) -> Finding:
     change, low, high = (f"{100 * part:+.1f}" for part in (one.change, one.low, one.high))
-    text = f"{change} % (95 %: {low} to {high} %) over {span:,} steps"
+    text = f"{change} % (95 %: {low} to {high} %) over {many(span, 'step')}"
     numbers: dict[str, Figure] = {"change": one.change, "low": one.low, "high": one.high, "steps": span}
     if seen.planned.steps and seen.step:
         numbers["progress"] = seen.step / seen.planned.steps

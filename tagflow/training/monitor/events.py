@@ -1,10 +1,8 @@
 """The scalars that a trainer logs, read from its TensorBoard files while it writes them, or afterwards.
 
-`<logging_dir>/<log_prefix><YYYYmmddHHMMSS>/<network_train, or log_tracker_name>/events.out.tfevents.*`: each
-start of sd-scripts makes a folder of its own. The files are read with the tensorboard package, and every
-value is kept: nothing is sampled.
-
-Three things in them are not what they seem (sd-scripts `train_network.py`):
+Open it for what those files mean. Each start of sd-scripts makes a folder of its own,
+`<logging_dir>/<log_prefix><YYYYmmddHHMMSS>/<network_train, or log_tracker_name>/`. Three things in it are not
+what they seem (sd-scripts `train_network.py`):
 
 - With gradient accumulation every batch is logged under the step it belongs to, so a step has many values.
 - A resumed trainer counts its steps from the start of the epoch that it resumed in. Only the step of
@@ -94,16 +92,14 @@ class Attempt:
         epochs = self.points.get(EPOCH)
         if not epochs or epochs[0][0] <= 1:
             return 0
-        return (epochs[0][0] - 1) * (steps_per_epoch or self._epoch_length() or 0)
-
-    def _epoch_length(self) -> int | None:
-        """Steps between two ends of an epoch, by the clock; None before the second."""
-        ends = [wall for _, wall, _ in self.points[EPOCH]]
-        steps = [(wall, step) for step, wall, _ in self.points.get(CURRENT, [])]
-        if len(ends) < 2:
-            return None
-        first, second = (max((step for at, step in steps if at <= end), default=0) for end in ends[:2])
-        return second - first
+        length = steps_per_epoch
+        if not length and len(epochs) > 1:  # else by the clock: the steps between two ends of an epoch
+            steps = [(wall, step) for step, wall, _ in self.points.get(CURRENT, [])]
+            first, second = (
+                max((step for at, step in steps if at <= end), default=0) for _, end, _ in epochs[:2]
+            )
+            length = second - first
+        return (epochs[0][0] - 1) * (length or 0)
 
 
 class Events:
@@ -144,17 +140,15 @@ class Events:
             for tag, points in attempt.points.items():
                 new = series(points)
                 new = new if tag in _BY_EPOCH else new.moved(offset)
-                joined[tag] = _after(joined[tag], new) if tag in joined else new
+                if tag in joined:
+                    kept = joined[tag].where(joined[tag].step < new.step[0])
+                    new = Series(
+                        np.concatenate((kept.step, new.step)),
+                        np.concatenate((kept.wall, new.wall)),
+                        np.concatenate((kept.value, new.value)),
+                    )
+                joined[tag] = new
         return joined
-
-
-def _after(old: Series, new: Series) -> Series:
-    kept = old.where(old.step < new.step[0])
-    return Series(
-        np.concatenate((kept.step, new.step)),
-        np.concatenate((kept.wall, new.wall)),
-        np.concatenate((kept.value, new.value)),
-    )
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """What can be seen of a training run from outside: its record, its process, its logs and its files.
 
-Nothing is printed or judged here; diagnose.py beside this file says what to make of it.
+Open it for what a snapshot holds; what to make of one is in diagnose.py beside this file.
 """
 
 from __future__ import annotations

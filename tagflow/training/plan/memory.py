@@ -1,7 +1,8 @@
-"""How much of a GPU's memory a run takes, and the settings with which it fits. The figures: memory.toml.
+"""How much of a GPU's memory a run takes, and the settings with which it fits.
 
-Weights, gradients and states are arithmetic; activations were counted in sd-scripts' own modules; the rest
-are rules of thumb, on the safe side. No figure here was measured on the user's GPU, and the plan says so.
+Open it for the sums; the figures are in memory.toml. Weights, gradients and states are arithmetic,
+activations were counted in sd-scripts' own modules, the rest are rules of thumb, on the safe side. None was
+measured on the user's GPU, and the plan says so.
 """
 
 from __future__ import annotations

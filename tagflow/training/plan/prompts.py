@@ -1,9 +1,9 @@
 """prompts.txt: sample prompts from the dataset's own tags, the same ones in every plan of the same data.
 
-Each is a selection of tags from one caption, so that they go together; captions are taken in turn that show
-what the ones before did not. sd-scripts reads a line as prompt and options parted by ` --`, skips lines that
-begin with `#`, takes even the prompt for an option where it looks like one (`n 5`, `w 100`), and always reads
-weights in brackets (its `line_to_prompt_dict` and `sample_images_common`).
+Open it for which tags are drawn together, and for what a tag must not look like: sd-scripts reads a line as
+prompt and options parted by ` --`, skips lines that begin with `#`, takes even the prompt for an option where
+it looks like one (`n 5`, `w 100`), and always reads weights in brackets (its `line_to_prompt_dict` and
+`sample_images_common`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tagflow.captions.grammar import tag_key
@@ -56,11 +56,8 @@ def prompts(captions: Iterable[Tagged], triggers: Sequence[str]) -> list[str]:
 
 def _news(row: Tagged, counts: Counter[str], shown: set[str], names: set[str]) -> float:
     """How much a caption shows that no prompt has yet; what many captions have weighs more."""
-    return sum(math.log1p(counts[tag_key(tag)]) for tag in set(_open(row, names)) - shown)
-
-
-def _open(row: Tagged, names: set[str]) -> Iterator[str]:
-    return (key for tag in row.tags if is_speakable(tag) and (key := tag_key(tag)) not in names)
+    keys = {tag_key(tag) for tag in row.tags if is_speakable(tag)} - names - shown
+    return math.fsum(math.log1p(counts[key]) for key in keys)
 
 
 def _chosen(row: Tagged, counts: Counter[str], shown: set[str], names: set[str]) -> list[str]:

@@ -1,12 +1,9 @@
 """Runs that go on without a terminal: how `train start --detach` leaves one behind, and `train stop` ends it.
 
-`python -m tagflow.training.start.detach RUN` is the tagflow that stays behind. It gets the attempt as JSON on
-stdin, says in one line on stdout that the trainer runs (or why not), lets go of the terminal, and writes down
-the end. What goes wrong with itself it adds to trainer.log.
-
-`tagflow train stop` puts a file into the run folder, and the tagflow that watches the trainer looks for it:
-that works where signals do not (Windows, another machine). Where that tagflow is gone the trainer is ended
-from here.
+Open it for what the two processes say to each other. `python -m tagflow.training.start.detach RUN` is the
+tagflow that stays: it gets the attempt as JSON on stdin, says in a line on stdout that the trainer runs (or
+why not), lets go of the terminal, and adds what goes wrong to trainer.log. To end it, a file is put into the
+run folder, which works where signals do not (Windows, another machine).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What became of an attempt: from its exit code, its log and the files it left, and what to do about it.
 
-sd-scripts exits 0 where it found no data, and where it trained to a loss of NaN, so the exit code is not
-enough. What its last words mean is data, in outcome.toml beside this file.
+Open it for when a run counts as finished: sd-scripts exits 0, too, where it found no data and where it
+trained to a loss of NaN. What its last words mean is data, in outcome.toml beside this file.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The states that sd-scripts saves on its way, and how a run goes on from one.
 
-How sd-scripts goes on (train_network.py, 0.10.1): `--resume` loads the weights, the optimizer, the schedule
-and the random numbers. It begins at the epoch of the state's step, but its count of steps, which names its
-files and TensorBoard's points, starts at 0 again with that epoch, and goes into the next state so. Without
+Open it for when a state is whole, and for the words and counts of `--resume` (train_network.py, 0.10.1). It
+loads weights, optimizer, schedule and random numbers, and begins at the epoch of the state's step; but the
+count of steps, which names files and TensorBoard's points, starts at 0 again with that epoch. Without
 `--skip_until_initial_step` an epoch that was under way is trained again from its start; with it the images
-already seen are passed over, which it counts rightly only without gradient accumulation.
+already seen are passed over, which is counted rightly only without gradient accumulation.
 """
 
 from __future__ import annotations
@@ -110,8 +110,11 @@ def plan_resume(
     `attempts`: those made so far; a state from one that was itself resumed counts from where that began.
     Raises TrainerError where the state is at the end.
     """
-    source = next((one for one in reversed(attempts) if _began(one) <= state.saved), None)
-    done = state.step + (source.step_offset if source else 0)
+    done = state.step
+    for one in reversed(attempts):  # the one that it comes from is the last that began before it
+        if one.started and datetime.fromisoformat(one.started).timestamp() <= state.saved:
+            done += one.step_offset
+            break
     if last and done >= last:
         raise TrainerError(
             f"{state.path}: step {done} of {last}, nothing is left to train",
@@ -134,7 +137,3 @@ def plan_resume(
     if offset:
         note += f"; in TensorBoard and in file names sd-scripts counts from 0 after step {offset}"
     return Resume(state, tuple(words), note, offset)
-
-
-def _began(attempt: Record) -> float:
-    return datetime.fromisoformat(attempt.started).timestamp() if attempt.started else float("inf")

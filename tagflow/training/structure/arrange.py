@@ -1,8 +1,8 @@
 """One line of a caption, written so that the trainer's shuffle leaves in place what shall stay.
 
-`fixed ||| moves ||| fixed`: what moves is parted by the trainer at every comma, also at those inside
-brackets, quotes and numbers. A comma inside a tag is therefore written `;;;`, which the trainer turns back
-into a comma after the shuffle: the tag moves as one and comes out as it was.
+Open it for `fixed ||| moves ||| fixed`. What moves is parted by the trainer at every comma, also at those
+inside brackets, quotes and numbers; a comma inside a tag is therefore written `;;;`, of which the trainer
+makes a comma again after the shuffle.
 """
 
 from __future__ import annotations

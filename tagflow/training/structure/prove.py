@@ -1,7 +1,7 @@
 """The proof of a rendered caption: in many orders that the trainer may make of it all tags are whole.
 
-A line that cannot be proved in the structure is rendered with all of it fixed; where not even that can be
-proved the rendering is refused.
+Open it for what is proved of a line. One that cannot be proved in the structure is rendered with all of it
+fixed; where not even that can be proved the rendering is refused.
 """
 
 from __future__ import annotations
