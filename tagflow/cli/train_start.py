@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from tagflow.cli import output
-from tagflow.cli.findings import Report, as_object, tell_beside
+from tagflow.cli.findings import Report, as_object, exit_code, tell_beside
 from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
 from tagflow.cli.output import screen
-from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, UsageProblem
+from tagflow.errors import DONE, FAILURE, INTERRUPTED, UsageProblem
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many
 from tagflow.training.run_folder import LOG, RECORD_SCHEMA
@@ -146,7 +146,7 @@ def _refused(run: Path, faults: Sequence[Finding], *, as_json: bool) -> int:
     output.note(f"{run}: not started, for {many(count, 'reason')}")
     if as_json:
         output.as_json(as_object(Report(_SCHEMA, tuple(faults), {"state": "refused"})))
-    return FINDINGS
+    return exit_code(faults, strict=None)
 
 
 def _would(start: Start, *, as_json: bool) -> int:
@@ -159,7 +159,7 @@ def _would(start: Start, *, as_json: bool) -> int:
         output.note(f"to be run in {start.launch.folder}")
     if start.refused():
         output.note("would be refused")
-        return FINDINGS
+        return exit_code(start.gate.faults, strict=None)
     return DONE
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gate_cases import GATE_CASES, GateCase, edit_caption
@@ -91,3 +92,11 @@ def test_a_reason_overrules_a_crash_unless_it_could_not_have_overruled_the_findi
     assert evaluate_gate(run).final() == final
     monkeypatch.undo()
     assert not evaluate_gate(run).final()
+
+
+@pytest.mark.parametrize("how", [(), ("--dry-run",)])
+def test_a_start_that_a_crash_refuses_ends_with_the_code_of_a_bug(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tagflow: Any, how: tuple[str, ...]
+) -> None:
+    with_crash(monkeypatch, "tokens_certified")
+    assert tagflow("train", "start", run, *how).code == 4
