@@ -31,8 +31,8 @@ pytestmark = pytest.mark.slow
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 CALLS = {"compile", "sub", "subn", "search", "match", "fullmatch", "split", "findall", "finditer"}
 STARTS, SHORT, LONG = (16, 20, 24, 28, 200), 2_000, 20_000
-# Seconds of this thread, so that other work does not count. A linear pattern takes 20,000 characters in a hundredth of
-# it or so, a square one in ten times as much.
+# Seconds of this thread, so that other work does not count. A linear pattern takes 20,000 characters in a
+# hundredth of it or so, a square one in ten times as much.
 ENOUGH = 0.03
 WORTH_A_LOOK = 0.0004  # for 2,000 characters
 STEEP = (
