@@ -29,7 +29,7 @@ from reference_towers import padded_loop
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import EncoderPair, TextEncoder, load_encoders
-from tagflow.encoders.lines import Line
+from tagflow.encoders.pair import Line
 from tagflow.encoders.tower import AT_ONCE, DTYPES
 from tagflow.schema import add, batch
 from tagflow.stages.encode import Encode

@@ -19,7 +19,7 @@ import torch
 import tagflow.encoders.compute
 import tagflow.encoders.weights  # noqa: F401 - imported late otherwise, and then counted
 from tagflow.encoders import EncoderPair, load_encoders
-from tagflow.encoders.lines import Line
+from tagflow.encoders.pair import Line
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 

@@ -26,8 +26,8 @@ from pathlib import Path
 from tagflow.encoders import load_embedder
 from tagflow.encoders.embed import Floats
 from tagflow.ontology import Ontology
+from tagflow.ontology.grammar import normalise
 from tagflow.ontology.suggest import NEIGHBOURS, Embed, known_terms, suggest
-from tagflow.ontology.words import normalise
 
 THRESHOLDS = (0.0, 0.3, 0.5, 0.7, 0.9)
 

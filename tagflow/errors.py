@@ -60,3 +60,17 @@ class EncoderError(TagflowError):
 
 class TrainerError(TagflowError):
     """The trainer, its Python or a run folder is missing, damaged or not what it should be (exit 3)."""
+
+
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+
+
+def is_memory(error: Exception) -> bool:
+    """Say whether `error` means too little memory; torch raises a plain RuntimeError for the CPU's.
+
+    An illegal memory access is none of these.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return any(words in said for words in NO_MEMORY)

@@ -16,8 +16,13 @@ import pyarrow as pa
 
 from tagflow import __version__
 from tagflow.audit.file import AuditOptions, Meta, dataset_digest, to_bytes
-from tagflow.dataset.caches import noted, stale_by_caption
-from tagflow.dataset.survey import AUDIT_NAME, STATE_FOLDER, bytes_now, why_not_replace
+from tagflow.dataset.survey import (
+    AUDIT_NAME,
+    STATE_FOLDER,
+    bytes_now,
+    stale_by_caption,
+    why_not_replace,
+)
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import sha256
 from tagflow.files.replace import Changed
@@ -27,7 +32,7 @@ from tagflow.history.undo import begin, published, recover, rewriting
 from tagflow.judge.judge import Judgement, after_writing
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.progress import Progress
-from tagflow.schema import add, rows
+from tagflow.schema import add, rows, with_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Writing:
             table, judgement = after_writing(table, self.outcome.judgement, alone)
             caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
             if not clear_caches:
-                table = noted(table, caches)
+                table = _with_stale_caches(table, caches)
             meta = self._keep_audit(record, table, judgement)
         written = Written(table, meta, published(self.store, record), _names(caches))
         if not clear_caches:
@@ -93,7 +98,7 @@ class Writing:
         """Write the audit of a command that replaces no caption. Call it under the store's lock."""
         table = _as_left(self.outcome.table, {})
         caches = stale_by_caption(self.store.root, rows(table, "path"))
-        table = noted(table, caches)
+        table = _with_stale_caches(table, caches)
         record = Record(self.store.new_run(), self.command, "writing")
         with rewriting(self.store, record):
             meta = self._keep_audit(record, table, self.outcome.judgement)
@@ -258,6 +263,13 @@ def _as_left(table: pa.Table, digests: Mapping[str, str]) -> pa.Table:
     filled = ("sim_te1", "sim_te2", "sim_unet", "sim_dtype")
     missing = [name for name in filled if name not in table.column_names]
     return add(table, **{name: [None] * table.num_rows for name in missing})
+
+
+def _with_stale_caches(table: pa.Table, caches: Mapping[str, Iterable[str]]) -> pa.Table:
+    """The batch with a finding for every stale cache, by the caption's path."""
+    return with_notes(
+        table, {path: [("cache-stale", name) for name in names] for path, names in caches.items()}
+    )
 
 
 def _names(caches: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

@@ -19,8 +19,7 @@ from tagflow.config import OnLow
 from tagflow.dataset.survey import AUDIT_NAME, state_folder
 from tagflow.errors import AuditError
 from tagflow.files.parquet import read_parquet
-from tagflow.files.read import sha256
-from tagflow.files.typed import NewerFile, schema_number
+from tagflow.files.read import NewerFile, schema_number, sha256
 from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
 
 Verdict = Literal["pass", "fail", "uncertified"]

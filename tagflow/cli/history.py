@@ -19,15 +19,13 @@ from tagflow.cli.findings import tell_beside
 from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
 from tagflow.cli.output import note
-from tagflow.dataset.caches import stale_among
-from tagflow.dataset.survey import STATE_FOLDER
+from tagflow.dataset.survey import STATE_FOLDER, stale_among
 from tagflow.errors import AuditError, UsageProblem
 from tagflow.files.lock import holder
 from tagflow.findings.finding import finding
 from tagflow.findings.wording import many, some
-from tagflow.history.prune import PrunePlan, kept_size, plan, prune
 from tagflow.history.record import CUT_OFF, Record, standing_runs
-from tagflow.history.store import Store
+from tagflow.history.store import PrunePlan, Store, kept_size, plan_prune, prune
 from tagflow.history.undo import recover, undo_runs
 
 
@@ -291,11 +289,11 @@ def _size(count: int) -> str:
 def _prune(store: Store, keep: int | None, before: datetime | None, *, dry_run: bool, as_json: bool) -> int:
     if dry_run:
         report_interrupted(store)
-        chosen = plan(store, keep=keep, before=before)
+        chosen = plan_prune(store, keep=keep, before=before)
     else:
         with store.locked():
             recover_interrupted(store)
-            chosen = plan(store, keep=keep, before=before)
+            chosen = plan_prune(store, keep=keep, before=before)
             prune(store, chosen)
     _tell(chosen, dry_run=dry_run, as_json=as_json)
     return 0

@@ -36,10 +36,9 @@ from tagflow.errors import UsageProblem
 from tagflow.files.replace import write_and_move
 from tagflow.findings.wording import nearest, some
 from tagflow.ontology import Ontology, merged
-from tagflow.ontology.coverage import coverage
-from tagflow.ontology.suggest import Neighbour, Suggestion, known_terms, plain_tags
+from tagflow.ontology.grammar import normalise
+from tagflow.ontology.suggest import Neighbour, Suggestion, coverage, known_terms, plain_tags
 from tagflow.ontology.suggest import suggest as propose
-from tagflow.ontology.words import normalise
 from tagflow.pipeline import parsed
 
 _NAMED = 5  # unknown tags that a message names

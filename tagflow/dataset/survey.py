@@ -1,24 +1,32 @@
-"""A folder of captions: which files are captions, what is in them, and which dataset a path belongs to.
+"""A folder of captions: which files are captions, what is in them, and which stale caches they have.
 
 If the tree holds images, a caption is a `.txt` that the trainer would read for one of them, or that stands
 beside a picture of another kind with the same stem; other `.txt` files are listed and never touched. If it
 holds no image, every `.txt` is one. Names that begin with a dot are left out. What the trainer takes for
-images and captions is in :mod:`tagflow.training.sd_scripts.files`.
+images, captions and caches is in :mod:`tagflow.training.sd_scripts.files`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tagflow.config import CONFIG_NAME, load_config
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import inside, sha256
 from tagflow.findings.finding import Finding, finding
-from tagflow.training.sd_scripts.files import caption_stems, is_image_kind, overlooked, repeats, split_name
+from tagflow.training.sd_scripts.files import (
+    caption_stems,
+    is_image_kind,
+    overlooked,
+    repeats,
+    split_name,
+    stale_caches,
+)
 
 CAPTION_SUFFIX = ".txt"
 STATE_FOLDER = ".tagflow"
@@ -286,3 +294,30 @@ def _configured(folder: Path) -> Path | None:
         return None
     named = load_config(None, folder).path("dir")
     return folder if named is None else Path(named).resolve()
+
+
+def stale_by_caption(root: Path, paths: Iterable[str], written: Collection[str] = ()) -> dict[str, list[str]]:
+    """The caches that would feed the trainer an old text, by the caption; all paths relative to `root`.
+
+    A cache that is older than its caption is stale; all are where the caption is among those just `written`.
+    """
+    by_folder: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_folder[str(PurePosixPath(path).parent)].append(path)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for folder, captions in by_folder.items():
+        try:
+            there = [file.name for file in (root / folder).iterdir()]
+        except OSError:  # who reads the captions is told why they cannot be
+            continue
+        by_name = {PurePosixPath(path).name: path for path in captions}
+        new = {name for name, path in by_name.items() if path in written}
+        for cache, old in stale_caches(root / folder, there, by_name, new).items():
+            for name in old:
+                found[by_name[name]].append(str(PurePosixPath(folder, cache)))
+    return dict(found)
+
+
+def stale_among(root: Path, paths: Iterable[str]) -> list[str]:
+    """The stale caches of these captions, each named once."""
+    return sorted({cache for caches in stale_by_caption(root, paths).values() for cache in caches})

@@ -17,7 +17,6 @@ import numpy as np
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders.layout import POSITIONS
-from tagflow.encoders.lines import is_memory
 from tagflow.encoders.load import (
     STAND_IN,
     check_installed,
@@ -28,7 +27,7 @@ from tagflow.encoders.load import (
 )
 from tagflow.encoders.locate import locate
 from tagflow.encoders.pair import Vectors, Window
-from tagflow.errors import EncoderError, UsageProblem, install_extra
+from tagflow.errors import EncoderError, UsageProblem, install_extra, is_memory
 from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tagflow.encoders.lines import is_memory
 from tagflow.encoders.tower import batches
-from tagflow.errors import EncoderError
+from tagflow.errors import EncoderError, is_memory
 from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:

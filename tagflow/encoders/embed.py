@@ -22,11 +22,10 @@ import numpy.typing as npt
 
 from tagflow.clip.tokenizer import WINDOW, Tokenizer, windows
 from tagflow.clip.vocabulary import find_vocabulary
-from tagflow.encoders.lines import Line, is_memory
 from tagflow.encoders.load import STAND_IN, check_installed, check_words, encoder, find_devices, read_towers
 from tagflow.encoders.locate import locate
-from tagflow.encoders.pair import TextEncoder
-from tagflow.errors import EncoderError, install_extra
+from tagflow.encoders.pair import Line, TextEncoder
+from tagflow.errors import EncoderError, install_extra, is_memory
 from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:

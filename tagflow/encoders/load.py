@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from tagflow.config import DTYPE_WORDS
 from tagflow.encoders.layout import TowerPlan
-from tagflow.encoders.lines import EncoderCache, is_memory, label
 from tagflow.encoders.locate import Located, locate
-from tagflow.encoders.pair import EncoderPair, TextEncoder
-from tagflow.errors import EncoderError, UsageProblem, install_extra
+from tagflow.encoders.pair import EncoderCache, EncoderPair, TextEncoder, label
+from tagflow.errors import EncoderError, UsageProblem, install_extra, is_memory
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from tagflow.errors import AuditError
-from tagflow.files.typed import NewerFile, read_json
+from tagflow.files.read import NewerFile, read_json
 
 RECORD = "tagflow.record/1"
 State = Literal["writing", "written", "done", "undoing", "undone", "rolled-back"]

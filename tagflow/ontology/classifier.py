@@ -13,9 +13,8 @@ from pathlib import Path
 from tagflow.captions.grammar import split_group
 from tagflow.errors import OntologyError, UsageProblem
 from tagflow.ontology.folder import Folder
-from tagflow.ontology.grammar import Chunk
+from tagflow.ontology.grammar import Chunk, normalise, other_forms
 from tagflow.ontology.read import Category, Definition, Profile, read_folder
-from tagflow.ontology.words import normalise, other_forms
 
 _PACKAGE = Path(__file__).parent.parent
 BUILT_IN = next(

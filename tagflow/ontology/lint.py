@@ -15,11 +15,19 @@ from typing import Any, NamedTuple
 from tagflow.findings.finding import Finding
 from tagflow.ontology.classifier import Ontology, find
 from tagflow.ontology.folder import Folder
-from tagflow.ontology.grammar import Grammar, Rule
+from tagflow.ontology.grammar import (
+    LONGEST_TERM,
+    Entry,
+    Grammar,
+    Rule,
+    cut_words,
+    is_sign,
+    normalise,
+    other_forms,
+)
 from tagflow.ontology.reach import Reach, reach
 from tagflow.ontology.read import ABOUT, HEADER, Definition, read_folder
 from tagflow.ontology.rules import NAME, named_labels
-from tagflow.ontology.words import LONGEST_TERM, Entry, cut_words, is_sign, normalise, other_forms
 
 
 class _Row(NamedTuple):

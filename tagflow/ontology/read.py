@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.ontology.folder import Folder, cells
-from tagflow.ontology.grammar import Grammar
+from tagflow.ontology.grammar import LONGEST_TERM, Entry, Grammar, Lexicon, normalise
 from tagflow.ontology.rules import NAME, RESERVED, named_labels, read_grammar, read_irregular
-from tagflow.ontology.words import LONGEST_TERM, Entry, Lexicon, normalise
 
 
 def read_seeds(folder: Folder, entries: Sequence[Entry], categories: Sequence[str] | None) -> dict[str, str]:

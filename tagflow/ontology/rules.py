@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tagflow.ontology.folder import Folder
-from tagflow.ontology.grammar import UNKNOWN, Grammar, Look, Rule, compile_shape
+from tagflow.ontology.grammar import UNKNOWN, Grammar, Lexicon, Look, Rule, compile_shape
 from tagflow.ontology.reach import why_slow
-from tagflow.ontology.words import Lexicon
 
 NAME = "rules.toml"
 # The arrays of tables that a rules file may hold, with the keys that each row must have and may have.

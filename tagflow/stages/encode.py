@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import changed_lines, parse, tag_key, tags_by_line
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
-from tagflow.encoders.lines import Line
+from tagflow.encoders.pair import Line
 from tagflow.errors import EncoderError
 from tagflow.progress import Progress, silent
 from tagflow.schema import add, rows

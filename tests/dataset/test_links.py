@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tagflow.errors import SourceError
-from tagflow.history.prune import plan
 from tagflow.history.record import Record
-from tagflow.history.store import Store
+from tagflow.history.store import Store, plan_prune
 
 MIXED = "sofa, white walls, photograph"
 COMMANDS = [
@@ -88,7 +87,7 @@ def test_links_further_down_are_neither_written_through_nor_pruned(tmp_path):
     store = Store(root)
     (root / ".tagflow" / "objects").mkdir(parents=True)
     (root / ".tagflow" / "objects" / digest[:2]).symlink_to(other.object(digest).parent)
-    assert plan(store).files == () and len(plan(other).files) == 1
+    assert plan_prune(store).files == () and len(plan_prune(other).files) == 1
     (root / ".tagflow" / "runs").mkdir()
     (tmp_path / "out").mkdir()
     (root / ".tagflow" / "runs" / "one").symlink_to(tmp_path / "out")

@@ -6,8 +6,7 @@ import os
 
 import pytest
 
-from tagflow.dataset.caches import stale_by_caption
-from tagflow.dataset.survey import read, survey
+from tagflow.dataset.survey import read, stale_by_caption, survey
 from tagflow.errors import SourceError, UsageProblem
 
 

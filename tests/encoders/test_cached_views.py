@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from tagflow.encoders import load_encoders
 from tagflow.encoders.cache import VectorCache
-from tagflow.encoders.lines import EncoderCache, Line, label
-from tagflow.encoders.pair import TextEncoder
+from tagflow.encoders.pair import EncoderCache, Line, TextEncoder, label
 
 IDS = st.lists(st.lists(st.integers(0, 49407), max_size=4).map(tuple), max_size=3).map(tuple)
 LINES = st.builds(Line, IDS, IDS)

@@ -8,7 +8,7 @@ import torch
 
 from tagflow.encoders import TextEncoder
 from tagflow.encoders.compute import Compute
-from tagflow.encoders.lines import Line
+from tagflow.encoders.pair import Line
 from tagflow.encoders.tower import Tower
 from tagflow.errors import EncoderError
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagflow.encoders.lines import Line
 from tagflow.encoders.packing import EOS, STEP, pack
+from tagflow.encoders.pair import Line
 
 IDS = st.sampled_from([1, 2, EOS])
 WINDOWS = st.lists(st.lists(IDS, min_size=1, max_size=20).map(tuple), min_size=1, max_size=4)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from tagflow.encoders import load_encoders, tower
-from tagflow.encoders.lines import Line
+from tagflow.encoders.pair import Line
 from tagflow.encoders.tower import Linear, PackedLinear
 from tagflow.errors import EncoderError
 

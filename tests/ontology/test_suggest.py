@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tagflow.encoders.embed import unit
 from tagflow.ontology import Ontology
 from tagflow.ontology import suggest as module
+from tagflow.ontology.grammar import normalise
 from tagflow.ontology.suggest import Neighbour, known_terms, plain_tags, suggest, vote
-from tagflow.ontology.words import normalise
 
 KNOWN = {"lamp": "lighting", "lantern": "lighting", "oak": "materials", "pine": "materials"}
 # Their mean is 0, so that nothing is taken off and a cosine can be read from the numbers.

@@ -24,8 +24,7 @@ from rule_setups import MACHINE
 import tagflow
 from tagflow.checks.folders import folders, name_findings
 from tagflow.checks.tags import read_lists
-from tagflow.dataset.caches import stale_by_caption
-from tagflow.dataset.survey import survey, tree
+from tagflow.dataset.survey import stale_by_caption, survey, tree
 from tagflow.training.check.rules import faults_of
 from tagflow.training.plan.plan import folder_faults, image_folders
 from tagflow.training.sd_scripts import files
