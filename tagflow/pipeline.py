@@ -17,7 +17,7 @@ from tagflow.captions.grammar import tag_key
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.config import OnLow
 from tagflow.dataset.survey import Survey
-from tagflow.engines.local import run_stages
+from tagflow.engines.local import Stage, run_stages
 from tagflow.history.originals import OriginalsIndex
 from tagflow.judge.gate import Gate
 from tagflow.judge.judge import Judgement
@@ -95,16 +95,17 @@ class Pipeline:
         earlier = OriginalsIndex(survey, previous, self.certifies, self.remembers)
         read = extract(survey, previous, selected, self.progress("reading"), earlier)
         parse = partial(parse_captions, clean=self.options.clean)
-        table = run_stages(read, [parse], self.progress("parsing"))
-        trigger = self._trigger(table)
-        order = [*self._order(trigger), self.options.count(self.tokenizer)]
-        table = run_stages(table, order, self.progress("reordering"))
+        parsed = run_stages(read, [parse], self.progress("parsing"))
+        detect = self.options.detect and not self.options.triggers
+        trigger = detect_trigger(parsed, self.ontology) if detect else None
+        order = self._order(trigger)
+        table = run_stages(parsed, order, self.progress("reordering"))
         tidied = self.options.clean or earlier.tidied
         gate = self.gate(tidied=tidied, write_low=self.options.on_low == "write")
         table = gate.recheck(gate.measure(table))
         if self.options.on_low == "relax" and gate.trained:
             levels = relax_levels(len(self.ontology.categories))
-            table = Relax(read, table, levels, [parse, *order], gate)()
+            table = Relax(read, parsed, table, levels, parse, order, gate)()
         table, judgement = gate.judge(table)
         return Outcome(table, judgement, trigger, tidied, survey.images)
 
@@ -127,26 +128,20 @@ class Pipeline:
             return False
         if relax_level == 1 and (self.options.on_low, then.on_low) != ("relax", "relax"):
             return False
-        same = all(getattr(then, name) == wanted for name, wanted in self.options.order().items())
-        return same and self._same_limits(meta.limits)
+        if any(getattr(then, name) != wanted for name, wanted in self.options.order().items()):
+            return False
+        now, before = self.options.limits, meta.limits
+        same = self.pair is None or (now.min_sim, now.min_sim_each) == (before.min_sim, before.min_sim_each)
+        return same and now.max_tokens == before.max_tokens
 
-    def _same_limits(self, then: Limits) -> bool:
-        now = self.options.limits
-        gate = self.pair is None or (now.min_sim, now.min_sim_each) == (then.min_sim, then.min_sim_each)
-        return gate and now.max_tokens == then.max_tokens
-
-    def _trigger(self, table: pa.Table) -> str | None:
-        if self.options.triggers or not self.options.detect:
-            return None
-        return detect_trigger(table, self.ontology)
-
-    def _order(self, trigger: str | None) -> list[Classify | Reorder]:
+    def _order(self, trigger: str | None) -> list[Stage]:
+        """The stages between parse and proof. `trigger`: the one that was detected."""
         pins = Pins(
             self.options.keep_first, self.options.triggers, None if trigger is None else tag_key(trigger)
         )
         triggers = (*self.options.triggers, *([] if trigger is None else [trigger]))
-        classify = Classify(self.ontology, triggers)
-        return [classify, Reorder(self.ontology, pins)]
+        count = self.options.count(self.tokenizer)
+        return [Classify(self.ontology, triggers), Reorder(self.ontology, pins), count]
 
 
 def parsed(survey: Survey) -> pa.Table:

@@ -1,4 +1,4 @@
-"""`tagflow ontology list | show | lint | coverage`, `tagflow explain`: ontologies, and what they know of tags.
+"""`tagflow ontology list | show | lint | coverage`, `tagflow explain`: ontologies, and what they say of tags.
 
 Open it for what these commands print; what needs captions or encoders is imported when it is asked for.
 """

@@ -22,21 +22,27 @@ from tagflow.stages.reorder import relaxed_note
 
 @dataclass
 class Relax:
-    """The work on one folder: `read` is the batch as it was read, `table` as it is measured in full order.
+    """The work on one folder: `read` is the batch as it was read, `parsed` as the stage `parse` left it, and
+    `table` as it is measured in full order.
 
-    levels: the relax levels, strictest first. order: the stages between the two, up to the count.
+    levels: the relax levels, strictest first. order: the stages after `parse`, up to the count.
     A coarser order is made from the caption's original: what an earlier reorder put in full order cannot be
     relaxed any more.
     """
 
     read: pa.Table
+    parsed: pa.Table
     table: pa.Table
     levels: Sequence[int]
+    parse: Stage
     order: Sequence[Stage]
     gate: Gate
 
     def __post_init__(self) -> None:
         self._full = self.table
+        texts, originals = rows(self.read, "text"), rows(self.read, "original")
+        # Rows of `parsed` that hold another text than the original; that is parsed when they are relaxed.
+        self._other = {at for at, text in enumerate(texts) if text != originals[at]}
 
     def __call__(self) -> pa.Table:
         """The batch in which every caption stands on the strictest relax level that passes."""
@@ -84,15 +90,19 @@ class Relax:
             due = [at for at in low if (now[at] or self.levels[0]) > level]
             taken = self._moved(due, level) if due else set()
             low = [at for at in low if at not in taken]
-        if low:
-            self._put(low, self._kept(low))
+        if low:  # as `--on-low keep` has them: the full order, which is not used
+            kept = add(self._full.take(low), relax_level=[1] * len(low))
+            self._put(low, add_findings(kept, [[relaxed_note(1, self.levels[0])]] * len(low)))
 
     def _moved(self, due: Sequence[int], level: int) -> set[int]:
         """Measure these captions on a level, where it gives a text that was not tried yet; which it were."""
-        read = self.read.take(due)
-        read = add(read, text=rows(read, "original"), relax_level=[level] * len(due))
-        made = run_stages(read, self.order, silent)
-        old = zip(rows(self.table.take(due), "rewritten"), rows(read, "original"), strict=True)
+        if other := [at for at in due if at in self._other]:
+            read = self.read.take(other)
+            read = add(read, text=rows(read, "original"))
+            self.parsed = replace_rows(self.parsed, other, run_stages(read, [self.parse], silent))
+            self._other.difference_update(other)
+        made = run_stages(add(self.parsed.take(due), relax_level=[level] * len(due)), self.order, silent)
+        old = zip(rows(self.table.take(due), "rewritten"), rows(made, "original"), strict=True)
         texts = zip(rows(made, "rewritten"), old, strict=True)
         fresh = [at for at, (text, known) in enumerate(texts) if text not in known]
         taken = [due[at] for at in fresh]
@@ -100,11 +110,6 @@ class Relax:
             measured = self.gate.measure(made.take(fresh), "relaxing")
             self._put(taken, add(measured, text=rows(self.table.take(taken), "text")))
         return set(taken)
-
-    def _kept(self, low: Sequence[int]) -> pa.Table:
-        """Captions that no level saves, as `--on-low keep` has them: the full order, which is not used."""
-        table = add(self._full.take(low), relax_level=[1] * len(low))
-        return add_findings(table, [[relaxed_note(1, self.levels[0])]] * len(low))
 
     def _put(self, places: Sequence[int], new: pa.Table) -> None:
         self.table = replace_rows(self.table, places, new)

@@ -57,3 +57,12 @@ def test_a_long_caption_is_parsed_no_more_often(parses, tmp_path):
     tags = [f"{colour} {thing}" for colour in ("white", "grey") for thing in ("wall", "sofa", "rug", "lamp")]
     (tmp_path / "a.txt").write_text(", ".join([*tags * 6, "photograph"]), encoding="utf-8")
     assert parses("reorder", tmp_path) == 2
+
+
+def test_relaxing_parses_no_original_again(parses, few, lenient):
+    """The original once and each order once where it is a new text: the full one, and three coarser ones."""
+    hard = (*lenient, "--min-sim-each", "1", "--on-low", "relax", "--dry-run")
+    assert 2 < parses("run", few, *hard) <= 1 + 4
+    assert parses("reorder", few) <= MOST
+    # Now the files hold the full order: that is parsed, and the original once more for what is relaxed.
+    assert parses("run", few, *hard) <= 3 + 3
