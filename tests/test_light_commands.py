@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_dependencies import PROJECT, asked_for, module
@@ -53,3 +54,19 @@ def test_what_a_light_install_lacks_would_be_seen(folder: Folder, monkeypatch: p
     monkeypatch.setenv("COMMANDS", json.dumps([["reorder", str(folder({"a.txt": "sofa, lamp"}))]]))
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, check=False, text=True)
     assert done.returncode == 1 and "tokenizers" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["undo"], ["undo", "--dry-run"], ["history"], ["history", "--prune"]])
+def test_undo_and_history_load_no_arrow_and_parse_no_caption(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, tagflow: Callable[..., Any], command: list[str]
+) -> None:
+    root = folder({"1_x/a.txt": "sofa, white walls, photograph"})
+    assert tagflow("reorder", root).code == 0
+    monkeypatch.setenv("HIDDEN", json.dumps(["pyarrow", "numpy", "tokenizers"]))
+    monkeypatch.setenv("COMMANDS", json.dumps([[*command, str(root)]]))
+    seen = f"{LIGHT}\nprint(*(name for name in sys.modules if name.startswith('tagflow.')))"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {name.split(".")[1] for name in done.stdout.split() if name.startswith("tagflow.")} <= {
+        "cli", "config", "dataset", "errors", "files", "findings", "history", "training",
+    }  # fmt: skip

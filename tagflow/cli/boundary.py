@@ -80,7 +80,7 @@ def say_error(problem: TagflowError) -> None:
 
 
 def _say(text: str) -> None:
-    from tagflow.cli.output import visible  # late: it needs pyarrow
+    from tagflow.cli.output import visible  # late: a command that goes well says nothing here
 
     text = "\n".join(map(visible, text.split("\n")))  # a name from a file must not steer the terminal
     with suppress(BrokenPipeError):

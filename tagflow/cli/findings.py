@@ -11,18 +11,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tagflow import __version__
 from tagflow.cli import output
 from tagflow.cli.options import stacked
-from tagflow.config import Config
 from tagflow.errors import ConfigError, UsageProblem
 from tagflow.findings.catalogue import Kind, Severity, all_kinds, current, kind_of
 from tagflow.findings.finding import SEVERITIES, Finding, by_severity
 from tagflow.findings.wording import many, nearest
+
+if TYPE_CHECKING:
+    from tagflow.config import Config
 
 FORMATS = ("text", "json", "sarif", "github")
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -1,6 +1,6 @@
-"""Options that several commands share, and what they become.
+"""Options that several commands share, and what they become together with tagflow.toml.
 
-What options and tagflow.toml say to every command: limits, triggers, vocabulary. Light to import.
+Every command imports this module, `undo` and `history` too, so it imports late what only some of them need.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tagflow.audit.file import Limits
-from tagflow.captions.grammar import parse
-from tagflow.clip.vocabulary import Vocabulary, find_vocabulary, keep_copy
 from tagflow.config import DTYPE_WORDS, ON_LOW, Config
 from tagflow.errors import EncoderError, UsageProblem, VocabularyMissing
 
 if TYPE_CHECKING:
+    from tagflow.audit.file import Limits
+    from tagflow.clip.vocabulary import Vocabulary
     from tagflow.ontology import Ontology
     from tagflow.training.structure.structure import Structure
 
@@ -287,6 +286,8 @@ def _standing_choice(config: Config) -> str | None:
 
 def limits(config: Config, tokens: TokenOptions, similarity: EncoderOptions = EncoderOptions()) -> Limits:
     """The limits on similarity and tokens."""
+    from tagflow.audit.file import Limits
+
     standard = Limits()
     return Limits(
         min_sim=float(config.get("min_sim", similarity.min_sim, standard.min_sim)),
@@ -298,6 +299,8 @@ def limits(config: Config, tokens: TokenOptions, similarity: EncoderOptions = En
 
 def triggers(config: Config, asked: tuple[str, ...] = ()) -> tuple[tuple[str, ...], bool]:
     """The triggers that were named, and whether one may be detected. Raises UsageProblem."""
+    from tagflow.captions.grammar import parse
+
     words = tuple(asked or config.get("words", None, ()))
     none = any(word.lower() == "none" for word in words)
     for word in words:
@@ -311,6 +314,8 @@ def triggers(config: Config, asked: tuple[str, ...] = ()) -> tuple[tuple[str, ..
 def vocabulary(folder: Path | None = None, *, hub: bool, keep: bool) -> Vocabulary | None:
     """CLIP's vocabulary; None where none is to be had. `hub`: it may be downloaded; `keep`: leave a copy in
     the user's cache directory for installs without one."""
+    from tagflow.clip.vocabulary import find_vocabulary, keep_copy
+
     try:
         found = find_vocabulary(folder, hub=hub)
     except VocabularyMissing:

@@ -19,12 +19,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
-import pyarrow as pa
 
 from tagflow.findings.wording import many
-from tagflow.schema import rows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
@@ -86,6 +85,8 @@ def as_json(value: object) -> None:
 
 def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
     """An audit in a few lines."""
+    from tagflow.schema import rows  # late, as below: it needs pyarrow, and `undo` does not
+
     counts = Counter(rows(table, "status"))
     parts = ", ".join(f"{counts[status]} {status}" for status in ("rewritten", "unchanged", "kept", "failed"))
     yield f"captions    {table.num_rows}: {parts}"
@@ -118,6 +119,8 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
 
 def relaxed(table: pa.Table) -> list[tuple[int, int]]:
     """Each relax level that captions were relaxed to, strictest first, and how many stand there."""
+    from tagflow.schema import rows
+
     columns = zip(rows(table, "relax_level"), rows(table, "findings"), strict=True)
     counts = Counter(level for level, codes in columns if level is not None and "order-relaxed" in codes)
     return sorted(counts.items(), reverse=True)
@@ -231,6 +234,8 @@ def screen() -> Callable[[bytes], None]:
 
 def show_diff(table: pa.Table, new: dict[str, str]) -> None:
     """Every caption whose text changes, before and after. `new`: the new texts, by path."""
+    from tagflow.schema import rows
+
     for path, text in zip(rows(table, "path"), rows(table, "text"), strict=True):
         if path in new:
             before, after = text.splitlines(), new[path].splitlines()
