@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from tagflow.audit.file import Audit, current_audit, read_audit
+from tagflow.audit.file import current_audit, read_audit
 from tagflow.cli import output
 from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
@@ -45,20 +44,13 @@ def audit(asked: AuditShowOptions) -> int:
     output.out(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
     for line in output.summary(found.table, found.meta):
         output.out(line)
-    _tell_worst(found, asked.worst)
-    return 0
-
-
-def _tell_worst(found: Audit, worst: int) -> None:
     changed = [row for row in found.table.to_pylist() if row["sim_te1"] is not None and row["sim_te1"] < 1]
     changed.sort(key=lambda row: min(one for one in (row["sim_te1"], row["sim_te2"]) if one is not None))
-    if changed and worst:
+    if changed and asked.worst:
         output.out("worst        te1     te2     unet    tokens  caption")
-    for row in changed[:worst]:
+    for row in changed[: asked.worst]:
+        sims = (row[name] for name in ("sim_te1", "sim_te2", "sim_unet"))
+        numbers = "  ".join("     -" if sim is None else f"{sim:6.4f}" for sim in sims)
         where = output.visible(f"{row['path']} ({row['status']})")
-        output.out(f"            {_numbers(row)}  {row['tokens'] or '-':>6}  {where}")
-
-
-def _numbers(row: dict[str, Any]) -> str:
-    values = (row[name] for name in ("sim_te1", "sim_te2", "sim_unet"))
-    return "  ".join("     -" if value is None else f"{value:6.4f}" for value in values)
+        output.out(f"            {numbers}  {row['tokens'] or '-':>6}  {where}")
+    return 0

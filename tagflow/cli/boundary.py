@@ -26,10 +26,6 @@ def run(args: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be printable here
             stream.reconfigure(errors="backslashreplace")
-    return _run(args)
-
-
-def _run(args: list[str] | None) -> int:
     try:
         code = cli.main(args, prog_name="tagflow", standalone_mode=False)
         _flush()

@@ -21,7 +21,7 @@ from tagflow.cli.output import Progress, note
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import cache_folder, find_vocabulary
 from tagflow.config import Config, OnLow, byte_size
-from tagflow.encoders import EncoderPair, load_encoders
+from tagflow.encoders import load_encoders
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
 from tagflow.stages.trigger import detect_trigger
@@ -87,19 +87,15 @@ def pipeline(
 
     `hub`: the vocabulary may be downloaded; `keep`: a copy of it is left in the user's cache directory.
     """
-    pair = _encoders(choice, show, cache)
+    pair = None
+    if choice is not None:
+        with show.waiting(f"loading the text encoders ({choice.spec})"):
+            pair = load_encoders(
+                choice.spec, choice.device, choice.dtype, cache, threads=choice.threads, warn=note
+            )
     folder = pair.tokenizer_folder if pair else tokenizer_folder(config)
     found = vocabulary(folder, hub=hub, keep=keep)
     words = None if found is None else Tokenizer(found)
     if pair is not None and words is None:
         find_vocabulary(pair.tokenizer_folder, hub=False)  # says what is missing
     return Pipeline(names, words, pair, chosen, show.progress)
-
-
-def _encoders(choice: EncoderChoice | None, show: Progress, cache: VectorCache | None) -> EncoderPair | None:
-    if choice is None:
-        return None
-    with show.waiting(f"loading the text encoders ({choice.spec})"):
-        return load_encoders(
-            choice.spec, choice.device, choice.dtype, cache, threads=choice.threads, warn=note
-        )

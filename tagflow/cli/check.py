@@ -15,8 +15,6 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from tagflow.audit.file import Limits
-from tagflow.checks.run import Checked
 from tagflow.checks.run import check as run_checks
 from tagflow.cli import output
 from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, finding_options, tell
@@ -130,35 +128,28 @@ def _of_root(
     config = load_config(asked.config_file, root)
     chosen((), asked, config)  # refuses unknown codes of the configuration before the work
     found = survey(root, empty=True)
-    count = _count(words, limits(config, asked))
+    limit = limits(config, asked)
+
+    def count(table: pa.Table) -> pa.Table:
+        """Count with a tokenizer that knows the captions' words and no others."""
+        texts = [text for text in rows(table, "text") if text is not None]
+        known = None if words is None else Tokenizer(words, texts)
+        return Count(known, limit.max_tokens, limit.warn_tokens)(table)
+
     checked = run_checks(
         found, tree(root), count, _triggers(config, asked.triggers), selected, progress.progress
     )
     if not found.captions and not checked.findings:
         survey(root)  # says what a folder without captions lacks
     others = found.others if selected is None else sorted(selected.difference(checked.captions))
+    # With paths as the user would write them.
+    findings = (one.at(file=(root / (one.where.file or ".")).as_posix()) for one in checked.findings)
     return _Part(
         len(checked.captions),
-        chosen(_below(root, checked), asked, config),
+        chosen(findings, asked, config),
         tuple((root / path).as_posix() for path in others),
         bool(config.get("strict", asked.strict, False)),
     )
-
-
-def _below(root: Path, checked: Checked) -> Iterator[Finding]:
-    """The findings with paths as the user would write them."""
-    return (one.at(file=(root / (one.where.file or ".")).as_posix()) for one in checked.findings)
-
-
-def _count(words: Vocabulary | None, limit: Limits) -> Callable[[pa.Table], pa.Table]:
-    """The stage that counts, with a tokenizer that knows the captions' words and no others."""
-
-    def count(table: pa.Table) -> pa.Table:
-        texts = [text for text in rows(table, "text") if text is not None]
-        known = None if words is None else Tokenizer(words, texts)
-        return Count(known, limit.max_tokens, limit.warn_tokens)(table)
-
-    return count
 
 
 def _triggers(config: Config, asked: tuple[str, ...]) -> Callable[[pa.Table], Sequence[str]]:
@@ -169,20 +160,14 @@ def _triggers(config: Config, asked: tuple[str, ...]) -> Callable[[pa.Table], Se
         word = candidate(table) if detect and not named else None
         if word is None:
             return named
-        strange = _glance(config, word)
+        from tagflow.ontology import find
+        from tagflow.ontology.classifier import quick_unknown_check
+
+        strange = None  # with tags of the user's own the ontology itself must be asked
+        if overlay_file(config) is None:
+            strange = quick_unknown_check(find(ontology_name(config))[0], word)
         if strange is None:
             return [found for found in [detect_trigger(table, load_ontology(config))] if found]
         return [word] if strange else []
 
     return of
-
-
-def _glance(config: Config, word: str) -> bool | None:
-    """What is plain to see; with tags of the user's own the ontology itself must be asked."""
-    from tagflow.ontology import find
-    from tagflow.ontology.classifier import quick_unknown_check
-
-    if overlay_file(config) is not None:
-        return None
-    root, _ = find(ontology_name(config))
-    return quick_unknown_check(root, word)

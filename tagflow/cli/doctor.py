@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +12,6 @@ from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, find
 from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
 from tagflow.cli.output import Progress
-
-if TYPE_CHECKING:
-    from tagflow.training.doctor.examine import Diagnosis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +69,16 @@ def doctor(asked: DoctorOptions) -> int:
     ready = all(one.severity != "error" for one in findings)
     what = "a run" if asked.run is None else str(asked.run)
     subject = output.visible(f"{what} can start here" if ready else f"{what} cannot start here")
-    report = Report("tagflow.doctor/2", findings, _facts(asked.run, found, ready=ready), subject)
-    tell(report, asked, before=_looked_at(found))
-    return exit_code(findings, strict=asked.strict)
-
-
-def _looked_at(found: Diagnosis) -> Iterator[str]:
-    """A line for everything that is well."""
-    well = [line for line in found.lines if line.state == "ok"]
-    width = max((len(line.check) for line in well), default=0)
-    for line in well:
-        yield output.visible(f"ok  {line.check:<{width}}  {line.seen}")
-
-
-def _facts(run: Path | None, found: Diagnosis, *, ready: bool) -> dict[str, Any]:
-    machine = found.machine
-    return {
-        "run": None if run is None else str(run),
+    well, machine = [line for line in found.lines if line.state == "ok"], found.machine
+    facts = {
+        "run": None if asked.run is None else str(asked.run),
         "ready": ready,
         "sd_scripts": None if found.sd_scripts is None else str(found.sd_scripts),
         "trainer_python": None if found.python is None else str(found.python),
         "machine": None if machine is None else {**asdict(machine), "python": str(machine.python)},
-        "looked_at": [{"check": line.check, "seen": line.seen} for line in found.lines if line.state == "ok"],
+        "looked_at": [{"check": line.check, "seen": line.seen} for line in well],
     }
+    width = max((len(line.check) for line in well), default=0)
+    before = [output.visible(f"ok  {line.check:<{width}}  {line.seen}") for line in well]
+    tell(Report("tagflow.doctor/2", findings, facts, subject), asked, before=before)
+    return exit_code(findings, strict=asked.strict)

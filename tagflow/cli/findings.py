@@ -19,7 +19,7 @@ from tagflow import __version__
 from tagflow.cli import output
 from tagflow.cli.options import stacked
 from tagflow.errors import ConfigError, UsageProblem
-from tagflow.findings.catalogue import Kind, Severity, all_kinds, current, kind_of
+from tagflow.findings.catalogue import Severity, all_kinds, current, kind_of
 from tagflow.findings.finding import SEVERITIES, Finding, by_severity
 from tagflow.findings.wording import many, nearest
 
@@ -178,7 +178,12 @@ def text_lines(found: Sequence[Finding], *, everything: bool = False, rest: str 
     for one in found:
         groups[by_severity(one), one.code, one.cure].append(one)
     width = _width()
-    heads = {key: list(_heading(group, width)) for key, group in groups.items()}
+    heads: dict[tuple[int, str, str], list[str]] = {}
+    for key, group in groups.items():  # what all findings of one code have in common, and what cures them
+        times = f" ({len(group):,} times)" if len(group) > 1 else ""
+        head = f"{group[0].severity}: {group[0].code}: {group[0].kind.title}{times}"
+        cure = _wrapped(f"cure: {group[0].cure}", width, "  ", "        ") if group[0].cure else []
+        heads[key] = [*_wrapped(head, width, "", "  "), *cure]
     room = _LINES - sum(map(len, heads.values()))
     most = len(found) if everything else max(1, min(_PLACES, room // max(1, len(groups)) - 1))
     for key in sorted(groups, key=lambda key: key[:2]):
@@ -199,16 +204,6 @@ def counts(found: Sequence[Finding], subject: str = "") -> Iterator[str]:
     if 1 < len(codes) < len(found):  # where each code was found once, the headings are the table
         yield from _table([(code, f"{count:,}") for code, count in codes.most_common()])
     yield f"{subject}: {said}" if subject else said
-
-
-def _heading(group: Sequence[Finding], width: int | None) -> Iterator[str]:
-    """What all findings of one code have in common, and what cures them."""
-    first = group[0]
-    times = f" ({len(group):,} times)" if len(group) > 1 else ""
-    head = f"{first.severity}: {first.code}: {first.kind.title}{times}"
-    yield from _wrapped(head, width, "", "  ")
-    if first.cure:
-        yield from _wrapped(f"cure: {first.cure}", width, "  ", "        ")
 
 
 def _place(found: Finding) -> str:
@@ -304,29 +299,25 @@ def _sarif(found: Sequence[Finding]) -> dict[str, Any]:
     """One SARIF log with one run; the rules are the codes that were found, in the order of their finding."""
     codes = list(dict.fromkeys(one.code for one in sorted(found, key=by_severity)))
     index = {code: at for at, code in enumerate(codes)}
-    driver = {
-        "name": "tagflow",
-        "semanticVersion": __version__,
-        "rules": [_rule(kind_of(code)) for code in codes],
-    }
+    rules = [
+        {
+            "id": kind.code,
+            "shortDescription": {"text": kind.title},
+            "fullDescription": {"text": kind.explanation},
+            "help": {
+                "text": f"{kind.explanation} Example: {kind.example}" + (kind.cure and f" Cure: {kind.cure}")
+            },
+            "defaultConfiguration": {"level": _LEVELS[kind.severity]},
+        }
+        for kind in map(kind_of, codes)
+    ]
+    driver = {"name": "tagflow", "semanticVersion": __version__, "rules": rules}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [_result(one, index[one.code]) for one in found],
     }
     return {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
-
-
-def _rule(kind: Kind) -> dict[str, Any]:
-    return {
-        "id": kind.code,
-        "shortDescription": {"text": kind.title},
-        "fullDescription": {"text": kind.explanation},
-        "help": {
-            "text": f"{kind.explanation} Example: {kind.example}" + (kind.cure and f" Cure: {kind.cure}")
-        },
-        "defaultConfiguration": {"level": _LEVELS[kind.severity]},
-    }
 
 
 def _result(found: Finding, rule: int) -> dict[str, Any]:

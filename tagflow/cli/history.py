@@ -25,7 +25,7 @@ from tagflow.files.lock import holder
 from tagflow.findings.finding import finding
 from tagflow.findings.wording import many, some
 from tagflow.history.record import CUT_OFF, Record, standing_runs
-from tagflow.history.store import PrunePlan, Store, kept_size, plan_prune, prune
+from tagflow.history.store import Store, kept_size, plan_prune, prune
 from tagflow.history.undo import recover, undo_runs
 
 
@@ -86,7 +86,16 @@ def undo(asked: UndoOptions) -> int:
         raise AuditError(f"{folder}: no tagflow run has written here", "check the path")
     if asked.dry_run:
         report_interrupted(store)
-        _tell_plan(_chosen(store, asked.run), as_json=asked.as_json)
+        records = _chosen(store, asked.run)
+        if asked.as_json:
+            paths = {change.path for record in records for change in record.to_undo()}
+            runs = [record.run for record in records]
+            output.as_json({"schema": UNDO_SCHEMA, "runs": runs, "restored": len(paths), "left": []})
+            return 0
+        for record in records:
+            output.out(f"{record.run} ({record.command}): {many(len(record.to_undo()), 'caption')}")
+            for change in record.to_undo():
+                output.out(f"  {output.visible(change.path)}")
         return 0
     with store.locked():
         recover_interrupted(store)
@@ -124,18 +133,6 @@ def _notes(folder: Path, records: list[Record], left: list[str], stale: list[str
             f"{many(len(stale), 'cache holds', 'caches hold')} the text that was taken back; remove them "
             f"before you train: {some(stale, _NAMED)}"
         )
-
-
-def _tell_plan(records: list[Record], *, as_json: bool) -> None:
-    if as_json:
-        paths = sorted({change.path for record in records for change in record.to_undo()})
-        runs = [record.run for record in records]
-        output.as_json({"schema": UNDO_SCHEMA, "runs": runs, "restored": len(paths), "left": []})
-        return
-    for record in records:
-        output.out(f"{record.run} ({record.command}): {many(len(record.to_undo()), 'caption')}")
-        for change in record.to_undo():
-            output.out(f"  {output.visible(change.path)}")
 
 
 def _chosen(store: Store, run: str | None) -> list[Record]:
@@ -227,12 +224,8 @@ def history(asked: HistoryOptions) -> int:
         before = None if older_than is None else datetime.now(UTC) - older_than
         return _prune(store, keep, before, dry_run=asked.dry_run, as_json=asked.as_json)
     report_interrupted(store)
-    return _list(store, as_json=asked.as_json)
-
-
-def _list(store: Store, *, as_json: bool) -> int:
     found = [_row(store, record) for record in reversed(store.runs())]
-    if as_json:
+    if asked.as_json:
         output.as_json({"schema": RUNS_SCHEMA, "runs": found})
     elif not found:
         output.out(f"no tagflow run has written in {store.root}")
@@ -243,11 +236,17 @@ def _list(store: Store, *, as_json: bool) -> int:
 
 
 def _row(store: Store, record: Record) -> dict[str, Any]:
+    """A run as `history` lists it."""
+    state = {"rolled-back": "rolled back"}.get(record.state, record.state)
+    if record.state in CUT_OFF:
+        state = "cut off"
+    elif record.pruned and record.stands and record.changes:
+        state = "given up"
     return {
         "run": record.run,
         "time": None if record.time is None else record.time.isoformat(timespec="seconds"),
         "command": record.command,
-        "state": _state(record),
+        "state": state,
         "verdict": record.verdict or None,
         "changed": len(record.changes),
         "given_back": len(record.undone),
@@ -255,14 +254,6 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "undoable": record.stands and bool(record.to_undo()),
         "kept_bytes": kept_size(store, record),
     }
-
-
-def _state(record: Record) -> str:
-    if record.state in CUT_OFF:
-        return "cut off"
-    if record.pruned and record.stands and record.changes:
-        return "given up"
-    return {"rolled-back": "rolled back"}.get(record.state, record.state)
 
 
 def _table(found: list[dict[str, Any]]) -> Iterator[str]:
@@ -295,17 +286,13 @@ def _prune(store: Store, keep: int | None, before: datetime | None, *, dry_run: 
             recover_interrupted(store)
             chosen = plan_prune(store, keep=keep, before=before)
             prune(store, chosen)
-    _tell(chosen, dry_run=dry_run, as_json=as_json)
-    return 0
-
-
-def _tell(chosen: PrunePlan, *, dry_run: bool, as_json: bool) -> None:
     given_up = [record.run for record in chosen.runs if record.stands and record.changes]
     if as_json:
         found = {"dry_run": dry_run, "files": len(chosen.files), "bytes": chosen.size, "given_up": given_up}
         output.as_json({"schema": PRUNE_SCHEMA, **found})
-        return
+        return 0
     would = "would be " if dry_run else ""
     for run in given_up:
         output.out(output.visible(f"{run}: {would}given up, it cannot be undone any more"))
     output.out(f"{many(len(chosen.files), 'original')} {would}removed, {_size(chosen.size)} {would}freed")
+    return 0

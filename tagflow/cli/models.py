@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
@@ -79,10 +79,23 @@ def verify_models(asked: VerifyOptions) -> int:
         codes.append(exit_code(findings, strict=asked.strict))
         together += findings
         if asked.format in ("json", "text"):
+            spoken = found.prediction
+            facts = {
+                "path": str(found.path),
+                "kind": found.kind,
+                "layout": found.layout,
+                "bytes": found.size,
+                "sha256": found.sha256,
+                "tensors": found.tensors,
+                "parts": found.parts,
+                "prediction": spoken and {"type": spoken.type, "evidence": list(spoken.evidence)},
+                "metadata": found.metadata,
+                "deep": found.deep,
+            }
             errors = any(one.severity == "error" for one in found.findings)
             depth = "names, shapes, types and values" if asked.deep else "names, shapes and types"
             subject = f"{'wrong' if errors else 'sound'} ({depth} checked)"
-            report = Report(_SCHEMA, findings, _facts(found), subject)
+            report = Report(_SCHEMA, findings, facts, subject)
             tell(report, asked, before=map(output.visible, _about(found, whole=not errors)))
     if asked.format in ("sarif", "github"):
         tell(Report(_SCHEMA, tuple(together), {}), asked)
@@ -113,22 +126,6 @@ def _placed(report: Verified) -> Iterator[Finding]:
         seen = "; ".join(text for text in (one.detail, names) if text)
         detail = ": ".join(text for text in (str(part or ""), seen) if text)
         yield replace(one, detail=detail).at(file=report.path.as_posix())
-
-
-def _facts(report: Verified) -> dict[str, Any]:
-    spoken = report.prediction
-    return {
-        "path": str(report.path),
-        "kind": report.kind,
-        "layout": report.layout,
-        "bytes": report.size,
-        "sha256": report.sha256,
-        "tensors": report.tensors,
-        "parts": report.parts,
-        "prediction": None if spoken is None else {"type": spoken.type, "evidence": list(spoken.evidence)},
-        "metadata": report.metadata,
-        "deep": report.deep,
-    }
 
 
 def _about(report: Verified, *, whole: bool) -> Iterator[str]:

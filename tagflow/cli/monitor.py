@@ -107,12 +107,10 @@ def _screen(*, live: bool, as_json: bool) -> AbstractContextManager[_Teller]:
 
 
 def _tell_json(seen: RunSnapshot, found: list[Finding]) -> None:
-
     click.echo(json.dumps(page_object(seen, found), ensure_ascii=False))
 
 
 def _tell_page(seen: RunSnapshot, found: list[Finding]) -> None:
-
     for text in page(seen, found):
         click.echo(output.visible(text))
 
@@ -125,7 +123,6 @@ class _Lines:
         self._said: set[str] = set()
 
     def __call__(self, seen: RunSnapshot, found: list[Finding]) -> None:
-
         if seen.over:
             _tell_page(seen, found)
             return
@@ -155,12 +152,12 @@ class _Live:
     def __call__(self, seen: RunSnapshot, found: list[Finding]) -> None:
         from rich.text import Text
 
-        lines = [Text(output.visible(text), style=_style(text)) for text in page(seen, found)]
+        styles = {"error": "bold red", "warning": "yellow"}
+        lines = [
+            Text(output.visible(text), style=styles.get(text.partition(":")[0], ""))
+            for text in page(seen, found)
+        ]
         self._live.update(Text("\n").join(lines), refresh=True)
-
-
-def _style(text: str) -> str:
-    return {"error": "bold red", "warning": "yellow"}.get(text.partition(":")[0], "")
 
 
 _SMOOTHED = 100  # values: the mean of fewer still jumps by half
@@ -179,7 +176,9 @@ def page(seen: RunSnapshot, found: Sequence[Finding]) -> Iterator[str]:
         mean = f"{_number(smoothed(loss))} mean of the last {min(_SMOOTHED, len(loss))}"
         yield f"loss      {mean}; {_last(seen)}"
         if drawing := sparkline(loss):
-            yield f"          {drawing}  {_ends(loss)}"
+            values = loss.finite().value
+            low, high = float(values.min()), float(values.max())
+            yield f"          {drawing}  {_number(low)} to {_number(high)}"
     if parts := [f"{name} {one.value[-1]:.3g}" for name, one in rates(seen).items() if len(one)]:
         yield f"rates     {', '.join(parts)}"
     yield from _written(seen)
@@ -258,11 +257,6 @@ def _unicode() -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _ends(loss: Series) -> str:
-    values = loss.finite().value
-    return f"{_number(float(values.min()))} to {_number(float(values.max()))}"
 
 
 def _state(seen: RunSnapshot) -> str:

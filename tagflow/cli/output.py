@@ -151,7 +151,11 @@ class Progress:
         bar = self._bar
         if bar is None:
             return lambda done, total: None
-        task, last = self._task(bar, stage), 0.0
+        if stage in self._tasks:  # one that comes back, as fp32 does near a limit, begins anew
+            bar.reset(self._tasks[stage])
+        else:
+            self._tasks[stage] = bar.add_task(stage)
+        task, last = self._tasks[stage], 0.0
 
         def tell(done: int, total: int) -> None:
             nonlocal last
@@ -160,14 +164,6 @@ class Progress:
                 bar.update(task, completed=done, total=total)
 
         return tell
-
-    def _task(self, bar: RichProgress, stage: str) -> TaskID:
-        """The bar of a stage; one that comes back, as settling does, begins anew."""
-        if stage in self._tasks:
-            bar.reset(self._tasks[stage])
-        else:
-            self._tasks[stage] = bar.add_task(stage)
-        return self._tasks[stage]
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:

@@ -50,8 +50,11 @@ def show(name: str | None, *, as_json: bool) -> None:
     if name is None:
         if as_json:
             output.as_json({"schema": _SCHEMA, "rules": list(map(_row, all_kinds())), "options": []})
-        else:
-            output.out_lines(_listed())
+            return
+        for theme, about in THEMES.items():
+            if kinds := catalogue(theme):
+                output.out(f"{about}:")
+                output.out_lines(f"  {kind.code} ({kind.severity}): {kind.title}" for kind in kinds.values())
         return
     code, known = current(name), _option(name)
     if code is None and known is None:
@@ -93,14 +96,6 @@ def _of_training() -> Iterator[tuple[str, Rule]]:
 
     yield from (("train check", one) for one in RULES)
     yield from (("train start", one) for one in CHECKS)
-
-
-def _listed() -> Iterator[str]:
-    """Every code on a line, below what it is about."""
-    for theme, about in THEMES.items():
-        if kinds := catalogue(theme):
-            yield f"{about}:"
-            yield from (f"  {kind.code} ({kind.severity}): {kind.title}" for kind in kinds.values())
 
 
 def explanation(code: str) -> Iterator[str]:

@@ -183,13 +183,10 @@ class _Job:
                 (recover_interrupted if writes else report_interrupted)(store)
                 outcome = pipeline(found, current_audit(found.root), selected)
                 written = self._leave(pipeline, outcome, found, store, started, progress)
-        self._not_captions(found, selected)
-        output.encoded(pipeline.pair)
-        return self._tell(found, outcome, written, pipeline.pair)
-
-    def _not_captions(self, found: Survey, selected: Collection[str] | None) -> None:
         for path in sorted(set(selected or ()).difference(found.captions)):
             output.note(f"{path}: no caption in {found.root}; not touched")
+        output.encoded(pipeline.pair)
+        return self._tell(found, outcome, written, pipeline.pair)
 
     def _leave(
         self,
@@ -226,7 +223,10 @@ class _Job:
             if caches := _caches(written):
                 output.out(f"caches      {caches}")
             if written.audit:
-                output.out(f"run         {written.meta.run}{self._way_back(found, outcome)}")
+                back = f"  (`tagflow undo {found.root}` takes it back)" if targets(outcome) else ""
+                if self.asked.out:
+                    back = f"  ({found.root} is as it was)"
+                output.out(f"run         {written.meta.run}{back}")
         if self.asked.clear_caches and written.audit and written.stale:
             raise SourceError(
                 "the captions are written, but stale caches could not be removed: "
@@ -235,11 +235,6 @@ class _Job:
             )
         rewritten = self.hook and written.audit is not None
         return max(int(failed or rewritten), exit_code(findings, strict=self.strict))
-
-    def _way_back(self, found: Survey, outcome: Outcome) -> str:
-        if self.asked.out:
-            return f"  ({found.root} is as it was)"
-        return f"  (`tagflow undo {found.root}` takes it back)" if targets(outcome) else ""
 
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
         if outcome.trigger:

@@ -56,8 +56,11 @@ def ready(asked: AfterOptions, config: Config, encoders: str | None) -> None:
 
     Raises UsageProblem, TrainerError, EncoderError for a base model that is none.
     """
-    if asked.preset is None:
-        _refuse_alone(asked)
+    if asked.preset is None:  # options of a training that nobody asked for
+        given = [one.name for one in fields(AfterOptions) if getattr(asked, one.name) != one.default]
+        if given:
+            option = _SPELLED.get(given[0], given[0]).replace("_", "-")
+            raise UsageProblem(f"--{option} is for a training, and none was asked for", "add --train PRESET")
         return
     from tagflow.cli.boundary import TRAIN_EXTRA, not_installed
     from tagflow.cli.train_plan import base_named
@@ -77,14 +80,6 @@ def ready(asked: AfterOptions, config: Config, encoders: str | None) -> None:
     base_of(base_named(config, _base(asked, encoders)))
     folder = find_sd_scripts(asked.sd_scripts)
     trainer_python(asked.trainer_python, folder)
-
-
-def _refuse_alone(asked: AfterOptions) -> None:
-    """Options of a training that nobody asked for. Raises UsageProblem."""
-    given = [one.name for one in fields(AfterOptions) if getattr(asked, one.name) != one.default]
-    if given:
-        option = _SPELLED.get(given[0], given[0]).replace("_", "-")
-        raise UsageProblem(f"--{option} is for a training, and none was asked for", "add --train PRESET")
 
 
 def _base(asked: AfterOptions, encoders: str | None) -> Path | None:

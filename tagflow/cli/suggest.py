@@ -37,7 +37,7 @@ from tagflow.files.replace import write_and_move
 from tagflow.findings.wording import nearest, some
 from tagflow.ontology import Ontology, merged
 from tagflow.ontology.grammar import normalise
-from tagflow.ontology.suggest import Neighbour, Suggestion, coverage, known_terms, plain_tags
+from tagflow.ontology.suggest import Suggestion, coverage, known_terms, plain_tags
 from tagflow.ontology.suggest import suggest as propose
 from tagflow.pipeline import parsed
 
@@ -193,7 +193,11 @@ def suggest(asked: SuggestOptions) -> int:
     # An overlay that is yet to be written is an empty one.
     there = overlay if overlay and overlay.exists() else None
     ontology = Ontology.load(ontology_name(config, asked.ontology_name), there)
-    unknown = _unknown(folder, ontology, config)
+    table = parsed(survey(folder))
+    found = coverage(table, ontology, folder_triggers(table, ontology, config))
+    for trigger in found.triggers:
+        output.note(f"{output.visible(trigger)!r} is the trigger and needs no category: left out")
+    unknown = Unknown(folder, plain_tags(found.unknown), set(map(normalise, found.triggers)))
     wishes = read_wishes(asked.accept, asked.accept_above, unknown, ontology)
     target = check_overlay(overlay) if wishes.asked else None
     embedder, suggestions = None, list[Suggestion]()
@@ -210,15 +214,6 @@ def suggest(asked: SuggestOptions) -> int:
     else:
         _tell(unknown, suggestions, wishes)
     return 0
-
-
-def _unknown(folder: Path, ontology: Ontology, config: Config) -> Unknown:
-    """The unknown tags of a folder. Its triggers are unknown by nature, and said to be left out."""
-    table = parsed(survey(folder))
-    found = coverage(table, ontology, folder_triggers(table, ontology, config))
-    for trigger in found.triggers:
-        output.note(f"{output.visible(trigger)!r} is the trigger and needs no category: left out")
-    return Unknown(folder, plain_tags(found.unknown), set(map(normalise, found.triggers)))
 
 
 def _proposed(
@@ -256,18 +251,17 @@ def _object(
         "encoders": embedder and {"source": embedder.source, "fingerprint": embedder.fingerprint},
         "unknown": len(unknown.tags),
         "triggers": sorted(unknown.triggers),
-        "suggestions": [_suggested(one) for one in suggestions],
+        "suggestions": [
+            {
+                "tag": one.tag,
+                "occurrences": one.occurrences,
+                "category": one.category,
+                "confidence": one.confidence,
+                "nearest": [near._asdict() for near in one.nearest],
+            }
+            for one in suggestions
+        ],
         "accepted": [{"tag": tag, "category": category} for tag, category in rows.items()],
-    }
-
-
-def _suggested(one: Suggestion) -> dict[str, Any]:
-    return {
-        "tag": one.tag,
-        "occurrences": one.occurrences,
-        "category": one.category,
-        "confidence": one.confidence,
-        "nearest": [near._asdict() for near in one.nearest],
     }
 
 
@@ -280,7 +274,8 @@ def _tell(unknown: Unknown, suggestions: list[Suggestion], wishes: Wishes) -> No
     homes = max(len("category"), *(len(one.category) for one in suggestions))
     output.out(f"{'tag':<{tags}}  occurrences  {'category':<{homes}}  confidence  nearest")
     for one in suggestions:
-        near = ", ".join(map(_near, one.nearest[:_SHOWN]))
+        shown = (f"{two.term} ({two.category} {two.similarity:.2f})" for two in one.nearest[:_SHOWN])
+        near = ", ".join(map(output.visible, shown))
         tag = output.short(one.tag)
         output.out(
             f"{tag:<{tags}}  {one.occurrences:>11,}  {one.category:<{homes}}  {one.confidence:>10.2f}  {near}"
@@ -289,7 +284,3 @@ def _tell(unknown: Unknown, suggestions: list[Suggestion], wishes: Wishes) -> No
         output.note(
             "nothing is written; `--accept TAG`, `--accept TAG=CATEGORY` or `--accept-above X` writes"
         )
-
-
-def _near(one: Neighbour) -> str:
-    return output.visible(f"{one.term} ({one.category} {one.similarity:.2f})")

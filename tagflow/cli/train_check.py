@@ -144,12 +144,16 @@ def _looked_at(setup: Setup, asked: TrainCheckOptions) -> tuple[Setup, dict[Need
     """
     from tagflow.cli.output import Progress
     from tagflow.training.machine.probe import probe
+    from tagflow.training.run_folder import read_plan
     from tagflow.training.sd_scripts.environment import find_sd_scripts
     from tagflow.training.sd_scripts.environment import trainer_python as find_python
     from tagflow.training.setup.read import with_files
 
     named = (asked.trainer_python, asked.sd_scripts)
-    python, sd_scripts = _planned(setup) if named == (None, None) else named
+    python, sd_scripts = named
+    if named == (None, None) and setup.planned:
+        plan = read_plan(setup.folder)
+        python, sd_scripts = plan.trainer_python, plan.sd_scripts
     unknown: dict[Need, str] = {}
     try:
         machine = probe(find_python(python, find_sd_scripts(sd_scripts)))
@@ -162,14 +166,6 @@ def _looked_at(setup: Setup, asked: TrainCheckOptions) -> tuple[Setup, dict[Need
         return with_files(replace(setup, machine=machine), progress.progress("folders")), unknown
 
 
-def _planned(setup: Setup) -> tuple[Path | None, Path | None]:
-    """The trainer's Python and sd-scripts as a run's plan names them."""
-    from tagflow.training.run_folder import PlanFile, read_plan
-
-    plan = read_plan(setup.folder) if setup.planned else PlanFile()
-    return plan.trainer_python, plan.sd_scripts
-
-
 def _placed(setup: Setup, found: Sequence[Finding]) -> Iterator[Finding]:
     """The findings with the file that sets their option, and where it stands there once, its line.
 
@@ -178,6 +174,7 @@ def _placed(setup: Setup, found: Sequence[Finding]) -> Iterator[Finding]:
     dataset, config = setup.path("dataset_config"), setup.path("config_file")
     if config is not None and config.suffix != ".toml":
         config = config.with_name(config.name + ".toml")  # as sd-scripts completes it
+    here = Path.cwd()  # a path below it is told as the user would write it
     known = {file: _lines_of(file) for file in (dataset, config) if file is not None}
     for one in found:
         typed = setup.given.get(one.option) == "command line"
@@ -186,7 +183,8 @@ def _placed(setup: Setup, found: Sequence[Finding]) -> Iterator[Finding]:
             yield one
             continue
         lines = known[files[0]][one.option]
-        yield one.at(file=_as_written(files[0]), line=lines[0] if len(lines) == 1 else None)
+        file = files[0].relative_to(here) if files[0].is_relative_to(here) else files[0]
+        yield one.at(file=file.as_posix(), line=lines[0] if len(lines) == 1 else None)
 
 
 def _lines_of(file: Path) -> dict[str, list[int]]:
@@ -202,9 +200,3 @@ def _lines_of(file: Path) -> dict[str, list[int]]:
         if key := re.match(r"""\s*(["']?)([\w-]+)\1\s*=""", line):
             found.setdefault(key[2], []).append(number)
     return found
-
-
-def _as_written(file: Path) -> str:
-    """A path as the user would write it: below the current folder a relative one."""
-    here = Path.cwd()
-    return (file.relative_to(here) if file.is_relative_to(here) else file).as_posix()

@@ -186,11 +186,20 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     folders = f" in {len(made.parts)} folders" if len(made.parts) > 1 else ""
     shown = f"{sum(made.buckets.values())} an epoch with repeats"
     yield f"dataset     {many(images, 'image')}{folders}, {shown}; {audit}"
+    batch = f"{made.choices.whole('train_batch_size', 1)}"
+    if (times := made.choices.whole("gradient_accumulation_steps", 1)) > 1:
+        batch += f" x {times}"
     each = f"{many(length.epochs, 'epoch')} of {many(length.steps_per_epoch, 'step')}"
     batches = f"{many(length.batches, 'batch', 'batches')} from {many(len(made.buckets), 'bucket')}"
-    yield f"steps       {length.steps}: {each} ({batches}); {_batch(made)}"
+    yield f"steps       {length.steps}: {each} ({batches}); batch {batch}"
     yield f"schedule    {_schedule(made)}"
-    yield from _structure(made)
+    kind = CHOICES[made.structure]
+    yield f"structure   {kind.kind}: {kind.title}"
+    yield f"            {kind.does}"
+    yield f"            {kind.costs}"
+    for other in CHOICES.values():
+        if other is not kind:
+            yield f"            or --structure {other.kind}: {other.title}"
     yield from _memory(made)
     size = made.sizes
     yield (
@@ -204,23 +213,6 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     else:
         why = "there are errors" if made.refused else "--dry-run"
         yield f"run folder  {made.run}: nothing written ({why})"
-
-
-def _structure(made: Plan) -> Iterator[str]:
-    """The structure that was chosen, what it does and costs, and the others."""
-    kind = CHOICES[made.structure]
-    yield f"structure   {kind.kind}: {kind.title}"
-    yield f"            {kind.does}"
-    yield f"            {kind.costs}"
-    for other in CHOICES.values():
-        if other is not kind:
-            yield f"            or --structure {other.kind}: {other.title}"
-
-
-def _batch(made: Plan) -> str:
-    batch = made.choices.whole("train_batch_size", 1)
-    times = made.choices.whole("gradient_accumulation_steps", 1)
-    return f"batch {batch} x {times}" if times > 1 else f"batch {batch}"
 
 
 def _schedule(made: Plan) -> str:

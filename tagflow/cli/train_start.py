@@ -174,30 +174,21 @@ def _tell(run: Path, record: Record, faults: Sequence[Finding] | None, *, as_jso
     if as_json:
         output.as_json(as_dict(record) if faults is None else _object(as_dict(record), faults))
     else:
-        for line in _lines(run, record):
+        lines = [f"state       {record.state.upper()} (attempt {record.number})"]
+        if record.state == "running":
+            lines.append(f"process     {record.pid} on {record.host}")
+        if record.lora:
+            lines.append(f"lora        {record.lora}")
+        for line in (*lines, f"log         {run / LOG}"):
             output.out(output.visible(line))
     if record.reason:
         output.note(record.reason)
     if record.cure:
         output.note(f"cure: {record.cure}")
+    name = shlex.quote(str(run))
     if record.state == "running":
-        name = shlex.quote(str(run))
         output.note(f"watch it: tagflow train monitor {name}; end it: tagflow train stop {name}")
+    elif record.state != "finished" and record.newest_state is None:
+        output.note("no state was saved: the next start begins anew")
     elif record.state != "finished":
-        output.note(_way_on(run, record))
-
-
-def _lines(run: Path, record: Record) -> list[str]:
-    lines = [f"state       {record.state.upper()} (attempt {record.number})"]
-    if record.state == "running":
-        lines.append(f"process     {record.pid} on {record.host}")
-    if record.lora:
-        lines.append(f"lora        {record.lora}")
-    return [*lines, f"log         {run / LOG}"]
-
-
-def _way_on(run: Path, record: Record) -> str:
-    """How to go on after a run that did not come to its end."""
-    if record.newest_state is None:
-        return "no state was saved: the next start begins anew"
-    return f"newest state: {record.newest_state}; go on: tagflow train start {shlex.quote(str(run))} --resume"
+        output.note(f"newest state: {record.newest_state}; go on: tagflow train start {name} --resume")
