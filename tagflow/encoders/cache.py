@@ -37,7 +37,7 @@ class Foreign(sqlite3.DatabaseError):
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, made anew where there is none. Raises one of FAULTS."""
+    """Open the file, made anew where there is none. Raises one of FAULTS, Foreign for another table than ours."""
     base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     try:
         base.text_factory = bytes  # a damaged row may say that it is text, and is then no UTF-8
@@ -47,18 +47,13 @@ def connect(path: Path) -> sqlite3.Connection:
             _create(base)
         base.execute("PRAGMA journal_mode = TRUNCATE")  # a file that stays is cheaper than one made anew
         base.execute("PRAGMA synchronous = NORMAL")
-        _check(base)
+        found = base.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        if sorted(found) != sorted([(INDEX.encode(),), (TABLE.encode(),)]):  # a damaged one can be another
+            raise Foreign("its table is not that of vectors")
     except BaseException:
         base.close()
         raise
     return base
-
-
-def _check(base: sqlite3.Connection) -> None:
-    """Raise Foreign unless the table is exactly ours; a damaged one can be a table of another meaning."""
-    found = base.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    if sorted(found) != sorted([(INDEX.encode(),), (TABLE.encode(),)]):
-        raise Foreign("its table is not that of vectors")
 
 
 def _create(base: sqlite3.Connection) -> None:

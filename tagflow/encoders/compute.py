@@ -147,17 +147,17 @@ class _Shared(Generic[Item]):
         self._lock = Lock()
 
     def __iter__(self) -> Iterator[list[Item]]:
-        while (batch := self._next()) is not None:
+        while True:
+            with self._lock:
+                batch = next(self._todo, None)
+            if batch is None:
+                return
             yield batch
 
     def close(self) -> None:
         """Have nothing left."""
         with self._lock:
             self._todo = iter(())
-
-    def _next(self) -> list[Item] | None:
-        with self._lock:
-            return next(self._todo, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from tagflow.encoders.load import STAND_IN, check_installed, check_words, encode
 from tagflow.encoders.locate import locate
 from tagflow.encoders.pair import Line, TextEncoder
 from tagflow.errors import EncoderError, install_extra, is_memory
+from tagflow.files.read import digest_of
 from tagflow.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -142,22 +143,20 @@ class SentenceEmbedder:
         batches: list[Floats] = []
         for start in range(0, len(texts), AT_ONCE):
             progress(start, len(texts))
-            batches.append(self._encoded(list(texts[start : start + AT_ONCE])))
+            batch = list(texts[start : start + AT_ONCE])
+            try:
+                found = self._model.encode(batch, batch_size=AT_ONCE, show_progress_bar=False)
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory(error):
+                    raise
+                message = f"{self.source}: the device's memory does not suffice"
+                raise EncoderError(message, "use device cpu") from error
+            vectors = np.asarray(found, np.float32)
+            if not np.isfinite(vectors).all():
+                raise EncoderError(f"{self.source} gave NaN or Inf for one of {len(batch)} texts", CURE)
+            batches.append(vectors)
         progress(len(texts), len(texts))
         return unit(np.concatenate(batches))
-
-    def _encoded(self, batch: list[str]) -> Floats:
-        try:
-            found = self._model.encode(batch, batch_size=AT_ONCE, show_progress_bar=False)
-        except (RuntimeError, MemoryError) as error:
-            if not is_memory(error):
-                raise
-            message = f"{self.source}: the device's memory does not suffice"
-            raise EncoderError(message, "use device cpu") from error
-        vectors = np.asarray(found, np.float32)
-        if not np.isfinite(vectors).all():
-            raise EncoderError(f"{self.source} gave NaN or Inf for one of {len(batch)} texts", CURE)
-        return vectors
 
 
 def is_sentence_folder(spec: str) -> bool:
@@ -176,7 +175,10 @@ def load_sentence(spec: str, device: str = "auto") -> SentenceEmbedder:
     _refuse_foreign_code(folder / MODULES)
     check_installed()
     model = _loaded(folder, str(find_devices(device)[0]))
-    return SentenceEmbedder(model, spec, _fingerprint(folder))
+    digest = hashlib.sha256()  # over the names and contents of the files that the model is made of
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in READ and path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {digest_of(path)}\n".encode())
+    return SentenceEmbedder(model, spec, digest.hexdigest())
 
 
 def _refuse_foreign_code(modules: Path) -> None:
@@ -211,14 +213,3 @@ def _loaded(folder: Path, device: str) -> SentenceTransformer:
     except Exception as error:
         # Errors of transformers, tokenizers, safetensors and JSON come through; none is a bug of tagflow.
         raise EncoderError(f"{folder} cannot be loaded: {error}", CURE) from error
-
-
-def _fingerprint(folder: Path) -> str:
-    """Return the sha256 (hex) over the names and contents of the files that the model is made of."""
-    digest = hashlib.sha256()
-    files = [path for path in folder.rglob("*") if path.suffix in READ and path.is_file()]
-    for path in sorted(files):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return digest.hexdigest()

@@ -78,7 +78,11 @@ class Packed:
 def pack(asked: Sequence[EncodeRequest], device: torch.device) -> Packed:
     """Lay out the windows of all of `asked` on `device`."""
     windows = [window for one in asked for window in one.windows]
-    grid = _grid(windows)
+    lengths = np.array(list(map(len, windows)))
+    grid = np.full((len(windows), lengths.max()), -1, np.int64)  # token ids, -1 past the end of a window
+    grid[np.arange(grid.shape[1]) < lengths[:, None]] = np.fromiter(
+        (one for window in windows for one in window), np.int64, lengths.sum()
+    )
     row, ids, positions = _rows(grid)
     starts = np.cumsum([0, *(len(one.windows) for one in asked[:-1])])
     wanted = [
@@ -100,17 +104,10 @@ def pack(asked: Sequence[EncodeRequest], device: torch.device) -> Packed:
         "sets": np.array([place for places in wanted for place in places], np.int64),
         "offsets": np.cumsum([0, *map(len, wanted)])[:-1],
     }
-    return Packed(runs=runs, **{name: _put(array, device) for name, array in arrays.items()})
-
-
-def _grid(windows: Sequence[Window]) -> Ints:
-    """Return (windows, longest) ids, -1 past the end of a window."""
-    lengths = np.array(list(map(len, windows)))
-    grid = np.full((len(windows), lengths.max()), -1, np.int64)
-    grid[np.arange(grid.shape[1]) < lengths[:, None]] = np.fromiter(
-        (one for window in windows for one in window), np.int64, lengths.sum()
-    )
-    return grid
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    if device.type != "cpu":  # from pinned memory the copy to a GPU runs beside its work
+        tensors = {name: one.pin_memory().to(device, non_blocking=True) for name, one in tensors.items()}
+    return Packed(runs=runs, **tensors)
 
 
 def _rows(grid: Ints) -> tuple[Ints, Ints, Ints]:
@@ -144,9 +141,3 @@ def _attention(grid: Ints, row: Ints, rows: int) -> tuple[Ints, tuple[tuple[int,
     back = np.empty(rows, np.int64)
     back[spread[real]] = np.nonzero(real)[0]
     return order, runs, spread, back
-
-
-def _put(array: Ints, device: torch.device) -> Tensor:
-    """Return the array on `device`; from pinned memory the copy to a GPU runs beside its work."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

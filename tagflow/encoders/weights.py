@@ -94,24 +94,27 @@ class Reader:
     def _slot(self, tower: str, slot: str, entries: tuple[Entry, ...], files: Mapping[Any, Any]) -> Tensor:
         """Return one slot: its tensors stacked by rows, in memory of its own."""
         rows = sum(entry.shape[0] for entry in entries)
-        dtype = self._dtype_of(slot, entries)
+        dtype = torch.float32 if slot.partition("_")[0] in PRECISE else self._dtype
+        if (
+            slot == "token_embedding"
+        ):  # in the file's type: of the largest matrix only some rows are ever read
+            dtype = FILE_DTYPES[entries[0].dtype]
         stacked = torch.empty((rows, *entries[0].shape[1:]), dtype=dtype, device=self._device)
         for entry, part in zip(entries, stacked.chunk(len(entries)), strict=True):
             source: Tensor = files[entry.path].get_tensor(entry.key)
             if not self._again:
                 _refuse_unless_finite(source, entry, "holds NaN or Inf", CURE_AGAIN)
-                _refuse_holes(source, entry)
-                self._digests.append(_digest(tower, entry, source))
+                # A file that was preallocated and never wholly downloaded.
+                if source.dim() == 2 and (~source.any(dim=1)).float().mean() > MOST_EMPTY_ROWS:
+                    what = f"{entry.path}: {entry.key} has holes, rows that are all zero"
+                    raise EncoderError(what, CURE_AGAIN)
+                content = hashlib.sha256(source.contiguous().view(torch.uint8).numpy().data).hexdigest()
+                shape = list(entry.shape)
+                self._digests.append(f"{tower}/{entry.key} {entry.dtype} {shape} {content}\n")
             part.copy_(source)
         if dtype == torch.float16:
             _refuse_unless_finite(stacked, entries[0], "is too large for fp16", "use dtype fp32 or bf16")
         return stacked
-
-    def _dtype_of(self, slot: str, entries: tuple[Entry, ...]) -> torch.dtype:
-        """Token embeddings stay in the file's type: of the largest matrix only some rows are ever read."""
-        if slot == "token_embedding":
-            return FILE_DTYPES[entries[0].dtype]
-        return torch.float32 if slot.partition("_")[0] in PRECISE else self._dtype
 
 
 class LayersOnDemand:
@@ -161,17 +164,6 @@ class LayersOnDemand:
 def _refuse_unless_finite(tensor: Tensor, entry: Entry, problem: str, cure: str) -> None:
     if not all(torch.isfinite(end) for end in torch.aminmax(tensor)):
         raise EncoderError(f"{entry.path}: {entry.key} {problem}", cure)
-
-
-def _refuse_holes(tensor: Tensor, entry: Entry) -> None:
-    """Refuse a matrix with many rows of zeros: a file that was preallocated and never wholly downloaded."""
-    if tensor.dim() == 2 and (~tensor.any(dim=1)).float().mean() > MOST_EMPTY_ROWS:
-        raise EncoderError(f"{entry.path}: {entry.key} has holes, rows that are all zero", CURE_AGAIN)
-
-
-def _digest(tower: str, entry: Entry, source: Tensor) -> str:
-    content = hashlib.sha256(source.contiguous().view(torch.uint8).numpy().data).hexdigest()
-    return f"{tower}/{entry.key} {entry.dtype} {list(entry.shape)} {content}\n"
 
 
 def _norm(tensors: Mapping[str, Tensor], name: str) -> Norm:

@@ -211,11 +211,8 @@ def quick_unknown_check(root: Path, tag: str) -> bool | None:
     files = [path.read_bytes() for path in sorted(root.rglob("*.*")) if path.suffix in (".csv", ".toml")]
     if any(b"\n" + text.encode() + b"," in data for data in files):
         return False
-    words = [word for word in text.split() if word.isalpha() and len(word) >= _PIECE]
-    if any(not any(piece in data for piece in _pieces(word) for data in files) for word in words):
-        return True
+    for word in text.split():
+        pieces = [word[at : at + _PIECE].encode() for at in range(len(word) - _PIECE + 1)]
+        if word.isalpha() and pieces and not any(piece in data for piece in pieces for data in files):
+            return True
     return None
-
-
-def _pieces(word: str) -> list[bytes]:
-    return [word[at : at + _PIECE].encode() for at in range(len(word) - _PIECE + 1)]

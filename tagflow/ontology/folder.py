@@ -1,6 +1,7 @@
 """The files of an ontology as they lie on disk: every fault is noted by file and line, none raised alone.
 
-On which line each key and table of a TOML file stands, which Python's own reader does not say.
+Open it where a fault names a wrong line: of a TOML file it finds the line of each key and table, which
+Python's own reader does not say.
 """
 
 from __future__ import annotations
@@ -96,16 +97,14 @@ class Folder:
 
     def text(self, name: str) -> str | None:
         """Return a file's text; what cannot be read is a fault, and None."""
-        if name not in self._texts:
-            self._texts[name] = self._read(name)
-        return self._texts[name]
-
-    def _read(self, name: str) -> str | None:
+        if name in self._texts:
+            return self._texts[name]
+        self._texts[name] = None
         try:
             if why := _why_not_read(self.root / name):
                 self.fault(name, 1, "file-unreadable", f"cannot be read: {why}")
                 return None
-            return (self.root / name).read_text(encoding="utf-8-sig")
+            self._texts[name] = (self.root / name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             what = "leads to a file that is not there" if self.has(name) else "there is no such file"
             self.fault(name, 1, "file-missing", what)
@@ -116,7 +115,7 @@ class Folder:
             self.fault(name, 1, "file-unreadable", f"cannot be read: {error.strerror or error}")
         except ValueError as error:  # a name that no file can have
             self.fault(name, 1, "file-unreadable", f"cannot be read: {error}")
-        return None
+        return self._texts[name]
 
     def toml(self, name: str) -> dict[str, Any] | None:
         """Return a TOML file's tables; what cannot be read or is not TOML is a fault, and None."""
@@ -149,7 +148,13 @@ class Folder:
             if len(row) == len(header):
                 yield number, row
             elif line.strip():
-                self.fault(name, number, "bad-row", _misfit(line, len(row), len(header)))
+                what = f"{len(row)} cells, not {len(header)}"
+                if line.count('"') % 2:
+                    what = "a quote is not closed; a row is one line, so no cell may hold a line break"
+                elif not row:
+                    most = csv.field_size_limit()
+                    what = f"cannot be cut into cells; a cell in quotes holds {most} characters at most"
+                self.fault(name, number, "bad-row", what)
 
     def toml_line(self, name: str, table: str, key: str = "", row: int = 0) -> int:
         """Return the line of `key` in a table of a TOML file (in the `row`-th of an array), or of the table.
@@ -196,12 +201,3 @@ def cells(line: str) -> list[str]:
         return next(csv.reader([line]), []) if '"' in line else line.split(",")
     except csv.Error:
         return []
-
-
-def _misfit(line: str, found: int, wanted: int) -> str:
-    """Say why a line is no row of `wanted` cells."""
-    if line.count('"') % 2:
-        return "a quote is not closed; a row is one line, so no cell may hold a line break"
-    if not found:
-        return f"cannot be cut into cells; a cell in quotes holds {csv.field_size_limit()} characters at most"
-    return f"{found} cells, not {wanted}"

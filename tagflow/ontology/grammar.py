@@ -253,13 +253,10 @@ class Grammar:
             if found := self.lexicon.find(words[:size]):
                 entry = found[0]
                 return size, Chunk(" ".join(words[:size]), entry.label, entry.category, entry.term)
-        return 1, self._look(words[0])
-
-    def _look(self, word: str) -> Chunk:
         for look in self._looks:
-            if look.pattern.search(word):
-                return Chunk(word, look.label, look.category)
-        return Chunk(word, UNKNOWN)
+            if look.pattern.search(words[0]):
+                return 1, Chunk(words[0], look.label, look.category)
+        return 1, Chunk(words[0], UNKNOWN)
 
     def judge(self, chunks: Sequence[Chunk]) -> Answer | None:
         """Return what the first fitting rule says of `chunks`."""

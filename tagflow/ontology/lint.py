@@ -1,14 +1,13 @@
-"""What is wrong or idle in an ontology though it loads.
+"""What is wrong or idle in an ontology, or in a user's overlay, though it loads. Open it for `ontology lint`.
 
 Loading refuses what cannot be used. Here is noted what can be used and was hardly meant: a rule that those
-above it leave nothing to, an alias that mends nothing, a row that repeats another (see `rows`).
-
-Rows of an ontology and of a user's overlay that contradict or repeat another row, or that no tag meets.
+above it leave nothing to, an alias that mends nothing, a row that contradicts or repeats another or that no
+tag meets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +18,12 @@ from tagflow.ontology.grammar import (
     LONGEST_TERM,
     Entry,
     Grammar,
-    Rule,
     cut_words,
     is_sign,
     normalise,
     other_forms,
 )
-from tagflow.ontology.reach import Reach, reach
+from tagflow.ontology.reach import reach
 from tagflow.ontology.read import ABOUT, HEADER, Definition, read_folder
 from tagflow.ontology.rules import NAME, named_labels
 
@@ -44,7 +42,12 @@ class _Row(NamedTuple):
 
 def check_rows(folder: Folder, definition: Definition) -> None:
     """Note in `folder` what is wrong with the rows of its lexicon; reading it must have found no fault."""
-    rows = list(_rows(folder, definition))
+    rows: list[_Row] = []
+    for category in definition.categories:
+        file = f"lexicon/{category.name}.csv"
+        if folder.has(file):
+            for line, (term, role) in folder.rows(file, ["term", "role"]):
+                rows.append(_Row(Entry(term, category.name, role), file, line, "".join(cut_words(term))))
     # A sign such as `^_^` is met as it stands, in no other spelling.
     words = [row for row in rows if not is_sign(row.entry.term)]
     _check_spellings(folder, words)
@@ -69,14 +72,6 @@ def check_overlay(folder: Folder, name: str, definition: Definition, plain: Onto
             folder.fault(name, line, "row-redundant", what)
         else:
             _check_seed(folder, name, line, text, category, definition)
-
-
-def _rows(folder: Folder, definition: Definition) -> Iterator[_Row]:
-    for category in definition.categories:
-        file = f"lexicon/{category.name}.csv"
-        if folder.has(file):
-            for line, (term, role) in folder.rows(file, ["term", "role"]):
-                yield _Row(Entry(term, category.name, role), file, line, "".join(cut_words(term)))
 
 
 def _reached(folder: Folder, rows: list[_Row], definition: Definition) -> list[_Row]:
@@ -118,12 +113,17 @@ def _check_repeats(folder: Folder, rows: list[_Row], definition: Definition) -> 
     spelled: dict[str, list[_Row]] = {}
     for row in rows:
         spelled.setdefault(row.key, []).append(row)
-    plurals = _plurals(definition)
+    plurals: set[str] = set()  # irregular ones: of each pair, stored both ways, the singular comes first
+    for singular, plural in definition.irregular.items():
+        if singular not in plurals:
+            plurals.add(plural)
     gone: set[_Row] = set()
     relying: dict[_Row, list[_Row]] = {}  # the rows that went because this one is found in their place
-    for row in sorted(
-        rows, key=lambda row: (_last(row) not in plurals, -len(row.entry.term), row.entry.term)
-    ):
+    order = {
+        row: (row.entry.term.rpartition(" ")[2] not in plurals, -len(row.entry.term), row.entry.term)
+        for row in rows
+    }
+    for row in sorted(rows, key=order.__getitem__):
         gone.add(row)
         lost = [row, *relying.get(row, [])]
         twins = [twin for one in lost if (twin := _twin(one, spelled, gone, definition))]
@@ -134,19 +134,6 @@ def _check_repeats(folder: Folder, rows: list[_Row], definition: Definition) -> 
             relying.setdefault(twin, []).append(one)
         what = f"{row.entry.term!r} is found as {twins[0]} without this row"
         folder.fault(row.file, row.line, "row-redundant", what)
-
-
-def _plurals(definition: Definition) -> set[str]:
-    """Return the irregular plurals: of each pair, which is stored both ways, the singular comes first."""
-    plurals: set[str] = set()
-    for one, other in definition.irregular.items():
-        if one not in plurals:
-            plurals.add(other)
-    return plurals
-
-
-def _last(row: _Row) -> str:
-    return row.entry.term.rpartition(" ")[2]
 
 
 def _twin(row: _Row, spelled: dict[str, list[_Row]], gone: set[_Row], definition: Definition) -> _Row | None:
@@ -188,17 +175,15 @@ def lint(source: str | Path, overlay: Path | None = None) -> list[Finding]:
     rules = folder.toml(NAME) or {}
     _check_files(folder, plain.categories)
     _check_table(folder, definition.grammar)
-    _check_patterns(folder, rules)
-    _check_names(folder, rules)
+    _check_repeated_patterns(folder, rules)
+    _check_unused_names(folder, rules)
     _check_aliases(folder, definition)
     check_rows(folder, definition)
     if overlay:
         check_overlay(Folder(overlay.parent, folder.faults), overlay.name, definition, plain)
-    return sorted(folder.faults, key=_by_place)
-
-
-def _by_place(fault: Finding) -> tuple[str, int, str, str]:
-    return fault.where.file or "", fault.where.line or 0, fault.code, fault.detail
+    return sorted(
+        folder.faults, key=lambda one: (one.where.file or "", one.where.line or 0, one.code, one.detail)
+    )
 
 
 def _check_files(folder: Folder, categories: Sequence[str]) -> None:
@@ -217,20 +202,19 @@ def _check_table(folder: Folder, grammar: Grammar) -> None:
     for at, found in enumerate(reach(grammar.rules, "".join(dict.fromkeys(letters)))):
         name, line = grammar.rules[at].name, folder.toml_line(NAME, "rule", row=at)
         if found.state == "unreachable":
-            what = f"no phrase gets to {name!r}: {_above(folder, grammar.rules, found)}"
+            above = [
+                f"{grammar.rules[one].name!r} (line {folder.toml_line(NAME, 'rule', row=one)})"
+                for one in found.above
+            ]
+            leave = "leaves" if len(above) == 1 else "together leave"
+            what = f"no phrase gets to {name!r}: {', '.join(above)} {leave} it nothing"
             folder.fault(NAME, line, "rule-unreachable", what)
         elif found.state == "undecided":
             what = f"whether a phrase gets to {name!r} could not be found out"
             folder.fault(NAME, line, "reach-undecided", what)
 
 
-def _above(folder: Folder, rules: Sequence[Rule], found: Reach) -> str:
-    """Say which rules leave nothing to one below them."""
-    named = [f"{rules[at].name!r} (line {folder.toml_line(NAME, 'rule', row=at)})" for at in found.above]
-    return f"{', '.join(named)} {'leaves' if len(named) == 1 else 'together leave'} it nothing"
-
-
-def _check_patterns(folder: Folder, rules: Mapping[str, Any]) -> None:
+def _check_repeated_patterns(folder: Folder, rules: Mapping[str, Any]) -> None:
     """Note texts and looks that repeat a pattern: the first one always decides."""
     for table in ("text", "look"):
         seen: dict[str, int] = {}
@@ -241,7 +225,7 @@ def _check_patterns(folder: Folder, rules: Mapping[str, Any]) -> None:
                 folder.fault(NAME, line, "rule-unreachable", what)
 
 
-def _check_names(folder: Folder, rules: Mapping[str, Any]) -> None:
+def _check_unused_names(folder: Folder, rules: Mapping[str, Any]) -> None:
     """Note groups and word lists of which no shape speaks."""
     spoken = named_labels(rules)
     for table, code in (("groups", "group-unused"), ("words", "words-unused")):
@@ -257,7 +241,8 @@ def _check_aliases(folder: Folder, definition: Definition) -> None:
         return
     rows = list(folder.rows(ALIASES, ["alias", "term"]))
     aliases = {alias: term for _, (alias, term) in rows}
-    words = _words(definition)
+    terms = [*(entry.term for entry in definition.entries), *definition.seeds, *definition.own]
+    words = {word for term in terms for word in cut_words(term)}
     for line, (alias, term) in rows:
         if again := next((word for word in term.split() if word in aliases), ""):
             what = f"{alias!r} leads to {term!r}, where {again!r} is an alias; write {aliases[again]!r}"
@@ -279,12 +264,6 @@ def _why_not_met(alias: str, aliases: Mapping[str, str]) -> str:
     if len(words) > 1 and (again := next((word for word in words if word in aliases), "")):
         return f", for {again!r} is an alias and is mended first; write {aliases[again]!r} for it"
     return ""
-
-
-def _words(definition: Definition) -> set[str]:
-    """Return every word of the rows, the seeds and the user's own tags."""
-    terms = [*(entry.term for entry in definition.entries), *definition.seeds, *definition.own]
-    return {word for term in terms for word in cut_words(term)}
 
 
 def _is_known(term: str, definition: Definition, words: set[str]) -> bool:

@@ -1,15 +1,11 @@
 """Which rules of a table can never be reached, because rules above them take every phrase they fit.
 
 A shape is a regular expression over labels, so this is a question of languages: a rule is out of reach when
-its language lies within the union of those above it. Each shape becomes an automaton (see `shapes`); pairs of
-one position of the rule and a set of positions of the rules above are searched breadth first, and a
-pair is dropped when one met before asks less of the rules above (antichains: De Wulf, Doyen, Henzinger and
-Raskin 2006). A set of positions is an integer with one bit a position.
-
-Shapes as automata: their positions, and the repeats in them that would take for ever.
-
-Each shape becomes a position automaton (Glushkov 1961). A set of positions is an integer with one bit a
-position.
+its language lies within the union of those above it. Each shape becomes a position automaton (Glushkov
+1961), which also shows the repeats that would take for ever. Pairs of one position of the rule and a set of
+positions of the rules above are searched breadth first, and a pair is dropped when one met before asks less
+of the rules above (antichains: De Wulf, Doyen, Henzinger and Raskin 2006). A set of positions is an integer
+with one bit a position.
 """
 
 from __future__ import annotations
@@ -87,20 +83,16 @@ class Positions:
     def _sequence(self, tokens: deque[str]) -> Piece:
         one = _NOTHING
         while tokens and tokens[0] not in ("|", ")"):
-            two = self._repeated(tokens)
+            two = self._item(tokens)
+            if tokens and tokens[0][0] in "*+?":
+                sign = tokens.popleft()[0]
+                if sign != "?":
+                    self.link(two.last, two.first)
+                two = two._replace(empty=two.empty or sign != "+")
             self.link(one.last, two.first)
             first = one.first | two.first if one.empty else one.first
             one = Piece(one.empty and two.empty, first, one.last | two.last if two.empty else two.last)
         return one
-
-    def _repeated(self, tokens: deque[str]) -> Piece:
-        piece = self._item(tokens)
-        if tokens and tokens[0][0] in "*+?":
-            sign = tokens.popleft()[0]
-            if sign != "?":
-                self.link(piece.last, piece.first)
-            piece = piece._replace(empty=piece.empty or sign != "+")
-        return piece
 
     def _item(self, tokens: deque[str]) -> Piece:
         sign = tokens.popleft()
@@ -198,15 +190,14 @@ class _Table:
             return Reach("undecided")
         above = {n: p for n, p in enumerate(self._pieces[:at]) if p and self._rules[n].category}
         found = _Search(piece, above, self._positions.follow, self._letters, self._loops()).run()
-        if found.state == "reachable" and self._may_be_taken(at, found.witness):
+        # A rule above that could not be read as an automaton may take the shape.
+        strange = (rule for rule, one in zip(self._rules[:at], self._pieces, strict=False) if one is None)
+        if found.state == "reachable" and any(
+            rule.category and rule.pattern.fullmatch(found.witness) for rule in strange
+        ):
             return Reach("undecided")
         owners = {self._owner[position] for position in found.above}
         return found._replace(above=tuple(sorted(owners)))
-
-    def _may_be_taken(self, at: int, shape: str) -> bool:
-        """Say whether a rule above that could not be read as an automaton takes `shape`."""
-        strange = (rule for rule, piece in zip(self._rules[:at], self._pieces, strict=False) if piece is None)
-        return any(rule.category and rule.pattern.fullmatch(shape) for rule in strange)
 
     def _loops(self) -> int:
         """Return the positions of `any*` and `any+` that end a rule: once there, all that follows fits."""
@@ -259,7 +250,10 @@ class _Search:
                     if self._is_free(position, others & fitting):
                         return Reach("reachable", shape + letter)
                     if self._is_new(position, others & fitting):
-                        queue.append((self._follow[position], self._after(others & fitting), shape + letter))
+                        after = 0
+                        for at in bits(others & fitting):
+                            after |= self._follow[at]
+                        queue.append((self._follow[position], after, shape + letter))
         return Reach("undecided")
 
     def _is_free(self, position: int, others: int) -> bool:
@@ -280,9 +274,3 @@ class _Search:
         least[:] = [one for one in least if one & others != others]
         least.append(others)
         return True
-
-    def _after(self, others: int) -> int:
-        after = 0
-        for at in bits(others):
-            after |= self._follow[at]
-        return after

@@ -1,8 +1,7 @@
 """Reading an ontology folder whole: categories, profiles, seeds, aliases, lexicon, rules, and an overlay.
 
-Reading the CSV files of an ontology: seeds, aliases, and the rows of the lexicon.
-
-A user's own tags over an ontology: one CSV file, `tag,category` a row, beside the dataset.
+Open it for what a file of an ontology may hold. An overlay is a user's own tags over an ontology: one CSV
+file, `tag,category` a row, beside the dataset. Faults are noted in the folder; nothing raises.
 """
 
 from __future__ import annotations
@@ -199,14 +198,21 @@ def read_folder(folder: Folder, profile: str = "", overlay: Path | None = None) 
     names = [category.name for category in categories]
     known = names or None  # of a file that names none, the others are still checked for what needs none
     aliases, fallback = read_aliases(folder), str(about.get("fallback", ""))
-    lexicon = _lexicon_files(folder, known, fallback)
+    if known is None:  # then the files of rows say how they are called
+        lexicon = sorted(path.stem for path in folder.root.glob("lexicon/*.csv"))
+    else:  # what belongs nowhere else need not be listed
+        lexicon = [name for name in known if name != fallback or folder.has(f"lexicon/{name}.csv")]
     entries = read_lexicon(folder, lexicon, aliases, None if rules is None else named_labels(rules))
     seeds = read_seeds(folder, entries, known)
     own, digest = _own(folder, overlay, known)
     irregular = read_irregular(folder, rules or {})
-    terms = _terms(entries, seeds, own)
+    # What is met inside longer tags ("two chairs"). There a seed is a term like any other; a row may give it
+    # a role. The user's word comes before both.
+    terms = {entry.term: entry for entry in entries}
+    terms |= {t: Entry(t, c) for t, c in seeds.items() if t not in terms and " " not in t}
+    terms |= {t: Entry(t, c) for t, c in own.items() if t not in terms or terms[t].category != c}
     # A role that an overlay takes from its last row is still one that the rules may speak of.
-    labels = {entry.label for entry in (*entries, *terms)}
+    labels = {entry.label for entry in (*entries, *terms.values())}
     is_whole = known is not None and all(folder.text(f"lexicon/{name}.csv") is not None for name in lexicon)
     profiles = _profiles(folder, about, known)
     order = next((one.order for one in profiles if profile in ("", one.name)), tuple(names))
@@ -224,28 +230,13 @@ def read_folder(folder: Folder, profile: str = "", overlay: Path | None = None) 
         irregular=irregular,
         entries=tuple(entries),
         grammar=read_grammar(
-            folder, rules or {}, Lexicon(terms, aliases, irregular), known, labels if is_whole else None
+            folder,
+            rules or {},
+            Lexicon(list(terms.values()), aliases, irregular),
+            known,
+            labels if is_whole else None,
         ),
     )
-
-
-def _lexicon_files(folder: Folder, categories: Sequence[str] | None, fallback: str) -> list[str]:
-    """Return the categories that have a file of rows; where none are known, those that files are named by."""
-    if categories is None:
-        return sorted(path.stem for path in folder.root.glob("lexicon/*.csv"))
-    # What belongs nowhere else need not be listed.
-    return [name for name in categories if name != fallback or folder.has(f"lexicon/{name}.csv")]
-
-
-def _terms(entries: Sequence[Entry], seeds: Mapping[str, str], own: Mapping[str, str]) -> list[Entry]:
-    """Return what is met inside longer tags ("two chairs").
-
-    There a seed is a term like any other; a row may give it a role. The user's word comes before both.
-    """
-    terms = {entry.term: entry for entry in entries}
-    terms |= {t: Entry(t, c) for t, c in seeds.items() if t not in terms and " " not in t}
-    terms |= {t: Entry(t, c) for t, c in own.items() if t not in terms or terms[t].category != c}
-    return list(terms.values())
 
 
 def _hash(files: str, order: tuple[str, ...], written: tuple[str, ...], overlay: str) -> str:

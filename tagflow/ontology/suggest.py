@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tagflow.captions.grammar import FIXED, split_group, tag_key
@@ -141,12 +140,12 @@ def suggest(
         return [Suggestion(tag, unknown[tag], fallback, 0.0, ()) for tag in tags]
     terms = list(known)
     vectors = embed([*terms, *tags])
-    return [
-        _suggestion(
-            tag, unknown[tag], [Neighbour(terms[at], known[terms[at]], near) for at, near in found], fallback
-        )
-        for tag, found in zip(tags, _nearest(vectors, len(terms), neighbours), strict=True)
-    ]
+    found: list[Suggestion] = []
+    for tag, places in zip(tags, _nearest(vectors, len(terms), neighbours), strict=True):
+        nearest = [Neighbour(terms[at], known[terms[at]], near) for at, near in places]
+        category, confidence = vote(nearest) or (fallback, 0.0)
+        found.append(Suggestion(tag, unknown[tag], category, round(confidence, DIGITS), tuple(nearest)))
+    return found
 
 
 def vote(nearest: Sequence[Neighbour]) -> tuple[str, float] | None:
@@ -167,11 +166,6 @@ def vote(nearest: Sequence[Neighbour]) -> tuple[str, float] | None:
     return category, votes[category] / sum(votes.values()) * min(best[category], 1.0)
 
 
-def _suggestion(tag: str, count: int, nearest: Sequence[Neighbour], fallback: str) -> Suggestion:
-    category, confidence = vote(nearest) or (fallback, 0.0)
-    return Suggestion(tag, count, category, round(confidence, DIGITS), tuple(nearest))
-
-
 def _nearest(vectors: Floats, terms: int, most: int) -> Iterator[list[tuple[int, float]]]:
     """Yield for each row of `vectors` after the first `terms` the nearest of those: (row, similarity).
 
@@ -182,11 +176,7 @@ def _nearest(vectors: Floats, terms: int, most: int) -> Iterator[list[tuple[int,
     centred = unit(vectors - vectors[:terms].mean(axis=0))
     for start in range(terms, len(centred), AT_ONCE):
         for scores in np.round(centred[start : start + AT_ONCE] @ centred[:terms].T, DIGITS):
-            yield [(int(at), round(float(scores[at]), DIGITS)) for at in _largest(scores, most)]
-
-
-def _largest(scores: Floats, most: int) -> npt.NDArray[np.intp]:
-    """Return the places of the `most` largest scores, largest first; of equal ones the first come first."""
-    least = np.partition(scores, -most)[-most] if most < len(scores) else -np.inf
-    places = np.flatnonzero(scores >= least)
-    return places[np.argsort(-scores[places], kind="stable")][:most]
+            least = np.partition(scores, -most)[-most] if most < len(scores) else -np.inf
+            places = np.flatnonzero(scores >= least)
+            best = places[np.argsort(-scores[places], kind="stable")][:most]  # of equals the first come first
+            yield [(int(at), round(float(scores[at]), DIGITS)) for at in best]
