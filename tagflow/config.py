@@ -1,4 +1,4 @@
-"""`tagflow.toml`: what a user does not want to say on every command line.
+"""`tagflow.toml`: what a user does not want to say on every command line. Open it for a new setting.
 
     dir = "dataset"              # for commands that are given no folder
     encoders = "sd_xl_base.safetensors"
@@ -104,7 +104,13 @@ def load_config(given: Path | None, folder: Path | None) -> Config:
         data = read_toml(settings_text(file, _LARGEST))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: {error}", "mend the file, or remove it") from error
-    faults = list(_faults(data))
+    faults: list[str] = []
+    for name, value in data.items():
+        if name in _TABLES and isinstance(value, dict):
+            faults += _table_faults(f"{name}.", value, _TABLES[name])
+        elif name in _TABLES:
+            faults.append(f"`{name}` must be a table, [{name}]")
+    faults += _table_faults("", {name: value for name, value in data.items() if name not in _TABLES}, _TOP)
     if faults:
         raise ConfigError(f"{file}: " + "; ".join(faults), "see `tagflow run --help` for what may be set")
     tables = {name: value for table in _TABLES for name, value in data.get(table, {}).items()}
@@ -117,15 +123,6 @@ def byte_size(text: str) -> int | None:
     if found is None:
         return None
     return int(float(found[1]) * (1024 if found[3] else 1000) ** ("kMGT".index(found[2]) + 1))
-
-
-def _faults(data: dict[str, Any]) -> Iterator[str]:
-    for name, value in data.items():
-        if name in _TABLES and isinstance(value, dict):
-            yield from _table_faults(f"{name}.", value, _TABLES[name])
-        elif name in _TABLES:
-            yield f"`{name}` must be a table, [{name}]"
-    yield from _table_faults("", {name: value for name, value in data.items() if name not in _TABLES}, _TOP)
 
 
 def _table_faults(where: str, data: dict[str, Any], known: _Kinds) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tagflow.audit.drift import Present
-from tagflow.audit.file import Audit, Meta
+from tagflow.audit.file import Audit
 from tagflow.dataset.survey import Survey
 from tagflow.engines.local import run_stages
 from tagflow.history.originals import OriginalsIndex
@@ -25,7 +25,8 @@ from tagflow.stages.parse import parse_captions
 def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     """Hold a folder against its audit."""
     then = audit.meta.options
-    earlier = OriginalsIndex(survey, audit, pipeline.certifies, _keeps_its_level)
+    # Nothing is sorted here, so a relaxed text that was certified is no less an original than another.
+    earlier = OriginalsIndex(survey, audit, pipeline.certifies, lambda meta, relax_level: True)
     table = extract(survey, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     classify = Classify(pipeline.ontology, (*pipeline.options.triggers, *then.all_triggers))
@@ -59,11 +60,6 @@ def present(pipeline: Pipeline, survey: Survey, outcome: Outcome, missing_overla
     )
 
 
-def _keeps_its_level(meta: Meta, relax_level: int | None) -> bool:
-    """Nothing is sorted here, so a relaxed text that was certified is no less an original than another."""
-    return True
-
-
 def _as_audited(table: pa.Table, audit: Audit) -> pa.Table:
     """The batch with what a run decided and a validation does not: status, relax level, digests."""
     known = audit.by_path()
@@ -79,13 +75,12 @@ def _as_audited(table: pa.Table, audit: Audit) -> pa.Table:
         # What the audit did not vouch for, it must not vouch for the next time either.
         sha256_file=[known[path]["sha256_file"] if path in known else None for path in paths],
     )
-    return add_findings(table, [_relaxed(known.get(path)) for path in paths])
-
-
-def _relaxed(known: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """The audit's note that a caption stands in a coarser order: later runs ask for it."""
-    noted = [] if known is None else zip(known["findings"], known["details"], strict=False)
-    return [(code, detail) for code, detail in noted if code == "order-relaxed"]
+    # The audit's note that a caption stands in a coarser order: later runs ask for it.
+    noted = (
+        [] if path not in known else zip(known[path]["findings"], known[path]["details"], strict=False)
+        for path in paths
+    )
+    return add_findings(table, [[one for one in notes if one[0] == "order-relaxed"] for notes in noted])
 
 
 def _status(status: str, known: dict[str, Any] | None) -> str:

@@ -1,11 +1,11 @@
-"""Drift: what changed since an audit was written. Captions, images, ontology, encoders: each its finding.
+"""What is not as an audit says any more: captions, images, ontology, encoders, a finding each.
 
-Pure: who calls has read the folder. `tagflow validate` shows it; what else relies on an audit must ask it.
+Who calls has read the folder. `tagflow validate` shows it; what else relies on an audit must ask it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tagflow.audit.file import Audit
@@ -30,7 +30,27 @@ class Present:
 
 def drift(audit: Audit, now: Present) -> list[Finding]:
     """Everything that is not as the audit says, captions first. Each code's cure names the command."""
-    return [*_captions(audit, now), *_images(audit, now), *_ontology(audit, now), *_encoders(audit, now)]
+    meta, then = audit.meta, audit.meta.options
+    known = dict(zip(rows(audit.table, "path"), rows(audit.table, "sha256_file"), strict=True))
+    found: list[Finding] = []
+    for path in sorted(known.keys() | now.captions.keys()):
+        there = path in now.captions
+        code = caption_drift(known.get(path), now.captions.get(path), there=there)
+        if code is not None:
+            found.append(finding(code, file=path))
+    if then.images is not None:  # an audit of before images were written down knows of none
+        for path in sorted(set(then.images) ^ set(now.images)):
+            found.append(finding("image-missing" if path in then.images else "image-new", file=path))
+    if now.missing_overlay is not None:
+        what = f"{meta.ontology}: {now.missing_overlay} is not there any more"
+        found.append(finding("ontology-changed", what))
+    elif now.ontology_hash not in (None, then.order_hash or meta.ontology_hash):
+        what = f"{meta.ontology}, or the tags in {then.overlay}" if then.overlay else meta.ontology
+        found.append(finding("ontology-changed", what))
+    before, used = meta.encoder_fingerprint, now.encoder_fingerprint
+    if before and used is not None and used != before:
+        found.append(finding("encoders-changed", f"{meta.encoders}: {before[:12]}, now {used[:12]}"))
+    return found
 
 
 def caption_drift(audited: str | None, now: str | None, *, there: bool = True) -> str | None:
@@ -44,38 +64,3 @@ def caption_drift(audited: str | None, now: str | None, *, there: bool = True) -
     if audited is None:
         return "caption-new" if now is not None else None
     return "caption-changed" if now is not None and now != audited else None
-
-
-def _captions(audit: Audit, now: Present) -> Iterator[Finding]:
-    known = dict(zip(rows(audit.table, "path"), rows(audit.table, "sha256_file"), strict=True))
-    for path in sorted(known.keys() | now.captions.keys()):
-        there = path in now.captions
-        code = caption_drift(known.get(path), now.captions.get(path), there=there)
-        if code is not None:
-            yield finding(code, file=path)
-
-
-def _images(audit: Audit, now: Present) -> Iterator[Finding]:
-    """An audit of before images were written down knows of none, and nothing is said."""
-    if audit.meta.options.images is None:
-        return
-    known, there = set(audit.meta.options.images), set(now.images)
-    for path in sorted(known ^ there):
-        yield finding("image-missing" if path in known else "image-new", file=path)
-
-
-def _ontology(audit: Audit, now: Present) -> Iterator[Finding]:
-    name = audit.meta.ontology
-    ordered_by = audit.meta.options.order_hash or audit.meta.ontology_hash
-    if now.missing_overlay is not None:
-        yield finding("ontology-changed", f"{name}: {now.missing_overlay} is not there any more")
-    elif now.ontology_hash is not None and now.ontology_hash != ordered_by:
-        overlay = audit.meta.options.overlay
-        yield finding("ontology-changed", f"{name}, or the tags in {overlay}" if overlay else name)
-
-
-def _encoders(audit: Audit, now: Present) -> Iterator[Finding]:
-    then = audit.meta.encoder_fingerprint
-    if then and now.encoder_fingerprint is not None and now.encoder_fingerprint != then:
-        detail = f"{audit.meta.encoders}: {then[:12]}, now {now.encoder_fingerprint[:12]}"
-        yield finding("encoders-changed", detail)

@@ -152,8 +152,10 @@ def read_audit(file: Path) -> Audit | None:
         former = [AUDIT.field(new).with_name(old) for old, new in _BEFORE_2.items()]
         table = read_parquet(file, pa.schema([*AUDIT, *former]))
         meta, number = _meta(table.schema.metadata or {})
-        if number == 1:
-            table = _renamed(table)
+        if number == 1:  # today's names, and nulls where its tagflow had no such column yet
+            table = table.rename_columns([_BEFORE_2.get(name, name) for name in table.column_names])
+            missing = _LATER.difference(table.column_names)
+            table = add(table, **{name: [None] * table.num_rows for name in missing})
         table = table.select(AUDIT.names).cast(AUDIT)
         table.validate(full=True)
         if any(table.column(field.name).null_count for field in AUDIT if not field.nullable):
@@ -167,16 +169,18 @@ def read_audit(file: Path) -> Audit | None:
         raise AuditError(
             f"{file}: not an audit of this tagflow ({reason})", "move it away, then `tagflow run` again"
         ) from error
-    _check_paths(file, table)
-    _check_digests(file, table, meta)
+    cure = "the audit was altered; move it away, then `tagflow run` again"
+    for path in rows(table, "path"):  # what an audit tells of lies in its folder
+        if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
+            raise AuditError(f"{file}: {path!r} is no path of a caption", cure)
+    # Texts must be those of their digests: an edited audit must not lend its originals to a proof.
+    if dataset_digest(table) != meta.dataset_digest:
+        raise AuditError(f"{file}: its rows do not match its dataset digest", cure)
+    for text, digest in (("original", "sha256_original"), ("rewritten", "sha256_rewritten")):
+        for path, value, sha in zip(*(rows(table, name) for name in ("path", text, digest)), strict=True):
+            if value is not None and sha256(value.encode()) != sha:
+                raise AuditError(f"{file}: the {text} text of {path} does not match its digest", cure)
     return Audit(table, meta)
-
-
-def _renamed(table: pa.Table) -> pa.Table:
-    """A table of `tagflow.audit/1` with today's names, and nulls where its tagflow had no such column yet."""
-    table = table.rename_columns([_BEFORE_2.get(name, name) for name in table.column_names])
-    missing = _LATER.difference(table.column_names)
-    return add(table, **{name: [None] * table.num_rows for name in missing})
 
 
 def current_audit(root: Path) -> Audit | None:
@@ -216,32 +220,6 @@ def _meta(facts: dict[bytes, bytes]) -> tuple[Meta, int]:
     if msgspec.json.decode(texts[f"{_PREFIX}limits"]).keys() != {field.name for field in fields(Limits)}:
         raise ValueError("its limits are not those of a tagflow")  # a default would certify too much
     return Meta(**given), number
-
-
-def _check_paths(file: Path, table: pa.Table) -> None:
-    """What an audit tells of lies in its folder: no path in it may lead elsewhere."""
-    for path in rows(table, "path"):
-        if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
-            raise AuditError(
-                f"{file}: {path!r} is no path of a caption",
-                "the audit was altered; move it away, then `tagflow run` again",
-            )
-
-
-def _check_digests(file: Path, table: pa.Table, meta: Meta) -> None:
-    """Texts must be those of their digests: an edited audit must not lend its originals to a proof."""
-    if dataset_digest(table) != meta.dataset_digest:
-        raise AuditError(
-            f"{file}: its rows do not match its dataset digest",
-            "the audit was altered; move it away, then `tagflow run` again",
-        )
-    for text, digest in (("original", "sha256_original"), ("rewritten", "sha256_rewritten")):
-        for path, value, sha in zip(*(rows(table, name) for name in ("path", text, digest)), strict=True):
-            if value is not None and sha256(value.encode()) != sha:
-                raise AuditError(
-                    f"{file}: the {text} text of {path} does not match its digest",
-                    "the audit was altered; move it away, then `tagflow run` again",
-                )
 
 
 def mean(values: Iterable[float | None]) -> float | None:

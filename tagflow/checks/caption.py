@@ -1,6 +1,6 @@
-"""Checks of one caption by its words: what excludes what, what says what, and what a prompt left behind.
+"""Checks of one caption: unseen characters, unread lines, tags that exclude or repeat each other, leftovers.
 
-What a caption's text shows before its tags: characters that nobody sees, lines that nobody reads.
+Open it for a finding that one caption gives by itself; what follows from a single tag is in tags.py.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def in_text(text: str) -> Iterator[Finding]:
 
 
 _NAMED = 4  # so many examples are named in a finding; more would not be read
+_WIDTH = 60  # characters of an example
 _BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
 
 
@@ -132,12 +133,9 @@ def _leftovers(words: Words) -> Iterator[Finding]:
         for code in known.leftovers:
             found.setdefault(code, []).append(index)
     for code, places in found.items():
-        named = some([_short(words.tags[index]) for index in places], _NAMED)
+        flat = (" ".join(words.tags[index].split()) for index in places)
+        short = (tag if len(tag) <= _WIDTH else tag[: _WIDTH - 1] + "…" for tag in flat)
+        named = some(short, _NAMED)
         yield _at(words.text, words.starts[places[0]], code, named, words.tags[places[0]])
     if "BREAK" in words.text and (seen := _BREAK.search(words.text)) and not words.text.isupper():
         yield _at(words.text, seen.start(), "leftover-keyword", "BREAK", "BREAK")
-
-
-def _short(tag: str, width: int = 60) -> str:
-    flat = " ".join(tag.split())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"

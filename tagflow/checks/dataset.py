@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tagflow.captions.grammar import tag_key
 from tagflow.checks.tags import Facts
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import some
 
 LEAST_CAPTIONS = 10
 COMMON_PERCENT = 95
@@ -41,14 +42,12 @@ def missing_triggers(
         [
             finding("trigger-missing", word, tag=word)
             for word, key in wanted
-            if group and key not in {known.key for known in group} and not _says(text or "", key)
+            if group
+            and key not in {known.key for known in group}
+            and not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", tag_key(text or ""))
         ]
         for text, group in zip(texts, facts, strict=True)
     ]
-
-
-def _says(text: str, key: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", tag_key(text)) is not None
 
 
 def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Finding]]:
@@ -62,7 +61,10 @@ def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[l
     for places in groups.values():
         if len(places) > 1:
             for at in places:
-                found[at].append(finding("caption-duplicate", _others(paths, places, at)))
+                # Of the first few; a set that is all alike must not take the square of its size.
+                shown = [paths[other] for other in places[: _NAMED + 1] if other != at]
+                others = some(shown, _NAMED, among=len(places) - 1)
+                found[at].append(finding("caption-duplicate", f"as {others}"))
     return found
 
 
@@ -70,13 +72,6 @@ class _Keys(dict[str, str]):
     def __missing__(self, tag: str) -> str:
         self[tag] = key = tag_key(tag)
         return key
-
-
-def _others(paths: Sequence[str], places: Sequence[int], at: int) -> str:
-    """The other captions by name; a set whose captions are all alike must not take the square of its size."""
-    shown = [paths[other] for other in places[: _NAMED + 1] if other != at][:_NAMED]
-    more = len(places) - 1 - len(shown)
-    return "as " + ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def two_spellings(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iterator[Finding]:

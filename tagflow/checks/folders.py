@@ -47,39 +47,29 @@ class Folder:
 
 def folders(found: Tree) -> list[Folder]:
     """Every folder with its names sorted out."""
-    return [_sorted_out(Folder(path, set(names))) for path, names in found.items()]
-
-
-def _sorted_out(folder: Folder) -> Folder:
-    for name in sorted(folder.names):
-        if name.endswith(CAPTION_SUFFIX) and not name.startswith("."):
-            folder.captions.add(name.removesuffix(CAPTION_SUFFIX))
-        elif is_image(name):
-            folder.images[split_name(name)[0]].append(name)
-    folder.overlooked = overlooked(folder.names, CAPTION_SUFFIX)
-    return folder
+    made = [Folder(path, set(names)) for path, names in found.items()]
+    for folder in made:
+        for name in sorted(folder.names):
+            if name.endswith(CAPTION_SUFFIX) and not name.startswith("."):
+                folder.captions.add(name.removesuffix(CAPTION_SUFFIX))
+            elif is_image(name):
+                folder.images[split_name(name)[0]].append(name)
+        folder.overlooked = overlooked(folder.names, CAPTION_SUFFIX)
+    return made
 
 
 def name_findings(all_folders: list[Folder], lists: Lists) -> Iterator[Finding]:
     """What is wrong with names. A tree without images is a set of captions alone: nothing to compare."""
     homes = {stem: folder for folder in all_folders for stem in folder.images}
     for folder in all_folders:
-        yield from _unseen(folder)
-        yield from _shared(folder)
+        for name, seen in folder.overlooked.items():
+            folder.claimed.add(split_name(name)[0])
+            yield finding(CODES[seen.state], seen.why, file=folder.at(name))
+        for stem, names in folder.images.items():
+            if len(names) > 1 and stem in folder.captions:
+                yield finding("caption-shared", ", ".join(names), file=folder.at(stem + CAPTION_SUFFIX))
         yield from _captions_of_images(folder)
         yield from _lost(folder, homes, lists)
-
-
-def _unseen(folder: Folder) -> Iterator[Finding]:
-    for name, seen in folder.overlooked.items():
-        folder.claimed.add(split_name(name)[0])
-        yield finding(CODES[seen.state], seen.why, file=folder.at(name))
-
-
-def _shared(folder: Folder) -> Iterator[Finding]:
-    for stem, names in folder.images.items():
-        if len(names) > 1 and stem in folder.captions:
-            yield finding("caption-shared", ", ".join(names), file=folder.at(stem + CAPTION_SUFFIX))
 
 
 def _captions_of_images(folder: Folder) -> Iterator[Finding]:
@@ -97,7 +87,9 @@ def _captions_of_images(folder: Folder) -> Iterator[Finding]:
             found.append(place)
         elif stem + DEFAULT_CAPTION in folder.names:  # a folder of .caption files: the trainer's own default
             other = True
-        elif not _is_crop(folder, stem):
+        elif read := folder.captions.intersection(caption_stems(stem)):
+            folder.claimed |= read  # `im_1_2_3_4.png` is a crop: the trainer finds its caption in `im.txt`
+        else:
             bare += names
     yield from found
     if bare and (folder.captions or found or other):
@@ -126,13 +118,6 @@ def _misnamed(folder: Folder, stem: str, names: list[str], by_case: dict[str, st
     return None
 
 
-def _is_crop(folder: Folder, stem: str) -> bool:
-    """Whether the trainer finds the caption of `im_1_2_3_4.png` in `im.txt`."""
-    read = folder.captions.intersection(caption_stems(stem))
-    folder.claimed |= read
-    return bool(read)
-
-
 def _lost(folder: Folder, homes: dict[str, Folder], lists: Lists) -> Iterator[Finding]:
     """Captions that no image asks for; where a folder holds no image, those whose image lies elsewhere."""
     for stem in sorted(folder.captions - folder.images.keys() - folder.claimed):
@@ -158,16 +143,13 @@ def folder_findings(all_folders: list[Folder], root_name: str) -> Iterator[Findi
     for path in with_images:
         top, _, below = path.partition("/")
         if not _is_subset(top):
-            yield finding("folder-ignored", _why(top), file=path or ".")
+            why = "the name has no number before its first _" if repeats(top) is None else "repeats below 1"
+            if not top:
+                why = "images directly in the folder that holds N_name folders"
+            yield finding("folder-ignored", why, file=path or ".")
         elif below:
             yield finding("folder-nested", f"below {top}", file=path)
 
 
 def _is_subset(name: str) -> bool:
     return (repeats(name) or 0) >= 1
-
-
-def _why(top: str) -> str:
-    if not top:
-        return "images directly in the folder that holds N_name folders"
-    return "the name has no number before its first _" if repeats(top) is None else "repeats below 1"

@@ -52,13 +52,19 @@ def check(
     read = extract(found, None, None, progress("reading"))
     table = run_stages(read, [parse_captions], progress("parsing"))
     lists = read_lists()
-    known, by_caption = _facts(table, lists)
+    tags: list[list[str] | None] = rows(table, "tags")
+    # What is to be known of each distinct tag, and of the tags of each caption.
+    known = {tag: facts(tag, lists) for tag in dict.fromkeys(chain.from_iterable(filter(None, tags)))}
+    by_caption = [[known[tag] for tag in group or ()] for group in tags]
     triggers = detect(table)
     of_words = dict(zip(rows(table, "path"), _in_captions(table, by_caption, triggers, lists), strict=True))
     table = add(table, rewritten=rows(table, "text"))
     if selected is not None:
-        table = table.take(_places_of(rows(table, "path"), selected))
-    spelled = two_spellings(known, _counted(table))
+        chosen_rows = [at for at, path in enumerate(rows(table, "path")) if path in selected]
+        table = table.take(column_of(chosen_rows, pa.int32()))
+    # In how many captions each tag stands, as it is spelled.
+    captions_of = Counter(chain.from_iterable(map(set, filter(None, rows(table, "tags")))))
+    spelled = two_spellings(known, captions_of)
     table = count(table)
     paths = rows(table, "path")
     captions = [
@@ -77,14 +83,6 @@ def check(
     return Checked(tuple(paths), (*captions, *chosen))
 
 
-def _facts(table: pa.Table, lists: Lists) -> tuple[dict[str, Facts], list[list[Facts]]]:
-    """What is to be known of each distinct tag, and of the tags of each caption."""
-    tags: list[list[str] | None] = rows(table, "tags")
-    distinct = dict.fromkeys(chain.from_iterable(filter(None, tags)))
-    known = {tag: facts(tag, lists) for tag in distinct}
-    return known, [[known[tag] for tag in group or ()] for group in tags]
-
-
 def _in_captions(
     table: pa.Table, by_caption: Sequence[Sequence[Facts]], triggers: Sequence[str], lists: Lists
 ) -> Iterator[list[Finding]]:
@@ -99,12 +97,3 @@ def _in_captions(
             word_findings(Words(texts[at], tags[at], starts[at], lines[at], words), lists) if tags[at] else ()
         )
         yield [*shown, *missing[at], *same[at]]
-
-
-def _counted(table: pa.Table) -> Counter[str]:
-    """In how many captions each tag stands, as it is spelled."""
-    return Counter(chain.from_iterable(map(set, filter(None, rows(table, "tags")))))
-
-
-def _places_of(paths: Sequence[str], selected: Collection[str]) -> pa.Array[pa.Int32Scalar]:
-    return column_of([at for at, path in enumerate(paths) if path in selected], pa.int32())

@@ -1,6 +1,7 @@
 """What is to be known of one tag, whatever caption it stands in: worked out once for each distinct tag.
 
-The reviewed lists of the checks: which tags exclude each other, and what is exempt from a check.
+Open it for what counts as a leftover of a prompt, or for the reviewed lists beside it: contradictions.csv
+(tags that exclude each other) and exempt.csv (tags that a check leaves out).
 """
 
 from __future__ import annotations
@@ -128,7 +129,9 @@ def facts(tag: str, lists: Lists) -> Facts:
         shortened,
         tuple(head for one in plain for head in _heads(tag_key(one), lists)),
         tuple(key(one) for one in plain),
-        _leftovers(tag) if _MAY_BE_LEFT.search(tag) else (),
+        tuple(code for code, pattern in _LEFTOVERS.items() if pattern.search(tag))
+        if _MAY_BE_LEFT.search(tag)
+        else (),
         "_" in tag and _is_underscored(tag),
     )
 
@@ -152,10 +155,6 @@ def _heads(text: str, lists: Lists) -> list[str]:
     if any(end.replace("-", " ") in exempt["not-implied"] for end in ends):
         return []
     return ends[1:]
-
-
-def _leftovers(tag: str) -> tuple[str, ...]:
-    return tuple(code for code, pattern in _LEFTOVERS.items() if pattern.search(tag))
 
 
 _UNDERSCORED = re.compile(r"[^\W_]_[^\W_(]|[^\W_]_\(")

@@ -1,7 +1,4 @@
-"""`tagflow train monitor`: watch a training run.
-
-What `tagflow train monitor` shows: a page for people, a line for a log, an object for programs.
-"""
+"""`tagflow train monitor`: what it shows of a training run: a page for people, a line for a log, or JSON."""
 
 from __future__ import annotations
 

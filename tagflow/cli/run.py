@@ -1,6 +1,7 @@
-"""`tagflow run` and `tagflow reorder`: the main job, with and without the encoders.
+"""`tagflow run`, `reorder` and `validate`: captions put in order, proved, written; or held to their audit.
 
-`tagflow validate`: the files against their audit, and both encoders' word on them.
+Open it for what these commands refuse, print and exit with; the work is in pipeline.py, validate.py and
+write.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`tagflow ontology suggest`: a category for each unknown tag of a folder; what is accepted is written.
 
-What `--accept` means: which unknown tags get which categories, and the overlay they are written to.
+Open it for what `--accept` means: which tags get which categories, and the overlay they are written to.
 """
 
 from __future__ import annotations

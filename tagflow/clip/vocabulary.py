@@ -1,9 +1,7 @@
-"""Where CLIP's byte-pair vocabulary comes from: every place a machine may already hold it.
+"""CLIP's byte-pair vocabulary: where a machine may hold it, and whether what is there is CLIP's.
 
-All sources hold the same 49,408 entries, so each is checked against one digest and none is trusted
-by its name. Nothing here imports torch or open_clip: finding the vocabulary must stay quick.
-
-CLIP's byte-pair encoding as data: merges by rank, the tokens they make, the digests they must have.
+Open it when no vocabulary is found. All sources hold the same 49,408 entries, so each is checked against one
+digest and none is trusted by its name. Nothing here imports torch or open_clip: finding it must stay quick.
 """
 
 from __future__ import annotations

@@ -157,9 +157,10 @@ def read(root: Path, path: str) -> Reading:
     """Read one caption. Whatever is wrong with it becomes a finding; nothing raises."""
     file = root / path
     try:
-        problem = _refusal(root, file)
-        if problem:
-            return Reading(path, findings=(problem,))
+        if file.is_symlink() and not inside(root, file):
+            return Reading(path, findings=(finding("caption-outside", f"-> {file.readlink()}"),))
+        if not stat.S_ISREG(file.stat().st_mode):  # a pipe, a device, a folder
+            return Reading(path, findings=(finding("caption-not-a-file"),))
         with file.open("rb") as opened:
             data = opened.read(LARGEST_CAPTION + 1)
         if len(data) > LARGEST_CAPTION:
@@ -174,15 +175,6 @@ def read(root: Path, path: str) -> Reading:
         return Reading(
             path, None, digest, (finding("caption-not-utf8", f"byte {error.start}: {error.reason}"),)
         )
-
-
-def _refusal(root: Path, file: Path) -> Finding | None:
-    """Why this file is not read: it leaves the folder, or it is a pipe, a device, a folder."""
-    if file.is_symlink() and not inside(root, file):
-        return finding("caption-outside", f"-> {file.readlink()}")
-    if not stat.S_ISREG(file.stat().st_mode):
-        return finding("caption-not-a-file")
-    return None
 
 
 def state_folder(root: Path) -> Path:
@@ -249,6 +241,7 @@ def by_root(paths: Iterable[Path]) -> dict[Path, set[str] | None]:
 
     However a folder is spelled, it comes once. Raises UsageProblem for a path that is not there.
     """
+    here = Path.cwd().resolve()
     shown: dict[Path, Path] = {}
     chosen: dict[Path, set[str] | None] = {}
     for path in paths:
@@ -260,16 +253,11 @@ def by_root(paths: Iterable[Path]) -> dict[Path, set[str] | None]:
             raise UsageProblem(f"{path}: there is no such file or folder", "check the path")
         file = path.parent.resolve() / path.name  # the file itself may be a link, and is taken by its name
         root = root_of(file)
-        shown.setdefault(root, _short(root))
+        shown.setdefault(root, root.relative_to(here) if root.is_relative_to(here) else root)
         names = chosen.setdefault(root, set())
         if names is not None:
             names.add(file.relative_to(root).as_posix())
     return {shown[root]: names for root, names in chosen.items()}
-
-
-def _short(root: Path) -> Path:
-    here = Path.cwd().resolve()
-    return root.relative_to(here) if root.is_relative_to(here) else root
 
 
 def root_of(file: Path) -> Path:

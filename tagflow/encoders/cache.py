@@ -37,7 +37,7 @@ class Foreign(sqlite3.DatabaseError):
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, made anew where there is none. Raises one of FAULTS, Foreign for another table than ours."""
+    """Open the file, made anew where there is none. Raises one of FAULTS; Foreign for another table."""
     base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     try:
         base.text_factory = bytes  # a damaged row may say that it is text, and is then no UTF-8

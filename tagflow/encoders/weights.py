@@ -95,9 +95,7 @@ class Reader:
         """Return one slot: its tensors stacked by rows, in memory of its own."""
         rows = sum(entry.shape[0] for entry in entries)
         dtype = torch.float32 if slot.partition("_")[0] in PRECISE else self._dtype
-        if (
-            slot == "token_embedding"
-        ):  # in the file's type: of the largest matrix only some rows are ever read
+        if slot == "token_embedding":  # in the file's type: of the largest matrix few rows are read
             dtype = FILE_DTYPES[entries[0].dtype]
         stacked = torch.empty((rows, *entries[0].shape[1:]), dtype=dtype, device=self._device)
         for entry, part in zip(entries, stacked.chunk(len(entries)), strict=True):

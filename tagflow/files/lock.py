@@ -30,32 +30,24 @@ def held(folder: Path, *, fresh: bool) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise SourceError(
-            f"{folder.parent}: another tagflow is at work here{_who(folder)}", "wait until it is done"
-        ) from None
+        who = holder(folder)
+        at_work = "another tagflow is at work here" + (f" ({who})" if who else "")
+        raise SourceError(f"{folder.parent}: {at_work}", "wait until it is done") from None
     except OSError as error:
         raise SourceError(
             f"{folder}: {error.strerror or error}", "make the folder writable, or use --out DIR"
         ) from error
     try:
-        _sign(folder)
+        # Who holds the lock, for a message only: a full disk may refuse it.
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        who = json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since})
+        with suppress(OSError):
+            (folder / HOLDER).write_text(who, encoding="utf-8")
         yield
     finally:
         with suppress(OSError):
             (folder / HOLDER).unlink(missing_ok=True)
         _leave(folder, lock, fresh=fresh)
-
-
-def _sign(folder: Path) -> None:
-    """Write down who holds the lock. It is for a message only: a full disk may refuse it."""
-    who = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}
-    with suppress(OSError):
-        (folder / HOLDER).write_text(json.dumps(who), encoding="utf-8")
-
-
-def _who(folder: Path) -> str:
-    who = holder(folder)
-    return "" if who is None else f" ({who})"
 
 
 def holder(folder: Path) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +42,19 @@ def read_parquet(file: Path, wanted: pa.Schema) -> pa.Table:
         footer, schema = opened.metadata, opened.schema_arrow
     _check_shape(footer)
     here = [name for name in schema.names if name in wanted.names]
-    _check_types(schema, wanted, here)
+    if len(set(here)) < len(here):
+        raise ValueError("it has a column twice")
+    for name in here:
+        # A dictionary would be unpacked only when it is used: a text of a megabyte for each of many rows.
+        if schema.field(name).type != wanted.field(name).type:
+            raise ValueError(f"its column {name} is of type {schema.field(name).type}")
     read = pa.schema([schema.field(name) for name in here]).with_metadata(schema.metadata or {})
-    with pq.ParquetFile(file, metadata=footer, read_dictionary=_texts(footer)) as opened:
+    # Read as dictionaries, texts are no larger in memory than in the file's pages.
+    columns = map(footer.schema.column, range(footer.num_columns))
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    with pq.ParquetFile(file, metadata=footer, read_dictionary=texts) as opened:
         pieces = opened.iter_batches(batch_size=_ROWS, columns=here, use_threads=False)
         return pa.Table.from_batches(_unpacked(pieces, read), read)
-
-
-def _texts(footer: FileMetaData) -> list[str]:
-    """The columns of texts. Read as dictionaries they are no larger in memory than in the file's pages."""
-    columns = map(footer.schema.column, range(footer.num_columns))
-    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
 
 def _unpacked(pieces: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -76,15 +78,6 @@ def _plain_size(column: pa.Array[Any]) -> int:
     texts: Any = column.dictionary
     sizes = pc.take(pc.binary_length(texts).cast(pa.int64()), column.indices)
     return 4 * len(column) + (pc.sum(sizes).as_py() or 0)
-
-
-def _check_types(schema: pa.Schema, wanted: pa.Schema, here: Collection[str]) -> None:
-    """A dictionary would be unpacked only when it is used: a text of a megabyte for each of many rows."""
-    if len(set(here)) < len(here):
-        raise ValueError("it has a column twice")
-    for name in here:
-        if schema.field(name).type != wanted.field(name).type:
-            raise ValueError(f"its column {name} is of type {schema.field(name).type}")
 
 
 def _check_shape(footer: FileMetaData) -> None:

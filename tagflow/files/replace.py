@@ -1,8 +1,7 @@
 """One file's bytes replaced in one step: a reader sees the old file or the new one, whole.
 
-What somebody else wrote there meanwhile is not overwritten: the file is looked at last of all.
-
-Files on their way to their place: in `.tagflow/tmp/`, or beside a caption on a file system of its own.
+What somebody else wrote there meanwhile is not overwritten: the file is looked at last of all. On its way to
+its place a file lies in `.tagflow/tmp/`, or beside a caption on a file system of its own.
 """
 
 from __future__ import annotations

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def some(names: Iterable[object], most: int = 3) -> str:
-    """The first names of many and how many more there are: `a, b, c and 4,248 more`."""
+def some(names: Iterable[object], most: int = 3, *, among: int | None = None) -> str:
+    """The first names of many and how many more there are: `a, b, c and 4,248 more`.
+
+    among: how many there are, where `names` are only the first of them.
+    """
     listed = list(map(str, names))
-    left = len(listed) - most
+    left = (len(listed) if among is None else among) - most
     return ", ".join(listed[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 

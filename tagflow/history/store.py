@@ -199,8 +199,11 @@ class Store:
             return True
         if now not in (change.after, edited):
             return False
-        if not change.before:
-            self._unmake(target)
+        if not change.before:  # a run made it: it goes, and the folders that are empty without it
+            target.unlink()
+            with suppress(OSError):
+                for folder in target.relative_to(self.real).parents[:-1]:
+                    (self.real / folder).rmdir()
             return True
         self.make_room(target)
         try:
@@ -213,13 +216,6 @@ class Store:
         """Make the folder that a file is to lie in. Raises SourceError."""
         with self._writing_to(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-
-    def _unmake(self, file: Path) -> None:
-        """Remove a file that a run made, and the folders that are empty without it."""
-        file.unlink()
-        with suppress(OSError):
-            for folder in file.relative_to(self.real).parents[:-1]:
-                (self.real / folder).rmdir()
 
     # -- audits --------------------------------------------------------------------------------------
 
@@ -274,12 +270,16 @@ def plan_prune(store: Store, *, keep: int | None = None, before: datetime | None
     old = _old(records, keep, before)
     needed = set[str]()
     for record in records[len(old) :]:
-        if not record.pruned:
-            needed |= _needed(record)
+        if not record.pruned and (record.stands or record.state in CUT_OFF):
+            needed |= record.digests()
+        elif not record.pruned:  # undone: only the edits that a forced undo put aside are still to be had
+            needed |= {edit.sha256 for edit in record.aside}
     for record in old:
         if record.state in CUT_OFF:  # its files are not put back yet
             needed |= record.digests()
-    files = tuple(file for file in _objects(store.folder / "objects") if _digest(file) not in needed)
+    files = tuple(
+        file for file in _objects(store.folder / "objects") if file.parent.name + file.name not in needed
+    )
     given_up = tuple(record for record in old if not record.pruned and record.state not in CUT_OFF)
     return PrunePlan(given_up, files, sum(file.stat().st_size for file in files))
 
@@ -297,22 +297,11 @@ def _old(records: Sequence[Record], keep: int | None, before: datetime | None) -
     return ()
 
 
-def _needed(record: Record) -> set[str]:
-    """The originals that undoing a run needs, and the edits that a forced undo of it put aside."""
-    if record.stands or record.state in CUT_OFF:
-        return record.digests()
-    return {edit.sha256 for edit in record.aside}
-
-
 def _objects(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.glob("??/*")):
         linked = file.parent.is_symlink()  # another dataset's originals may lie there
         if _NAME.fullmatch(file.name) and file.is_file() and not linked:
             yield file
-
-
-def _digest(file: Path) -> str:
-    return file.parent.name + file.name
 
 
 def prune(store: Store, chosen: PrunePlan) -> None:

@@ -1,6 +1,6 @@
-"""Undo: runs taken back, newest first, over several runs on top of each other.
+"""Runs taken back: by `undo`, newest first, and of themselves where one was cut off by an error or a kill.
 
-A rewrite from its journal's first line to its last, and what becomes of one that was cut off.
+Open it for what is on the disk at each moment of a rewrite, and for who puts it right.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ def undo_runs(store: Store, records: Sequence[Record], *, force: bool) -> tuple[
         store.save(record)
     try:
         for at, record in enumerate(records):
-            further = _further(records[at + 1 :])
+            # What older runs that are undone, too, will bring back. A file that holds it is where their undo
+            # takes it: this undo was cut off, and is done again.
+            further = {(one.path, one.before) for older in records[at + 1 :] for one in older.to_undo()}
             for change in record.to_undo():
                 if change.path not in left and (
-                    _is_back(store, change, further) or _give_back(store, record, change, force=force)
+                    (change.path, digest_of(store.place(change.path))) in further
+                    or _give_back(store, record, change, force=force)
                 ):
                     record.undone.append(change.path)
                     restored.add(change.path)
@@ -44,16 +47,6 @@ def undo_runs(store: Store, records: Sequence[Record], *, force: bool) -> tuple[
     finally:
         _finish(store, records)
     return sorted(restored - left), sorted(left)
-
-
-def _further(older: Sequence[Record]) -> set[tuple[str, str]]:
-    """What older runs that are undone, too, will bring back, by path and digest."""
-    return {(change.path, change.before) for record in older for change in record.to_undo()}
-
-
-def _is_back(store: Store, change: Change, further: set[tuple[str, str]]) -> bool:
-    """Whether a file is where an older run's undo takes it: this undo was cut off, and is done again."""
-    return (change.path, digest_of(store.place(change.path))) in further
 
 
 def _give_back(store: Store, record: Record, change: Change, *, force: bool) -> bool:

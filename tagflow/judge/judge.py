@@ -61,7 +61,10 @@ def judge(
     low = [list(_too_low(row, limits)) if gated else [] for row in _sims(table)]
     table = add_findings(table, [[("similarity-low", ", ".join(why))] if why else [] for why in low])
     kept = [bool(why) and not write_low for why in low]
-    table = _with_status(table, list(map(_status, _texts(table), kept)))
+    texts = zip(
+        *(rows(table, name) for name in ("text", "rewritten", "findings", "relax_level")), strict=True
+    )
+    table = _with_status(table, list(map(_status, texts, kept)))
     te1, te2 = _mean(table, "sim_te1"), _mean(table, "sim_te2")
     if gated and (failed := list(_failed(te1, te2, limits))):
         status = ["kept" if status == "rewritten" else status for status in rows(table, "status")]
@@ -97,7 +100,9 @@ def standing(judgement: Judgement, low: int) -> Judgement:
     """
     if not low or judgement.verdict == "fail":
         return judgement
-    return replace(judgement, verdict="fail", reasons=(_standing_low(low),))
+    what = many(low, "caption is", "captions are")
+    reason = f"{what} below the limit for single captions; `tagflow run` keeps the original there"
+    return replace(judgement, verdict="fail", reasons=(reason,))
 
 
 def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list[int]:
@@ -109,10 +114,6 @@ def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list
 def judged_sims(table: pa.Table) -> list[list[float]]:
     """For each row the similarities that `min_sim_each` holds for."""
     return [[value for _, value in _judged(row) if value is not None] for row in _sims(table)]
-
-
-def _texts(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows(table, name) for name in ("text", "rewritten", "findings", "relax_level")), strict=True)
 
 
 def _with_status(table: pa.Table, status: list[str]) -> pa.Table:
@@ -205,8 +206,3 @@ def _with_errors(table: pa.Table) -> list[str]:
     codes = {code for found in rows(table, "findings") for code in found}
     errors = sorted(code for code in codes if kind_of(code).severity == "error")
     return [f"captions with errors: {', '.join(errors)}"] if errors else []
-
-
-def _standing_low(low: int) -> str:
-    what = many(low, "caption is", "captions are")
-    return f"{what} below the limit for single captions; `tagflow run` keeps the original there"

@@ -1,11 +1,9 @@
-"""From the names, shapes and types of a file's tensors to what is wrong with it. Nothing is read here.
+"""A model file held against SDXL's own tensors, by its header: what it is, and what is missing or wrong.
 
-Names are compared as a checkpoint has them; a stand-alone VAE may leave its prefix out, as for sd-scripts.
-
-What SDXL's tensors are called and which shapes they have, and what else files carry without harm.
-
-`sdxl_keys.txt` is read off SDXL's model classes. That the trainer refuses what is missing or extra inside the
-U-Net, te1 and the VAE, and passes over everything beside the four parts, was read in sd-scripts 0.10.1.
+Open it for what a file may carry without harm. `sdxl_keys.txt` beside it is read off SDXL's model classes. A
+stand-alone VAE may leave its prefix out, as for sd-scripts. That the trainer refuses what is missing or extra
+inside the U-Net, te1 and the VAE, and passes over everything beside the four parts, was read in sd-scripts
+0.10.1.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal
 
 from tagflow.encoders.locate import other_family, other_model
 from tagflow.files.safetensors import Entry
@@ -116,7 +114,14 @@ def structure(entries: Entries) -> Structure:
         return Structure(kind, "diffusers", _types(named), (model_finding("vae-diffusers", "vae"),))
     findings = list(_compared(named, vae_shapes()))
     if named is not entries:
-        findings = [_bare(one) for one in findings]
+        findings = [  # with names as the file has them
+            replace(
+                one,
+                detail=one.detail.replace(_VAE, ""),
+                figures={**one.figures, "tensors": [name.removeprefix(_VAE) for name in tensors_of(one)]},
+            )
+            for one in findings
+        ]
     findings.append(model_finding("vae-family-unseen", "vae"))
     return Structure(kind, "original", _types(named), tuple(findings))
 
@@ -131,13 +136,6 @@ def model_finding(
 def tensors_of(found: Finding) -> list[str]:
     """The tensors that a finding in a model file is about, as the file names them."""
     return [str(name) for name in names] if isinstance(names := found.figures.get("tensors"), list) else []
-
-
-def _bare(found: Finding) -> Finding:
-    """The finding with names as the file has them."""
-    tensors: list[Any] = [name.removeprefix(_VAE) for name in tensors_of(found)]
-    detail = found.detail.replace(_VAE, "")
-    return replace(found, detail=detail, figures={**found.figures, "tensors": tensors})
 
 
 def _kind(entries: Entries) -> Kind:
@@ -179,7 +177,11 @@ def _compared(entries: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterat
     yield from _by_part("tensor-missing", [name for name in missing if name not in OPTIONAL], shapes)
     yield from _by_part("tensor-optional-missing", [name for name in missing if name in OPTIONAL], shapes)
     shared = {name: found[name] for name in shapes if name in found}
-    yield from _wrong_shapes(shared, shapes)
+    wrong = [name for name, entry in shared.items() if entry.shape != shapes[name]]
+    for part, group in groupby(wrong, part_of):
+        names = tuple(group)
+        first = f"{names[0]} is {_sizes(shared[names[0]].shape)}, not {_sizes(shapes[names[0]])}"
+        yield model_finding("tensor-shape", part, first, (shared[name].key for name in names))
     yield from _extras({name: entry for name, entry in found.items() if name not in shapes})
     yield from _wrong_types(shared)
 
@@ -190,14 +192,6 @@ def _by_part(code: str, names: list[str], shapes: Mapping[str, tuple[int, ...]])
         whole = sum(part_of(name) == part and name not in OPTIONAL for name in shapes)
         detail = "all of them" if len(gone) == whole else f"{len(gone)} of {whole:,}"
         yield model_finding(code, part, detail, gone)
-
-
-def _wrong_shapes(shared: Entries, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Finding]:
-    wrong = [name for name, entry in shared.items() if entry.shape != shapes[name]]
-    for part, group in groupby(wrong, part_of):
-        names = tuple(group)
-        first = f"{names[0]} is {_sizes(shared[names[0]].shape)}, not {_sizes(shapes[names[0]])}"
-        yield model_finding("tensor-shape", part, first, (shared[name].key for name in names))
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

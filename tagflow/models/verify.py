@@ -136,9 +136,8 @@ def _changed(path: Path) -> EncoderError:
     return EncoderError(f"{path} changed its length while it was read", CURE_AGAIN)
 
 
-_LONGEST_VALUE = (
-    200  # characters; sd-scripts writes tag counts, ModelSpec a picture, both of them for machines
-)
+# Characters; sd-scripts writes tag counts, ModelSpec a picture, both of them for machines.
+_LONGEST_VALUE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +171,11 @@ def verify(path: Path, *, deep: bool = False, progress: Progress = silent) -> Re
     header = read_whole_header(path)
     found = structure(header.entries)
     spoken = prediction(header.entries, header.metadata) if found.kind == "checkpoint" else None
+    metadata = {}
+    for name, text in sorted(header.metadata.items()):
+        if name.startswith(("modelspec.", "ss_")):
+            rest = f"... ({len(text):,} characters)" if len(text) > _LONGEST_VALUE else ""
+            metadata[name] = text[:_LONGEST_VALUE] + rest
     sha256, values = scan(path, header, deep=deep, progress=progress)
     return Report(
         path=path,
@@ -182,7 +186,7 @@ def verify(path: Path, *, deep: bool = False, progress: Progress = silent) -> Re
         tensors=len(header.entries),
         parts=found.parts,
         prediction=spoken,
-        metadata=_summary(header.metadata),
+        metadata=metadata,
         deep=deep,
         findings=tuple(_findings(found, spoken, header.entries, values, deep)),
     )
@@ -227,14 +231,3 @@ def _parted(names: Iterable[str]) -> dict[str | None, tuple[str, ...]]:
     for name in names:
         parts.setdefault(part_of(name), []).append(name)
     return {part: tuple(found) for part, found in parts.items()}
-
-
-def _summary(metadata: Mapping[str, str]) -> dict[str, str]:
-    chosen = {name: text for name, text in metadata.items() if name.startswith(("modelspec.", "ss_"))}
-    return {name: _short(text) for name, text in sorted(chosen.items())}
-
-
-def _short(text: str) -> str:
-    if len(text) <= _LONGEST_VALUE:
-        return text
-    return f"{text[:_LONGEST_VALUE]}... ({len(text):,} characters)"
