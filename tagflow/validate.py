@@ -5,8 +5,6 @@ No caption is written; the audit is written anew, with its similarity columns fi
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 
 from tagflow.audit.drift import Present
@@ -66,9 +64,10 @@ def _as_audited(table: pa.Table, audit: Audit) -> pa.Table:
     paths = rows(table, "path")
     table = add(
         table,
+        # This command changes no caption's status but to `failed`.
         status=[
-            _status(status, known.get(path))
-            for path, status in zip(paths, rows(table, "status"), strict=True)
+            known[path]["status"] if path in known and "failed" not in (now, known[path]["status"]) else now
+            for path, now in zip(paths, rows(table, "status"), strict=True)
         ],
         moved=[known[path]["moved"] if path in known else 0 for path in paths],
         relax_level=[known[path]["relax_level"] if path in known else None for path in paths],
@@ -81,10 +80,3 @@ def _as_audited(table: pa.Table, audit: Audit) -> pa.Table:
         for path in paths
     )
     return add_findings(table, [[one for one in notes if one[0] == "order-relaxed"] for notes in noted])
-
-
-def _status(status: str, known: dict[str, Any] | None) -> str:
-    """What the audit says became of a caption; this command changes no caption's status but to `failed`."""
-    if status == "failed" or known is None or known["status"] == "failed":
-        return status
-    return str(known["status"])

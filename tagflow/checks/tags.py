@@ -132,7 +132,8 @@ def facts(tag: str, lists: Lists) -> Facts:
         tuple(code for code, pattern in _LEFTOVERS.items() if pattern.search(tag))
         if _MAY_BE_LEFT.search(tag)
         else (),
-        "_" in tag and _is_underscored(tag),
+        # Underscores that stand for spaces: not in `^_^`, in a wildcard, or in a LoRA's name.
+        bool(_UNDERSCORED.search(tag)) and not any(sign in tag for sign in ("__", "<", "/")),
     )
 
 
@@ -158,8 +159,3 @@ def _heads(text: str, lists: Lists) -> list[str]:
 
 
 _UNDERSCORED = re.compile(r"[^\W_]_[^\W_(]|[^\W_]_\(")
-
-
-def _is_underscored(tag: str) -> bool:
-    """Whether underscores stand for spaces: not in `^_^`, in a wildcard, or in a LoRA's name."""
-    return "__" not in tag and "<" not in tag and "/" not in tag and bool(_UNDERSCORED.search(tag))

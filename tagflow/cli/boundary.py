@@ -47,8 +47,14 @@ def run(args: list[str] | None = None) -> int:
             return _bug()
         say_error(not_installed(missing))
         return FAILURE
-    except (OSError, MemoryError) as problem:  # the machine's doing; every expected one has its own message
-        say_error(_of_the_machine(problem))
+    # The machine's doing; every expected one has its own message.
+    except MemoryError:
+        say_error(TagflowError("not enough memory", "close other programs, or take fewer captions at once"))
+        return FAILURE
+    except OSError as problem:
+        where = f"{os.fsdecode(problem.filename)}: " if problem.filename is not None else ""
+        what = f"{where}{problem.strerror or problem}"
+        say_error(TagflowError(what, "check the permissions and the disk"))
         return FAILURE
     except Exception:  # the last boundary: a bug must not look like a finding
         return _bug()
@@ -59,13 +65,6 @@ def _bug() -> int:
     traceback.print_exc()
     _say("this is a bug in tagflow; please report it with the lines above")
     return BUG
-
-
-def _of_the_machine(problem: OSError | MemoryError) -> TagflowError:
-    if isinstance(problem, MemoryError):
-        return TagflowError("not enough memory", "close other programs, or take fewer captions at once")
-    where = f"{os.fsdecode(problem.filename)}: " if problem.filename is not None else ""
-    return TagflowError(f"{where}{problem.strerror or problem}", "check the permissions and the disk")
 
 
 def say_error(problem: TagflowError) -> None:

@@ -330,7 +330,15 @@ def _result(found: Finding, rule: int) -> dict[str, Any]:
     }
     location: dict[str, Any] = {}
     if where.file is not None:
-        location["physicalLocation"] = {"artifactLocation": _artifact(where.file)}
+        from urllib.parse import quote
+
+        # A URI relative to the current folder, percent-encoded; absolute for what does not lie below it.
+        here, place = Path.cwd(), Path.cwd() / where.file
+        artifact = {"uri": "file://" + quote(place.resolve().as_posix())}
+        if place.is_relative_to(here) and ".." not in Path(where.file).parts:
+            relative = place.relative_to(here).as_posix()
+            artifact = {"uri": "./" if relative == "." else quote(relative), "uriBaseId": "%SRCROOT%"}
+        location["physicalLocation"] = {"artifactLocation": artifact}
         if where.line is not None:
             region = {"startLine": where.line}
             if where.column is not None:
@@ -339,14 +347,3 @@ def _result(found: Finding, rule: int) -> dict[str, Any]:
     if where.option is not None:
         location["logicalLocations"] = [{"name": where.option}]
     return result | ({"locations": [location]} if location else {})
-
-
-def _artifact(path: str) -> dict[str, str]:
-    """A URI relative to the current folder, percent-encoded; absolute for what does not lie below it."""
-    from urllib.parse import quote
-
-    here, place = Path.cwd(), Path.cwd() / path
-    if place.is_relative_to(here) and ".." not in Path(path).parts:
-        relative = place.relative_to(here).as_posix()
-        return {"uri": "./" if relative == "." else quote(relative), "uriBaseId": "%SRCROOT%"}
-    return {"uri": "file://" + quote(place.resolve().as_posix())}

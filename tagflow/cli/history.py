@@ -6,7 +6,6 @@ What an earlier command left cut off is put right by a command that writes, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,11 +226,17 @@ def history(asked: HistoryOptions) -> int:
     found = [_row(store, record) for record in reversed(store.runs())]
     if asked.as_json:
         output.as_json({"schema": RUNS_SCHEMA, "runs": found})
-    elif not found:
+        return 0
+    if not found:
         output.out(f"no tagflow run has written in {store.root}")
-    else:
-        for line in _table(found):
-            output.out(output.visible(line))
+        return 0
+    head = f"{'run':<27} {'time (UTC)':<20} {'command':<9} {'state':<12} {'verdict':<12} "
+    output.out(head + "changed given back  kept")
+    for row in found:
+        time = (row["time"] or "?")[:19].replace("T", " ")
+        counts = f"{row['changed']:>7} {row['given_back']:>10}  {_size(row['kept_bytes'])}"
+        line = f"{row['run']:<27} {time:<20} {row['command']:<9} {row['state']:<12} "
+        output.out(output.visible(f"{line}{row['verdict'] or '-':<12} {counts}"))
     return 0
 
 
@@ -254,18 +259,6 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "undoable": record.stands and bool(record.to_undo()),
         "kept_bytes": kept_size(store, record),
     }
-
-
-def _table(found: list[dict[str, Any]]) -> Iterator[str]:
-    head = f"{'run':<27} {'time (UTC)':<20} {'command':<9} {'state':<12} {'verdict':<12} "
-    yield head + "changed given back  kept"
-    for row in found:
-        counts = f"{row['changed']:>7} {row['given_back']:>10}"
-        time = (row["time"] or "?")[:19].replace("T", " ")
-        yield (
-            f"{row['run']:<27} {time:<20} {row['command']:<9} {row['state']:<12} "
-            f"{row['verdict'] or '-':<12} {counts}  {_size(row['kept_bytes'])}"
-        )
 
 
 def _size(count: int) -> str:

@@ -22,6 +22,7 @@ from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
 from tagflow.errors import DONE, FINDINGS, INTERRUPTED
 from tagflow.findings.finding import Finding
+from tagflow.findings.wording import many
 from tagflow.training.monitor.diagnose import rates, spoken
 from tagflow.training.monitor.events import AVERAGE, CURRENT, Series
 from tagflow.training.monitor.watch import Planned, RunSnapshot
@@ -178,7 +179,11 @@ def page(seen: RunSnapshot, found: Sequence[Finding]) -> Iterator[str]:
             yield f"          {drawing}  {_number(low)} to {_number(high)}"
     if parts := [f"{name} {one.value[-1]:.3g}" for name, one in rates(seen).items() if len(one)]:
         yield f"rates     {', '.join(parts)}"
-    yield from _written(seen)
+    kinds = (("sample", seen.samples), ("checkpoint", seen.checkpoints), ("state", seen.states))
+    # A logging folder alone does not tell where they are written.
+    if seen.record is not None or seen.planned != Planned() or any(paths for _, paths in kinds):
+        yield f"written   {', '.join(many(len(paths), name) for name, paths in kinds)}"
+        yield from (f"          newest {name}: {paths[-1].name}" for name, paths in kinds if paths)
     yield from text_lines(found, everything=True)
 
 
@@ -287,17 +292,6 @@ def _last(seen: RunSnapshot) -> str:
     loss, average = seen.series[CURRENT], seen.series.get(AVERAGE)
     text = f"last {_number(float(loss.value[-1]))}"
     return text + (f"; its own average {_number(float(average.value[-1]))}" if average else "")
-
-
-def _written(seen: RunSnapshot) -> Iterator[str]:
-    kinds = (("sample", seen.samples), ("checkpoint", seen.checkpoints), ("state", seen.states))
-    if seen.record is None and seen.planned == Planned() and not any(paths for _, paths in kinds):
-        return  # a logging folder alone does not tell where they are written
-    counts = (f"{len(paths)} {name}{'' if len(paths) == 1 else 's'}" for name, paths in kinds)
-    yield f"written   {', '.join(counts)}"
-    for name, paths in kinds:
-        if paths:
-            yield f"          newest {name}: {paths[-1].name}"
 
 
 def _number(value: float) -> str:

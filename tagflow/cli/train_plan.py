@@ -192,7 +192,14 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     each = f"{many(length.epochs, 'epoch')} of {many(length.steps_per_epoch, 'step')}"
     batches = f"{many(length.batches, 'batch', 'batches')} from {many(len(made.buckets), 'bucket')}"
     yield f"steps       {length.steps}: {each} ({batches}); batch {batch}"
-    yield f"schedule    {_schedule(made)}"
+    train = made.choices.train
+    plan = [str(train("lr_scheduler") or "constant"), f"warm-up {warmup_steps(made.choices, made.length)}"]
+    if train("lr_scheduler_num_cycles"):
+        plan.append(many(made.choices.whole("lr_scheduler_num_cycles", 1), "cycle"))
+    plan.append(f"samples every {train('sample_every_n_steps') or '-'} steps")
+    every = train("save_every_n_epochs") or "-"
+    plan.append("a file every epoch" if every == 1 else f"a file every {every} epochs")
+    yield f"schedule    {', '.join(plan)}"
     kind = CHOICES[made.structure]
     yield f"structure   {kind.kind}: {kind.title}"
     yield f"            {kind.does}"
@@ -213,16 +220,6 @@ def _summary(made: Plan, *, written: bool) -> Iterator[str]:
     else:
         why = "there are errors" if made.refused else "--dry-run"
         yield f"run folder  {made.run}: nothing written ({why})"
-
-
-def _schedule(made: Plan) -> str:
-    train = made.choices.train
-    parts = [str(train("lr_scheduler") or "constant"), f"warm-up {warmup_steps(made.choices, made.length)}"]
-    if train("lr_scheduler_num_cycles"):
-        parts.append(many(made.choices.whole("lr_scheduler_num_cycles", 1), "cycle"))
-    parts.append(f"samples every {train('sample_every_n_steps') or '-'} steps")
-    every = train("save_every_n_epochs") or "-"
-    return ", ".join([*parts, "a file every epoch" if every == 1 else f"a file every {every} epochs"])
 
 
 def _memory(made: Plan) -> Iterator[str]:

@@ -14,6 +14,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -178,7 +179,8 @@ def keep_copy(vocabulary: Vocabulary) -> Path | None:
     not at all.
     """
     target = cache_folder() / KEPT_FILE
-    if _is_sound(target):
+    with suppress(VocabularyMissing):  # a sound copy is left alone
+        _checked(target, derive)
         return target
     lines = ["#version: 0.2", *(f"{left} {right}" for left, right in vocabulary.merges)]
     try:
@@ -279,14 +281,6 @@ def _checked(
     if wrong:
         raise VocabularyMissing(f"{path} is not CLIP's vocabulary: {wrong}", f"replace the file; {CURE}")
     return Vocabulary(list(map(" ".join, merges)), str(path))
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        _checked(path, derive)
-    except VocabularyMissing:
-        return False
-    return True
 
 
 def _write_atomically(target: Path, text: str) -> None:

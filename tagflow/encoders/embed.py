@@ -3,10 +3,6 @@
 Similarities are not judged with it (:mod:`tagflow.encoders.pair`): there two texts go through both of SDXL's
 encoders, here thousands of tags go through whichever encoder is at hand. Of a checkpoint only te1's 123 M
 parameters are read, not te2's 695 M.
-
-A sentence-transformers folder can name classes of its own that the library would import. Up to version 5 it
-trusted any local folder to do so, whatever `trust_remote_code` said (see `import_module_class` in its
-`util/misc.py`), which is why tagflow asks for version 6 and looks itself before the library does.
 """
 
 from __future__ import annotations
@@ -182,6 +178,11 @@ def load_sentence(spec: str, device: str = "auto") -> SentenceEmbedder:
 
 
 def _refuse_foreign_code(modules: Path) -> None:
+    """Refuse a folder that names classes of its own, which the library would import.
+
+    Up to version 5 it trusted any local folder to do so, whatever `trust_remote_code` said (see
+    `import_module_class` in its `util/misc.py`); tagflow asks for version 6, and looks itself all the same.
+    """
     try:
         kinds = [str(module["type"]) for module in json.loads(modules.read_bytes())]
     except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:

@@ -193,24 +193,20 @@ def _folder_entries(folder: Path) -> dict[str, Entry]:
             return read_header(folder / name)
     for name in INDEXES:
         if (folder / name).exists():
-            return _sharded(folder / name)
+            index = folder / name
+            shards = _json(index).get("weight_map")
+            # A name must be a bare one: an index must not lead out of its folder.
+            if not isinstance(shards, dict) or not all(
+                isinstance(shard, str) and shard == Path(shard).name for shard in shards.values()
+            ):
+                message = f"{index} is damaged: it does not say which shard holds which tensor"
+                raise EncoderError(message, CURE)
+            found = (read_header(folder / shard) for shard in sorted(set(shards.values())))
+            return {key: entry for entries in found for key, entry in entries.items()}
     pickles = sorted(file.name for file in folder.glob("*.bin"))
     if pickles:
         raise EncoderError(f"{folder} holds only pickled weights ({pickles[0]})", CURE_FORMAT)
     raise EncoderError(f"{folder} holds no weights: there is no {' or '.join(WEIGHTS)}", CURE)
-
-
-def _sharded(index: Path) -> dict[str, Entry]:
-    names = _json(index).get("weight_map")
-    # A name must be a bare one: an index must not lead out of its folder.
-    if not isinstance(names, dict) or not all(
-        isinstance(name, str) and name == Path(name).name for name in names.values()
-    ):
-        raise EncoderError(f"{index} is damaged: it does not say which shard holds which tensor", CURE)
-    entries: dict[str, Entry] = {}
-    for name in sorted(set(names.values())):
-        entries.update(read_header(index.parent / name))
-    return entries
 
 
 def _json(path: Path) -> dict[str, Any]:

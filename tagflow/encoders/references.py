@@ -5,9 +5,6 @@ name. The models are built from the sizes of the tensors in the user's file, so 
 In bf16 and fp16 they run under torch's autocast, as in mixed precision training: products in the dtype, the
 residual stream in fp32, like our tower. Cast as a whole, open_clip's te2 in bf16 lies 3.5e-2 of the largest
 value from its own fp32 (random weights at SDXL's size), under autocast 0.8e-2, as our tower does.
-
-Source of the layer: sd-scripts `library/strategy_sdxl.py` takes te1's `hidden_states[11]` of 12 layers and
-te2's `hidden_states[-2]`, both without the final norm; te2's pooled vector is open_clip's `encode_text`.
 """
 
 from __future__ import annotations
@@ -40,6 +37,10 @@ class Reference:
     library: its name and version. pad: the token id that fills a window to 77 places.
     encode: takes ids (windows, 77) and returns (pooled, hidden): (windows, projection width or width), and
     (windows, 77, width) after the last layer but one, on the model's device.
+
+    Source of the layer: sd-scripts `library/strategy_sdxl.py` takes te1's `hidden_states[11]` of 12 layers
+    and te2's `hidden_states[-2]`, both without the final norm; te2's pooled vector is open_clip's
+    `encode_text`.
     """
 
     library: str

@@ -92,7 +92,11 @@ class Tower:
         `progress` is told layers.
         """
         limit = AT_ONCE if self.device.type == "cpu" else sum(one.tokens for one in asked)
-        parts = [self._embedded(some) for some in batches(asked, lambda: limit, lambda one: one.tokens)]
+        parts: list[_Part] = []
+        for some in batches(asked, lambda: limit, lambda one: one.tokens):
+            packed = pack(some, self.device)
+            x = F.embedding(packed.ids, self.token_embedding).float()
+            parts.append(_Part(packed, x.add_(F.embedding(packed.positions, self.position_embedding))))
         pooled: list[Tensor] = []
         number = 0
         for layer in self.layers:
@@ -107,11 +111,6 @@ class Tower:
             del layer  # where layers are read one after another, the next one takes its memory
         means = [F.embedding_bag(p.packed.sets, p.x, p.packed.offsets, mode="mean") for p in parts]
         return torch.cat(pooled), torch.cat(means)
-
-    def _embedded(self, asked: Sequence[EncodeRequest]) -> _Part:
-        packed = pack(asked, self.device)
-        x = F.embedding(packed.ids, self.token_embedding).float()
-        return _Part(packed, x.add_(F.embedding(packed.positions, self.position_embedding)))
 
     def _mlp(self, layer: Layer, x: Tensor) -> Tensor:
         return layer.down(self.activation(layer.up(layer.norm2(x))))

@@ -47,7 +47,12 @@ def held(folder: Path, *, fresh: bool) -> Iterator[None]:
     finally:
         with suppress(OSError):
             (folder / HOLDER).unlink(missing_ok=True)
-        _leave(folder, lock, fresh=fresh)
+        empty = _is_empty(folder / "runs") and (fresh or _is_empty(folder / "objects"))
+        if empty:  # still under the lock: nobody may have begun to work in it
+            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+        if empty and os.name == "nt":  # an open file cannot be removed there, the lock was one
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def holder(folder: Path) -> str | None:
@@ -58,15 +63,6 @@ def holder(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return text if text.isprintable() and len(text) < 200 else None
-
-
-def _leave(folder: Path, lock: FileLock, *, fresh: bool) -> None:
-    empty = _is_empty(folder / "runs") and (fresh or _is_empty(folder / "objects"))
-    if empty:  # still under the lock: nobody may have begun to work in it
-        shutil.rmtree(folder, ignore_errors=True)
-    lock.release()
-    if empty and os.name == "nt":  # an open file cannot be removed there, the lock was one
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_empty(folder: Path) -> bool:

@@ -48,18 +48,15 @@ def write_and_move(handle: Path, data: bytes, target: Path, still: str | None = 
         written = time.time_ns()
         os.utime(handle, ns=(written, written))
         # Last of all: to write and to sync takes long enough for somebody to save the file in an editor.
-        if still is not None and not _holds(target, still):
+        try:
+            same = still is None or digest_of(target) == still
+        except OSError:  # what cannot be read any more is not what was read
+            same = False
+        if not same:
             raise Changed(target)
         handle.replace(target)
     finally:
         handle.unlink(missing_ok=True)
-
-
-def _holds(file: Path, digest: str) -> bool:
-    try:
-        return digest_of(file) == digest
-    except OSError:  # what cannot be read any more is not what was read
-        return False
 
 
 def copied(source: Path, handle: Path) -> str:

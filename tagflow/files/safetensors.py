@@ -89,7 +89,9 @@ def read_whole_header(path: Path) -> Header:
         message = f"{path} cannot be read: {error.strerror or error}"
         raise EncoderError(message, "mend the path or its permissions") from error
     header = _parsed(path, raw)
-    metadata = _metadata(path, header.pop("__metadata__", {}))
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise EncoderError(f"{path}: the header's metadata is not text by name", CURE_AGAIN)
     entries = {key: _entry(path, key, value, 8 + len(raw)) for key, value in header.items()}
     if not entries:
         raise EncoderError(f"{path} holds no tensor at all", CURE_AGAIN)
@@ -154,12 +156,6 @@ def _parsed(path: Path, raw: bytes) -> dict[str, Any]:
     if not isinstance(header, dict) or not raw.startswith(b"{"):  # the library takes no space before it
         raise EncoderError(f"{path} is not a safetensors file: its header is no JSON object", CURE_FORMAT)
     return header
-
-
-def _metadata(path: Path, value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise EncoderError(f"{path}: the header's metadata is not text by name", CURE_AGAIN)
-    return value
 
 
 def _entry(path: Path, key: str, value: Any, data: int) -> Entry:

@@ -141,23 +141,15 @@ class OriginalsIndex:
 
     @cached_property
     def _unread(self) -> Iterator[_Run]:
-        return self._read()
-
-    def _read(self) -> Iterator[_Run]:
         if self.previous is not None:
             yield _Run(self._root, self.previous)
         known = self.previous.meta.run if self.previous else None
-        files = [(file, store.root) for store in self._stores() for file in store.kept_audits()]
+        below = (self._root / path for path in self.survey.stores)
+        places = [
+            place for place in (*self._root.parents, self._root, *below) if (place / STATE_FOLDER).is_dir()
+        ]
+        files = [(file, place) for place in places for file in Store(place).kept_audits()]
         for file, root in sorted(files, key=lambda pair: pair[0].parent.name, reverse=True):
             audit = None if file.parent.name == known else read_audit(file)
             if audit is not None:
                 yield _Run(root, audit, file.with_name("record.json"))
-
-    def _stores(self) -> Iterator[Store]:
-        for folder in (
-            *self._root.parents,
-            self._root,
-            *(self._root / below for below in self.survey.stores),
-        ):
-            if (folder / STATE_FOLDER).is_dir():
-                yield Store(folder)

@@ -278,7 +278,12 @@ def plan_prune(store: Store, *, keep: int | None = None, before: datetime | None
         if record.state in CUT_OFF:  # its files are not put back yet
             needed |= record.digests()
     files = tuple(
-        file for file in _objects(store.folder / "objects") if file.parent.name + file.name not in needed
+        file
+        for file in sorted((store.folder / "objects").glob("??/*"))
+        if file.parent.name + file.name not in needed
+        and _NAME.fullmatch(file.name)
+        and file.is_file()
+        and not file.parent.is_symlink()  # another dataset's originals may lie there
     )
     given_up = tuple(record for record in old if not record.pruned and record.state not in CUT_OFF)
     return PrunePlan(given_up, files, sum(file.stat().st_size for file in files))
@@ -295,13 +300,6 @@ def _old(records: Sequence[Record], keep: int | None, before: datetime | None) -
         young = (at for at, time in enumerate(times) if time is None or time >= before)
         return records[: next(young, len(records))]
     return ()
-
-
-def _objects(folder: Path) -> Iterator[Path]:
-    for file in sorted(folder.glob("??/*")):
-        linked = file.parent.is_symlink()  # another dataset's originals may lie there
-        if _NAME.fullmatch(file.name) and file.is_file() and not linked:
-            yield file
 
 
 def prune(store: Store, chosen: PrunePlan) -> None:

@@ -3,7 +3,6 @@
 `--min-sim` holds for the mean of each encoder over the changed captions that are to be written; where it
 fails nothing is written. `--min-sim-each` holds for single captions; one below it keeps its original, or is
 written all the same and then nothing is certified (`--on-low write`).
-
 What comes out only later is brought back here: `after_writing` the files that were left alone, `standing`
 what a validation found in the files.
 """
@@ -66,7 +65,12 @@ def judge(
     )
     table = _with_status(table, list(map(_status, texts, kept)))
     te1, te2 = _mean(table, "sim_te1"), _mean(table, "sim_te2")
-    if gated and (failed := list(_failed(te1, te2, limits))):
+    failed = [
+        f"mean similarity in {name} is {value:.4f}, below {limits.min_sim:g}"
+        for name, value in (("te1", te1), ("te2", te2))
+        if value is not None and not value >= limits.min_sim
+    ]
+    if gated and failed:
         status = ["kept" if status == "rewritten" else status for status in rows(table, "status")]
         table = _with_status(table, status)
         te1, te2 = (None if mean is None or math.isnan(mean) else mean for mean in (te1, te2))
@@ -182,12 +186,6 @@ def _counted(table: pa.Table) -> list[int]:
 
 
 # The reasons, as a user reads them.
-
-
-def _failed(te1: float | None, te2: float | None, limits: Limits) -> Iterator[str]:
-    for name, value in (("te1", te1), ("te2", te2)):
-        if value is not None and not value >= limits.min_sim:
-            yield f"mean similarity in {name} is {value:.4f}, below {limits.min_sim:g}"
 
 
 def _uncertified(table: pa.Table, written_low: int, *, measured: bool, trained: bool) -> Iterator[str]:

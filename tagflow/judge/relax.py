@@ -47,7 +47,14 @@ class Relax:
     def __call__(self) -> pa.Table:
         """The batch in which every caption stands on the strictest relax level that passes."""
         while low := self._low():
-            self._down(low)
+            now = rows(self.table, "relax_level")
+            for level in self.levels[1:-1]:  # to the next one that gives another text
+                due = [at for at in low if (now[at] or self.levels[0]) > level]
+                taken = self._moved(due, level) if due else set()
+                low = [at for at in low if at not in taken]
+            if low:  # from the last one to the original, as `--on-low keep` has it: the full order, not used
+                kept = add(self._full.take(low), relax_level=[1] * len(low))
+                self._put(low, add_findings(kept, [[relaxed_note(1, self.levels[0])]] * len(low)))
         return self.table
 
     def _low(self) -> list[int]:
@@ -82,17 +89,6 @@ class Relax:
             if max(missing) <= 0:
                 break
         return lowest
-
-    def _down(self, low: list[int]) -> None:
-        """Take captions to their next level that gives another text; from the last one to their originals."""
-        now = rows(self.table, "relax_level")
-        for level in self.levels[1:-1]:
-            due = [at for at in low if (now[at] or self.levels[0]) > level]
-            taken = self._moved(due, level) if due else set()
-            low = [at for at in low if at not in taken]
-        if low:  # as `--on-low keep` has them: the full order, which is not used
-            kept = add(self._full.take(low), relax_level=[1] * len(low))
-            self._put(low, add_findings(kept, [[relaxed_note(1, self.levels[0])]] * len(low)))
 
     def _moved(self, due: Sequence[int], level: int) -> set[int]:
         """Measure these captions on a level, where it gives a text that was not tried yet; which it were."""

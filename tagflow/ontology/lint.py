@@ -249,7 +249,11 @@ def _check_aliases(folder: Folder, definition: Definition) -> None:
             folder.fault(ALIASES, line, "alias-loop", what)
         elif strange := _why_not_met(alias, aliases):
             folder.fault(ALIASES, line, "alias-unused", f"no tag is read as {alias!r}{strange}")
-        elif not _is_known(term, definition, words):
+        # Anywhere: a term, or words of rows, lists and looks.
+        elif not term or (
+            definition.grammar.has_strange_word(term)
+            and not all({word, *other_forms(word, definition.irregular)} & words for word in term.split())
+        ):
             what = f"{alias!r} leads to {term!r}, which nothing knows"
             folder.fault(ALIASES, line, "alias-unused", what)
 
@@ -264,10 +268,3 @@ def _why_not_met(alias: str, aliases: Mapping[str, str]) -> str:
     if len(words) > 1 and (again := next((word for word in words if word in aliases), "")):
         return f", for {again!r} is an alias and is mended first; write {aliases[again]!r} for it"
     return ""
-
-
-def _is_known(term: str, definition: Definition, words: set[str]) -> bool:
-    """Say whether what an alias leads to is anywhere: a term, or words of rows, lists and looks."""
-    if not term or not definition.grammar.has_strange_word(term):
-        return bool(term)
-    return all({word, *other_forms(word, definition.irregular)} & words for word in term.split())

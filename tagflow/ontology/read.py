@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,22 +65,21 @@ def read_lexicon(
     folder: Folder, categories: Sequence[str], aliases: Mapping[str, str], roles: set[str] | None
 ) -> list[Entry]:
     """Return the rows of `categories`. roles: those that the rules speak of, None where nobody knows."""
-    rows = [row for category in categories for row in _entries(folder, category)]
+    rows: list[tuple[int, Entry]] = []
+    for category in categories:
+        name = f"lexicon/{category}.csv"
+        last = ""
+        for line, (term, role) in folder.rows(name, ["term", "role"]):
+            if term <= last:
+                what = f"{term!r} is not in order after {last!r}, or stands twice"
+                folder.fault(name, line, "row-unsorted", what)
+            if term.count(" ") >= LONGEST_TERM or not term or term != " ".join(term.lower().split()):
+                what = f"{term!r} is empty, too long, or not in plain lower case"
+                folder.fault(name, line, "not-plain", what)
+            last = term
+            rows.append((line, Entry(term, category, role)))
     _cross_check(folder, rows, aliases, roles)
     return [entry for _, entry in rows]
-
-
-def _entries(folder: Folder, category: str) -> Iterator[tuple[int, Entry]]:
-    name = f"lexicon/{category}.csv"
-    last = ""
-    for line, (term, role) in folder.rows(name, ["term", "role"]):
-        if term <= last:
-            what = f"{term!r} is not in order after {last!r}, or stands twice"
-            folder.fault(name, line, "row-unsorted", what)
-        if term.count(" ") >= LONGEST_TERM or not term or term != " ".join(term.lower().split()):
-            folder.fault(name, line, "not-plain", f"{term!r} is empty, too long, or not in plain lower case")
-        last = term
-        yield line, Entry(term, category, role)
 
 
 def _cross_check(
@@ -215,11 +214,14 @@ def read_folder(folder: Folder, profile: str = "", overlay: Path | None = None) 
     labels = {entry.label for entry in (*entries, *terms.values())}
     is_whole = known is not None and all(folder.text(f"lexicon/{name}.csv") is not None for name in lexicon)
     profiles = _profiles(folder, about, known)
+    hashed = folder.hash()
     order = next((one.order for one in profiles if profile in ("", one.name)), tuple(names))
+    if order != tuple(names) or digest:  # another order than the files' own, or an overlay, changes it
+        hashed = hashlib.sha256(f"{hashed}\0{' '.join(order)}\0{digest}".encode()).hexdigest()
     return Definition(
         name=str(about.get("name", "")),
         version=str(about.get("version", "")),
-        hash=_hash(folder.hash(), order, tuple(names), digest),
+        hash=hashed,
         categories=tuple(
             sorted(categories, key=lambda one: order.index(one.name) if one.name in order else 0)
         ),
@@ -237,13 +239,6 @@ def read_folder(folder: Folder, profile: str = "", overlay: Path | None = None) 
             labels if is_whole else None,
         ),
     )
-
-
-def _hash(files: str, order: tuple[str, ...], written: tuple[str, ...], overlay: str) -> str:
-    """Return the hash of the files; a chosen order that is not the files' own, or an overlay, changes it."""
-    if order == written and not overlay:
-        return files
-    return hashlib.sha256(f"{files}\0{' '.join(order)}\0{overlay}".encode()).hexdigest()
 
 
 def _own(
