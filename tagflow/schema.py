@@ -1,7 +1,8 @@
 """The columns of the batch, which are the audit's: declared once, with type, unit and meaning.
 
-A stage adds columns and drops no row; the audit is the last batch written down. `batch(...)` and `add(...)`
-are the only ways a column comes into being, so none is ever inferred from a first row.
+Open it to add a column. A stage adds columns and drops no row; the audit is the last batch written down.
+`batch(...)` and `add(...)` are the only ways a column comes into being, so none is ever inferred from a first
+row.
 """
 
 from __future__ import annotations

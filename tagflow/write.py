@@ -1,6 +1,7 @@
-"""Write: a command's last step. Files are replaced one by one and atomically, the audit is left beside them.
+"""A command's last step: files are replaced one by one and atomically, the audit is left beside them.
 
-Whatever goes wrong on the way, Ctrl-C included, puts every file back; after a kill the next command does.
+Open it for what is on the disk after a run, or after one that failed. Whatever goes wrong on the way, Ctrl-C
+included, puts every file back; after a kill the next command does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`tagflow-audit.parquet`: the last batch written down, and what was true of the run that made it.
 
-An audit is read as untrusted: its columns, types and digests are checked before anything relies on it.
+Open it for a fact of a run, a default limit, or why an audit is refused: it is read as untrusted, and its
+columns, types and digests are checked before anything relies on it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of the captions together: the trigger, tags that nearly all have, copies, two ways of spelling."""
+"""Checks of all captions together: missing triggers, tags that nearly all have, copies, two spellings."""
 
 from __future__ import annotations
 

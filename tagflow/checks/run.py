@@ -1,4 +1,4 @@
-"""All checks of a folder: captions as they stand, tags and tokens, names and folders. Nothing is written."""
+"""All checks of a folder, in their order. Open it to add one that needs more than a caption or a name."""
 
 from __future__ import annotations
 

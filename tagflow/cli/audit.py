@@ -1,4 +1,4 @@
-"""`tagflow audit`: what an audit says, worst captions first."""
+"""`tagflow audit`: how an audit is shown, worst captions first; the summary itself is in output.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where every error ends: a message that names the file and the cure, and an exit code."""
+"""Where every error ends: a message that names the file and the cure. Open it for exit codes, tracebacks."""
 
 from __future__ import annotations
 

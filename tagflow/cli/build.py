@@ -1,4 +1,4 @@
-"""From options to a pipeline: tokenizer, encoders, and the cache of vectors."""
+"""From options to a pipeline: open it for which tokenizer, encoders and cache of vectors a run gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tagflow train doctor`: whether this machine can train, or run a plan; and what cures it where not."""
+"""`tagflow train doctor`: what it takes and prints; what is looked at on a machine is in training/doctor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tagflow train migrate`: a training of SD 1.5 becomes one of SDXL."""
+"""`tagflow train migrate`: what it writes and prints; what becomes of an option is in training/migrate."""
 
 from __future__ import annotations
 

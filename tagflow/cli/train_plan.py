@@ -1,4 +1,4 @@
-"""`tagflow train plan`: a run folder for sd-scripts, every value in it with its reason."""
+"""`tagflow train plan`: what it takes, and how a plan is shown; the plan itself is made in training/plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tagflow train start` and `tagflow train stop`: the trainer from its first word to its last."""
+"""`tagflow train start` and `stop`: what they take, print and exit with; the work is in training/start."""
 
 from __future__ import annotations
 

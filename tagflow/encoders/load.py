@@ -1,4 +1,4 @@
-"""Loads what the user named, on which device and in which dtype, as an `EncoderPair`; and frees it again."""
+"""Loads the encoders that were named, as an `EncoderPair`. Open it for devices, dtypes, memory freed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tagflow at a time in a folder: a lock that the system takes back from a process that is killed."""
+"""One tagflow at a time in a folder: a lock, which the system takes back from a process that is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet that somebody else may have written: read by pieces, or a small file could fill the memory."""
+"""Parquet that may be anybody's, read by pieces within limits, or a small file could fill the memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading `rules.toml`: word lists, looks, texts and the table, each checked against the labels there are."""
+"""Reading `rules.toml`: open it for what word lists, looks, texts and the table may hold, and faults."""
 
 from __future__ import annotations
 
