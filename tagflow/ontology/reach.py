@@ -250,10 +250,7 @@ class _Search:
                     if self._is_free(position, others & fitting):
                         return Reach("reachable", shape + letter)
                     if self._is_new(position, others & fitting):
-                        after = 0
-                        for at in bits(others & fitting):
-                            after |= self._follow[at]
-                        queue.append((self._follow[position], after, shape + letter))
+                        queue.append((self._follow[position], self._after(others & fitting), shape + letter))
         return Reach("undecided")
 
     def _is_free(self, position: int, others: int) -> bool:
@@ -274,3 +271,10 @@ class _Search:
         least[:] = [one for one in least if one & others != others]
         least.append(others)
         return True
+
+    def _after(self, others: int) -> int:
+        """The positions that may follow any of `others`."""
+        after = 0
+        for at in bits(others):
+            after |= self._follow[at]
+        return after
