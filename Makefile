@@ -26,13 +26,14 @@ demo: setup
 	$(BIN)/tagflow models compare build/small.safetensors
 	@echo; echo "The audit lies in $(DEMO)/tagflow-audit.parquet; look at it with: $(BIN)/tagflow audit $(DEMO)"
 
-# Files of tests side by side, on two cores or more.
+# Files of tests side by side, one more than there are cores, for many of them wait for child processes.
+WORKERS := $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
 test: setup lint types
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What one runs after each edit: no encoder, no child process, a tenth of the examples of every property.
 quick: setup
-	TAGFLOW_TESTS=quick $(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile \
+	TAGFLOW_TESTS=quick $(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder \
 	  -m "not slow and not full_size and not torture and not precommit and not trainer"
 
 lint: setup

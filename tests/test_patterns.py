@@ -215,7 +215,8 @@ def slow_text(pattern: str, flags: int = 0, *, anchored: bool = False, longest: 
     """A text that takes the pattern far longer than its length says; None where none was found."""
     compiled = re.compile(pattern, flags)
     pumps, edges = hostile(pattern, flags)
-    edges = edges if longest == LONG else edges[:2]
+    if longest != LONG:  # so short a text that only a steep pattern is slow
+        pumps, edges = pumps[:30], edges[:2]
     for pump, (before, behind) in product(pumps, [(edge, "\x00") for edge in edges] + [("", "a"), ("", " ")]):
         for size in (*STARTS, min(SHORT, longest), longest):
             taken = seconds(compiled, before + pump * (size // len(pump)) + behind, anchored=anchored)
