@@ -10,17 +10,15 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from examples import QUICK
+from examples import examples
 from hypothesis import settings
+from read_once import read_once
 
 from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
-from tagflow.clip import vocabulary
-from tagflow.ontology import BUILT_IN, Ontology, find
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and output would be wrapped
 
@@ -60,9 +58,8 @@ FIRST = [
         "lint", "plan", "no_network", "suggest_command", "docs", "run", "start_uncertified", "tokenizer",
     )
 ]  # fmt: skip
-settings.register_profile("full", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=20)
-settings.load_profile("quick" if QUICK else "full")
+settings.register_profile("tagflow", deadline=None, max_examples=examples(100))
+settings.load_profile("tagflow")
 
 
 def pytest_configure(config):
@@ -127,19 +124,8 @@ def _own_surroundings(request, monkeypatch, tmp_path_factory):
 @pytest.fixture(autouse=True, scope="session")
 def _what_comes_with_tagflow_is_read_once():
     """A command reads its ontology and CLIP's vocabulary anew, half a second each; neither changes here."""
-    load, read = Ontology.load, {}
-
-    def once(source="architecture", overlay=None):
-        root, profile = find(source)
-        if overlay is not None or root.parent != BUILT_IN:
-            return load(source, overlay)
-        if (root, profile) not in read:
-            read[root, profile] = load(source)
-        return read[root, profile]
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ontology, "load", once)
-        patch.setattr(vocabulary, "derive", lru_cache(4)(vocabulary.derive))
+        read_once(patch.setattr)
         yield
 
 

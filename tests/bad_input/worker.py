@@ -78,6 +78,8 @@ def serve() -> None:
         import_module(f"tagflow.cli.{name}")
     for name in ("tagflow.encoders.pair", "tagflow.encoders.standin", "torch", "pyarrow.parquet"):
         import_module(name)
+    sys.path.append(str(Path(__file__).parents[1]))
+    import_module("read_once").read_once(setattr)
     if sys.platform == "linux":
         size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (size + MORE, size + MORE))
