@@ -1,4 +1,4 @@
-"""`tagflow.toml`: what a user does not want to say on every command line. Open it for a new setting.
+"""The settings file `tagflow.toml`, read and checked; open it to add a setting, or for the range of one.
 
     dir = "dataset"              # for commands that are given no folder
     encoders = "sd_xl_base.safetensors"

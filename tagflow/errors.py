@@ -1,4 +1,4 @@
-"""What can go wrong in tagflow's own work, each with its exit code and a cure.
+"""Exit codes, and every error that ends a command; open it for a new one, or the hint to install an extra.
 
 A *finding* (see :mod:`tagflow.findings.finding`) is something wrong in the data; an error here means that
 tagflow could not do what was asked.

@@ -1,6 +1,6 @@
-"""The order of the stages: extract, parse, classify, reorder, count, encode, judge.
+"""The stages of a run in their order, up to the verdict; open it to add a stage, or an option of a reorder.
 
-Open it to add a stage, or an option of a reorder. Nothing here writes; write.py takes what comes out.
+Nothing here writes; write.py takes what comes out.
 """
 
 from __future__ import annotations

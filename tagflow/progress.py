@@ -1,4 +1,4 @@
-"""How far long work has come: the one kind of callback that it is told to, and one that shows nothing."""
+"""The callback that long work reports to, and a silent one; open it for what its two numbers mean."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The columns of the batch, which are the audit's: declared once, with type, unit and meaning.
+"""The columns of the batch with their types, and which the audit keeps; open it to add or change a column.
 
-Open it to add a column. A stage adds columns and drops no row; the audit is the last batch written down.
-`batch(...)` and `add(...)` are the only ways a column comes into being, so none is ever inferred from a first
-row.
+A stage adds columns and drops no row; the audit is the last batch written down. `batch(...)` and `add(...)`
+are the only ways a column comes into being, so none is ever inferred from a first row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Validate: are the files what the audit says, and do the encoders still see the originals in them?
+"""`tagflow validate`: files held against their audit; open it for what the new audit keeps of the old one.
 
-Open it for what a validation keeps of a run's audit. No caption is written; the audit is written anew, with
-its similarity columns filled and a verdict.
+Are the files what the audit says, and do the encoders still see the originals in them? No caption is written;
+the audit is written anew, with its similarity columns filled and a verdict.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A command's last step: files are replaced one by one and atomically, the audit is left beside them.
+"""The last step of a run: files replaced, audit left; open it for what is on the disk after one that failed.
 
-Open it for what is on the disk after a run, or after one that failed. Whatever goes wrong on the way, Ctrl-C
-included, puts every file back; after a kill the next command does.
+Files are replaced one by one and atomically. Whatever goes wrong on the way, Ctrl-C included, puts every file
+back; after a kill the next command does.
 """
 
 from __future__ import annotations

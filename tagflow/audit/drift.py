@@ -1,6 +1,7 @@
-"""What is not as an audit says any more: captions, images, ontology, encoders, a finding each.
+"""What has changed since an audit, a finding each; open it for `caption-new`, `ontology-changed` and others.
 
-Who calls has read the folder. `tagflow validate` shows it; what else relies on an audit must ask it.
+Captions, images, ontology, overlay and encoders are compared. Who calls has read the folder.
+`tagflow validate` shows it; what else relies on an audit must ask it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`tagflow-audit.parquet`: the last batch written down, and what was true of the run that made it.
+"""The audit, `tagflow-audit.parquet`; open it for a fact of a run, a default limit, or why one is refused.
 
-Open it for a fact of a run, a default limit, or why an audit is refused: it is read as untrusted, and its
+It is the last batch written down, and what was true of the run that made it. It is read as untrusted: its
 columns, types and digests are checked before anything relies on it.
 """
 

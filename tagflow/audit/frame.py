@@ -1,4 +1,7 @@
-"""An audit as a pandas data frame, for notebooks and scripts (extra `pandas`); docs/audit.md shows it."""
+"""An audit as a pandas data frame; open it for the type of a column there, or what `attrs` holds.
+
+It is for notebooks and scripts (extra `pandas`); docs/audit.md shows it.
+"""
 
 from __future__ import annotations
 

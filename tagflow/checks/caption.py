@@ -1,6 +1,7 @@
-"""Checks of one caption: unseen characters, unread lines, tags that exclude or repeat each other, leftovers.
+"""The findings that one caption gives by itself; open it for odd characters, contradictions and repeats.
 
-Open it for a finding that one caption gives by itself; what follows from a single tag is in tags.py.
+Lines that are not read and leftovers of prompts are reported here, too; what follows from a single tag is in
+tags.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of all captions together: missing triggers, tags that nearly all have, copies, two spellings."""
+"""Checks of all captions together; open it for missing triggers, copies, common tags, two spellings."""
 
 from __future__ import annotations
 

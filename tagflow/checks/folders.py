@@ -1,7 +1,8 @@
-"""Checks of the names of files and folders: what the trainer would not find, or would find twice.
+"""Checks of the names of files and folders; open it where an image or a caption is said to have no partner.
 
-Which files sd-scripts takes for images and captions, and which folders for subsets, is in
-:mod:`tagflow.training.sd_scripts.files`. A dataset_config names its folders itself.
+What the trainer would not find, or would find twice, is a finding. Which files sd-scripts takes for images
+and captions, and which folders for subsets, is in :mod:`tagflow.training.sd_scripts.files`. A dataset_config
+names its folders itself.
 """
 
 from __future__ import annotations

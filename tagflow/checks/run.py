@@ -1,4 +1,4 @@
-"""All checks of a folder, in their order. Open it to add one that needs more than a caption or a name."""
+"""All checks of a folder, in their order; open it to add one that needs more than a caption or a name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is to be known of one tag, whatever caption it stands in: worked out once for each distinct tag.
+"""What a tag shows by itself; open it for leftovers of prompts, or for what the two lists beside it mean.
 
-Open it for what counts as a leftover of a prompt, or for the reviewed lists beside it: contradictions.csv
-(tags that exclude each other) and exempt.csv (tags that a check leaves out).
+It is worked out once for each distinct tag, whatever caption it stands in. The lists are reviewed by hand:
+contradictions.csv (tags that exclude each other) and exempt.csv (tags that a check leaves out).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The commands, by heading: what `tagflow --help` lists and in which module each is. Only cli/ prints."""
+"""The commands by heading, as `tagflow --help` lists them; open it to add one, or a former name of one.
+
+Only cli/ prints.
+"""
 
 from __future__ import annotations
 

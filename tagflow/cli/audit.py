@@ -1,4 +1,7 @@
-"""`tagflow audit`: how an audit is shown, worst captions first; the summary itself is in output.py."""
+"""`tagflow audit`; open it for which captions it calls the worst, and for what its JSON holds.
+
+The summary above them is in output.py, for `run` prints it, too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where every error ends: a message that names the file and the cure. Open it for exit codes, tracebacks."""
+"""Where every error ends: open it for an exit code, or what stderr says of an error."""
 
 from __future__ import annotations
 

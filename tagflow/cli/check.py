@@ -1,4 +1,4 @@
-"""`tagflow check`: faults of captions and of names, as sd-scripts would meet them. Reads, and never writes.
+"""`tagflow check`, which reads and never writes; open it for its options, its report, or how fast it starts.
 
 It is what pre-commit runs on every commit, so it must start fast: no PyTorch, no pandas, no vocabulary made
 from scratch, and no ontology unless a tag has to be looked up in one.

@@ -1,4 +1,7 @@
-"""`tagflow train doctor`: what it takes and prints; what is looked at on a machine is in training/doctor."""
+"""`tagflow train doctor`; open it for its options and its report.
+
+What is looked at on a machine is in training/doctor.
+"""
 
 from __future__ import annotations
 

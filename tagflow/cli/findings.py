@@ -1,6 +1,6 @@
-"""How every command prints findings: for people, as JSON, as SARIF 2.1.0, or as GitHub's workflow commands.
+"""Findings as text, JSON, SARIF 2.1.0 or GitHub's commands; open it for how they look and for the exit code.
 
-Open this to change what a finding looks like, which are shown, or what they do to the exit code.
+Every command prints its findings here; `--select`, `--ignore`, `--strict` and `--all` are read here, too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""How help is laid out: commands under headings and imported late, options under headings.
+"""How help is laid out; open it to put an option under a heading, or where a command is not found.
 
-Open this to add an option to a heading. A command is imported when it is asked for, so that `--help` does not
-wait for pyarrow.
+A command is imported when it is asked for, so that `--help` does not wait for pyarrow.
 """
 
 from __future__ import annotations

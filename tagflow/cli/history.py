@@ -1,4 +1,4 @@
-"""`tagflow undo` and `tagflow history`: runs taken back, runs listed, and originals given up on request.
+"""`tagflow undo` and `tagflow history`; open it for what they list and note, or what --keep means.
 
 What an earlier command left cut off is put right by a command that writes, and named by one that does not.
 """

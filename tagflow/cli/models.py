@@ -1,4 +1,7 @@
-"""`tagflow models`: verify a model file, or compare our encoders with transformers and open_clip on it."""
+"""`tagflow models verify` and `compare`; open it for what is said of a model file, or of a difference.
+
+The files are looked at in models/, the encoders compared in encoders/compare.py.
+"""
 
 from __future__ import annotations
 

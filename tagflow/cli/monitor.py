@@ -1,4 +1,7 @@
-"""`tagflow train monitor`: what it shows of a training run: a page for people, a line for a log, or JSON."""
+"""`tagflow train monitor`; open it for a line of its page, the drawing of the loss, its log line or its JSON.
+
+What is seen of a run, and judged, is in training/monitor.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`tagflow ontology list | show | lint | coverage`, `tagflow explain`: ontologies, and what they say of tags.
+"""`tagflow ontology list | show | lint | coverage` and `explain`; open it for what they take and print.
 
-Open it for what these commands print; what needs captions or encoders is imported when it is asked for.
+What needs captions or encoders is imported when it is asked for.
 """
 
 from __future__ import annotations

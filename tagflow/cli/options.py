@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they become together with tagflow.toml.
+"""Options that several commands share; open it for a new one, or which wins: option or tagflow.toml.
 
 Every command imports this module, `undo` and `history` too, so it imports late what only some of them need.
 """

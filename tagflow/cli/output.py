@@ -1,7 +1,7 @@
-"""What a person sees: the result on stdout; notes, and progress on a terminal, on stderr.
+"""What a person sees beside findings; open it for an audit's summary, --diff, notes, bars, trainer output.
 
-Open this for the summary of an audit, `--diff`, bars, and how the trainer's own output is shown: its bars
-stay bars, and nothing in it steers the terminal further.
+The result goes to stdout, notes and progress (on a terminal) to stderr. The trainer's bars stay bars, and
+nothing in its output steers the terminal further.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""`tagflow rule`: what a finding's code means, or what is known of an option of sd-scripts.
+"""`tagflow rule`, on a finding's code or an option of sd-scripts; open it for what is told of either.
 
-Open this to change what is said of either; the words themselves are in findings/*.toml, the options in
-training/sd_scripts.
+The words themselves are in findings/*.toml, the options in training/sd_scripts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`tagflow run`, `reorder` and `validate`: captions put in order, proved, written; or held to their audit.
+"""`tagflow run`, `reorder` and `validate`; open it for what these refuse, print and exit with.
 
-Open it for what these commands refuse, print and exit with; the work is in pipeline.py, validate.py and
-write.py.
+Captions are put in order, proved and written, or held to their audit; that work is in pipeline.py,
+validate.py and write.py.
 """
 
 from __future__ import annotations

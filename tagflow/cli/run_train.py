@@ -1,4 +1,7 @@
-"""`tagflow run DIR --train PRESET`: once the captions are certified, plan a training run and start it."""
+"""`tagflow run DIR --train PRESET`; open it for its options, and what is refused before hours of encoding.
+
+Once the captions are certified it plans a training run and starts it.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`tagflow ontology suggest`: a category for each unknown tag of a folder; what is accepted is written.
+"""`tagflow ontology suggest`; open it for which tags --accept takes, in which category, and where they go.
 
-Open it for what `--accept` means: which tags get which categories, and the overlay they are written to.
+It proposes a category for each unknown tag of a folder, and writes what is accepted into an overlay.
 """
 
 from __future__ import annotations

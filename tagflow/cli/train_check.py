@@ -1,7 +1,6 @@
-"""`tagflow train check`: what would stop or spoil a run of sd-scripts, before the model loads.
+"""`tagflow train check`; open it for what it can be given, and how a finding gets its file and line.
 
-Open this for what the command takes and how findings get their file and line; the rules are in
-training/check.
+It says what would stop or spoil a run of sd-scripts before the model loads; the rules are in training/check.
 """
 
 from __future__ import annotations

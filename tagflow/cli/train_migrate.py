@@ -1,4 +1,7 @@
-"""`tagflow train migrate`: what it writes and prints; what becomes of an option is in training/migrate."""
+"""`tagflow train migrate`; open it for the files that it writes and the table that it prints.
+
+What becomes of an option is in training/migrate.
+"""
 
 from __future__ import annotations
 

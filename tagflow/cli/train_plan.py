@@ -1,4 +1,7 @@
-"""`tagflow train plan`: what it takes, and how a plan is shown; the plan itself is made in training/plan."""
+"""`tagflow train plan`; open it for its options, and for a line of the summary that it shows of a plan.
+
+The plan itself is made in training/plan.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`tagflow train start` and `stop`: what they take, print and exit with; the work is in training/start."""
+"""`tagflow train start` and `stop`; open it for their options, what they print and what they exit with.
+
+The work is in training/start.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""CLIP token ids exactly as sd-scripts gets them, and the windows that its two encoders are given.
+"""CLIP token ids as sd-scripts gets them, in windows; open it where a count or a tag's tokens are wrong.
 
-Open it for how many tokens a text has, and where in the text each lies. The reference is the slow
-`CLIPTokenizer` of transformers 4.54.1 with ftfy 6.3.1: it cuts the text at special tokens, cleans each part
-(ftfy, white space, lower case), cuts it by a pattern, and encodes each piece. Here the pattern and the
-byte-pair encoding run in the `tokenizers` library; cleaning stays in Python.
+The reference is the slow `CLIPTokenizer` of transformers 4.54.1 with ftfy 6.3.1: it cuts the text at special
+tokens, cleans each part (ftfy, white space, lower case), cuts it by a pattern, and encodes each piece. Here
+the pattern and the byte-pair encoding run in the `tokenizers` library; cleaning stays in Python.
 """
 
 from __future__ import annotations

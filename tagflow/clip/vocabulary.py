@@ -1,7 +1,7 @@
-"""CLIP's byte-pair vocabulary: where a machine may hold it, and whether what is there is CLIP's.
+"""CLIP's vocabulary: where it may lie and whether it is CLIP's; open it when none is found.
 
-Open it when no vocabulary is found. All sources hold the same 49,408 entries, so each is checked against one
-digest and none is trusted by its name. Nothing here imports torch or open_clip: finding it must stay quick.
+All sources hold the same 49,408 entries, so each is checked against one digest and none is trusted by its
+name. Nothing here imports torch or open_clip: finding it must stay quick.
 """
 
 from __future__ import annotations

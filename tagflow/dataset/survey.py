@@ -1,4 +1,4 @@
-"""A folder of captions: which files are captions, what is in them, and which stale caches they have.
+"""What lies in a folder of captions; open it for why a file counts as a caption, or why it is not read.
 
 If the tree holds images, a caption is a `.txt` that the trainer would read for one of them, or that stands
 beside a picture of another kind with the same stem; other `.txt` files are listed and never touched. If it

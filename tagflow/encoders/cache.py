@@ -1,10 +1,10 @@
-"""The cache of vectors: what the encoders made of lines in earlier runs, in one SQLite file of the user's.
+"""The cache of vectors; open it when a second run encodes what the first did, or its file is called damaged.
 
-Open it when a second run encodes what the first one did, or a message names `vectors-1.sqlite`. The file may
-be lost, damaged, full or in use at any time; then the run encodes what it needs and says so once. A digest
-beside each value covers key and value, for SQLite has no checksums. Rows are gathered and written in short
-transactions, so that two processes hardly wait for each other, and a process that is killed loses about a
-second of work. The journal is a rollback journal, not WAL: home directories lie on network file systems,
+What the encoders made of lines in earlier runs lies in one SQLite file of the user's, `vectors-1.sqlite`. The
+file may be lost, damaged, full or in use at any time; then the run encodes what it needs and says so once. A
+digest beside each value covers key and value, for SQLite has no checksums. Rows are gathered and written in
+short transactions, so that two processes hardly wait for each other, and a process that is killed loses about
+a second of work. The journal is a rollback journal, not WAL: home directories lie on network file systems,
 where WAL's shared memory does not work, and new pages are written once, not to a log first.
 """
 

@@ -1,7 +1,8 @@
-"""Our towers beside transformers and open_clip, on one checkpoint: what `tagflow models compare` measures.
+"""Our towers beside transformers and open_clip; open it for a tolerance, or for what is compared.
 
-Both sides compute the same windows of the same captions with the user's own weights, on one device and in one
-dtype. They come one after another, so that never more than one of the four models is in memory.
+For `tagflow models compare` both sides compute the same windows of the same captions with the user's own
+weights, on one device and in one dtype. They come one after another, so that never more than one of the four
+models is in memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Takes windows through a tower in batches: sized to the device, halved when it is full, one worker a GPU."""
+"""Windows taken through a tower in batches; open it for a batch's size, memory that ran out, several GPUs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One vector for a whole text, by te1 alone or by a sentence-transformers folder: for `ontology suggest`.
+"""One vector for a whole text; open it for which encoder `ontology suggest` asks, and how it pools.
 
-Similarities are not judged with it (:mod:`tagflow.encoders.pair`): there two texts go through both of SDXL's
-encoders, here thousands of tags go through whichever encoder is at hand. Of a checkpoint only te1's 123 M
-parameters are read, not te2's 695 M.
+It is te1's alone, or a sentence-transformers folder's. Similarities are not judged with it
+(:mod:`tagflow.encoders.pair`): there two texts go through both of SDXL's encoders, here thousands of tags go
+through whichever encoder is at hand. Of a checkpoint only te1's 123 M parameters are read, not te2's 695 M.
 """
 
 from __future__ import annotations

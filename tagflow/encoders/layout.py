@@ -1,8 +1,8 @@
-"""Under which names a text tower's tensors lie in a file, in both layouts, and what is wrong with a file.
+"""The names of a tower's tensors in both layouts; open it for another layout, or a tensor of a wrong shape.
 
-Open it for another layout. A tower is described by slots (`layers.3.qkv_weight`). A layout says under which
-keys a slot lies; a slot with several keys is those tensors stacked by rows, which is how transformers' q, k
-and v become open_clip's fused `in_proj`. Everything here is decided from headers, before a tensor is read.
+A tower is described by slots (`layers.3.qkv_weight`). A layout says under which keys a slot lies; a slot with
+several keys is those tensors stacked by rows, which is how transformers' q, k and v become open_clip's fused
+`in_proj`. Everything here is decided from headers, before a tensor is read.
 """
 
 from __future__ import annotations

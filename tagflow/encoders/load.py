@@ -1,4 +1,4 @@
-"""Loads the encoders that were named, as an `EncoderPair`. Open it for devices, dtypes, memory freed."""
+"""The encoders that were named, loaded as a pair; open it for devices, dtypes, or memory that stays taken."""
 
 from __future__ import annotations
 

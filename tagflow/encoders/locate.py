@@ -1,7 +1,7 @@
-"""Finds both encoders' tensors in what the user named: a single file, a diffusers folder or a hub id.
+"""Both encoders found in a file, a diffusers folder or a hub id; open it for another kind of source.
 
-Open it for another kind of source. Only headers are read. Of a hub id `owner/name` the local cache is used
-first, then the network, and of the repository only the text encoders and tokenizers.
+Only headers are read. Of a hub id `owner/name` the local cache is used first, then the network, and of the
+repository only the text encoders and tokenizers.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How token windows lie on the rows of a matrix, so that nothing is computed twice and nothing for padding.
+"""How token windows share the rows of a matrix; open it where a vector depends on the others in its batch.
 
-Attention is causal: a token's state depends on the tokens up to it and on nothing else. So padding could
-change nothing before it and gets no row, and a beginning that several windows share (BOS, a trigger,
-`1girl, solo,`) gets its rows once. Both are exact. Only attention knows windows: it gathers them from the
-rows, those of about one length together; a shorter one ends with copies of its last row, which no token
-before them sees.
+Nothing is computed twice, and nothing for padding. Attention is causal: a token's state depends on the tokens
+up to it and on nothing else. So padding could change nothing before it and gets no row, and a beginning that
+several windows share (BOS, a trigger, `1girl, solo,`) gets its rows once. Both are exact. Only attention
+knows windows: it gathers them from the rows, those of about one length together; a shorter one ends with
+copies of its last row, which no token before them sees.
 """
 
 from __future__ import annotations

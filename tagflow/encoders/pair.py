@@ -1,8 +1,7 @@
-"""The two text encoders as the rest of tagflow sees them: lines of token windows in, NumPy vectors out.
+"""Both encoders as others see them: lines in, vectors out; open it for what a line is and what is kept of it.
 
-Open it for what a line is, and what is kept of its vectors. The hidden states of a window of 77 tokens are
-630 kB in both encoders; similarities need the pooled vectors and each tag's mean state, a third of that.
-Those are kept, exactly, under a key of what they were made from.
+The hidden states of a window of 77 tokens are 630 kB in both encoders; similarities need the pooled vectors
+and each tag's mean state, a third of that. Those are kept, exactly, under a key of what they were made from.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A checkpoint's te1 in transformers and te2 in open_clip: the libraries that our tower is compared with.
+"""te1 in transformers and te2 in open_clip, to compare with; open it when a library renames something.
 
-Open it when `tagflow models compare` or a test disagrees with a library, or a library's version changes a
-name. The models are built from the sizes of the tensors in the user's file, so that nothing is downloaded.
-In bf16 and fp16 they run under torch's autocast, as in mixed precision training: products in the dtype, the
-residual stream in fp32, like our tower. Cast as a whole, open_clip's te2 in bf16 lies 3.5e-2 of the largest
-value from its own fp32 (random weights at SDXL's size), under autocast 0.8e-2, as our tower does.
+`tagflow models compare` and the tests hold our tower to them. The models are built from the sizes of the
+tensors in the user's file, so that nothing is downloaded. In bf16 and fp16 they run under torch's autocast,
+as in mixed precision training: products in the dtype, the residual stream in fp32, like our tower. Cast as a
+whole, open_clip's te2 in bf16 lies 3.5e-2 of the largest value from its own fp32 (random weights at SDXL's
+size), under autocast 0.8e-2, as our tower does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The stand-in: two small untrained towers that need no file, so that everything but the numbers works.
+"""The stand-in, two small untrained towers without a file; open it for their sizes, seeds and fingerprint.
 
-Its similarities mean nothing; whatever is measured with it is never certified. It exists for first
-steps, demonstrations and tests on machines without a checkpoint.
+Its similarities mean nothing; whatever is measured with it is never certified. It exists for first steps,
+demonstrations and tests on machines without a checkpoint.
 """
 
 from __future__ import annotations

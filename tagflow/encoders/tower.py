@@ -1,9 +1,10 @@
-"""The text tower that te1 and te2 share: a causal pre-norm transformer over unpadded token windows.
+"""The network of te1 and te2; open it for a wrong vector, an activation, or why a dtype is called fastest.
 
-It works on a matrix with one row for each distinct beginning of a window (see `packing.py`), layer by layer:
-each layer's weights go once through all windows of a call, a part of them at a time that fits the caches.
-Below it stand the parts of a layer, norms and linear layers in the layout that the device is fast in, and the
-measurement of which dtype that is: a name does not tell whether a CPU has bf16.
+It is a causal pre-norm transformer over unpadded token windows. It works on a matrix with one row for each
+distinct beginning of a window (see `packing.py`), layer by layer: each layer's weights go once through all
+windows of a call, a part of them at a time that fits the caches. Below it stand the parts of a layer, norms
+and linear layers in the layout that the device is fast in, and the measurement of which dtype that is: a name
+does not tell whether a CPU has bf16.
 
 Source: transformers' `modeling_clip.py` and open_clip's `transformer.py`; the tests and
 `tagflow models compare` hold the tower to both.

@@ -1,7 +1,8 @@
-"""Reads a tower's tensors from a checkpoint: each one once, checked, hashed, converted and let go.
+"""A tower's tensors read from a checkpoint; open it when one is called damaged, or for a fingerprint.
 
-A checkpoint is memory-mapped, and opened anew for each layer: the pages that were touched leave the
-process when the map is closed, so that the peak is the loaded weights and one layer's file pages.
+Each tensor is read once, checked, hashed, converted and let go. A checkpoint is memory-mapped, and opened
+anew for each layer: the pages that were touched leave the process when the map is closed, so that the peak is
+the loaded weights and one layer's file pages.
 """
 
 from __future__ import annotations

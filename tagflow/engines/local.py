@@ -1,4 +1,4 @@
-"""One machine: the stages over one batch after the other."""
+"""The stages run on one machine, batch by batch; open it for how many captions go down them at a time."""
 
 from __future__ import annotations
 

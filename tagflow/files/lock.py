@@ -1,4 +1,7 @@
-"""One tagflow at a time in a folder: a lock, which the system takes back from a process that is killed."""
+"""The lock by which one tagflow works in a folder at a time; open it where a folder is said to be in use.
+
+The system takes it back from a process that is killed.
+"""
 
 from __future__ import annotations
 

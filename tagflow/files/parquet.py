@@ -1,4 +1,7 @@
-"""Parquet that may be anybody's, read by pieces within limits, or a small file could fill the memory."""
+"""Parquet files read in pieces within limits; open it for how large an audit may be.
+
+They may be anybody's, and without limits a small one could fill the memory.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Small files that may be anybody's, read with limits: settings in TOML, and JSON that tagflow wrote.
+"""Small TOML and JSON files read within limits; open it for what is said of a damaged or a newer one.
 
-Open it for what a damaged file, or one of a newer tagflow, is told. Every fault is a ValueError, and soon
+They may be anybody's: settings in TOML, and JSON that tagflow wrote. Every fault is a ValueError, and soon
 said. JSON files name their schema, such as `tagflow.record/1`; the number rises when an older reader could no
 longer make sense of the file, and a reader takes its own number and all below it.
 """

@@ -1,7 +1,8 @@
-"""One file's bytes replaced in one step: a reader sees the old file or the new one, whole.
+"""One file's bytes replaced in one step; open it for what a kill or another writer can do to it on the way.
 
-What somebody else wrote there meanwhile is not overwritten: the file is looked at last of all. On its way to
-its place a file lies in `.tagflow/tmp/`, or beside a caption on a file system of its own.
+A reader sees the old file or the new one, whole. What somebody else wrote there meanwhile is not overwritten:
+the file is looked at last of all. On its way to its place a file lies in `.tagflow/tmp/`, or beside a caption
+on a file system of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The header of a safetensors file: what the file says it holds, checked before a tensor is read.
+"""The header of a safetensors file, checked before a tensor is read; open it when a model file is refused.
 
-Open it when a model file is refused. The format: 8 bytes with the header's length (little-endian u64), the
-header as JSON, then the tensors' bytes. Reading 300 kB of a 7 GB checkpoint is enough to refuse nearly every
-wrong file, in milliseconds and without torch.
+The format: 8 bytes with the header's length (little-endian u64), the header as JSON, then the tensors' bytes.
+Reading 300 kB of a 7 GB checkpoint is enough to refuse nearly every wrong file, in milliseconds and without
+torch.
 """
 
 from __future__ import annotations

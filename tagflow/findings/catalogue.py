@@ -1,7 +1,7 @@
-"""What every code means: TOML files beside this module, each read when a code of it is first asked for.
+"""What every code means, read from the TOML files beside it; open it for a new theme, or how a code is found.
 
-Open this to see how a code is looked up; to change a text, open the TOML file of its theme. Codes share one
-namespace: a code is stable, never reused, and renamed only with its old name kept in aliases.toml.
+A file is read when a code of it is first asked for; to change a text, open the file of its theme. Codes share
+one namespace: a code is stable, never reused, and renamed only with its old name kept in aliases.toml.
 """
 
 from __future__ import annotations

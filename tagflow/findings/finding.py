@@ -1,7 +1,7 @@
-"""The one type for what is found in captions, models, plans, runs and machines: code, where, what was seen.
+"""The one type for what is found anywhere: code, where, what was seen; open it for what a finding may carry.
 
-Open this to see what a finding carries; what a code means is in catalogue.py and its TOML files.
-`error` makes a command exit 1, `warning` only with `--strict`, `info` never.
+What a code means is in catalogue.py and its TOML files. `error` makes a command exit 1, `warning` only with
+`--strict`, `info` never.
 """
 
 from __future__ import annotations

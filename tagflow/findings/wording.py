@@ -1,4 +1,4 @@
-"""Phrases that every message shares: a few of many names, plurals, and "did you mean"."""
+"""Phrases that messages share; open it for `and 4,248 more`, plurals, or `did you mean`."""
 
 from __future__ import annotations
 

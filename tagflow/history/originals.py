@@ -1,9 +1,10 @@
-"""What a caption is measured against: the text last certified or, before any certification, first seen.
+"""The text that a caption is measured against; open it where a run takes the wrong one for the original.
 
-Every run leaves its audit in a state folder, so the way of a text can be followed back: which run left it,
-from which original, and whether that run's pass is proof enough for the limits and encoders of now. A text
-that tagflow itself once wrote must not pass for one that was first seen, whatever happened to it since: a
-subfolder reordered by itself, an audit that was removed, a caption that was renamed, a run that was undone.
+It is the text last certified or, before any certification, first seen. Every run leaves its audit in a state
+folder, so the way of a text can be followed back: which run left it, from which original, and whether that
+run's pass is proof enough for the limits and encoders of now. A text that tagflow itself once wrote must not
+pass for one that was first seen, whatever happened to it since: a subfolder reordered by itself, an audit
+that was removed, a caption that was renamed, a run that was undone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run's record.json: what it did to which file, and how far it came. Open it for a field or a state."""
+"""A run's record.json: what it did to which file, and how far it came; open it for a field or a state."""
 
 from __future__ import annotations
 

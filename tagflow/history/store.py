@@ -1,4 +1,6 @@
-"""`DIR/.tagflow/`: what makes every rewrite undoable, and a crash harmless; and what a prune gives up of it.
+"""`DIR/.tagflow/`, where replaced bytes are kept; open it for where a thing lies, or what a prune gives up.
+
+It makes every rewrite undoable, and a crash harmless.
 
     .tagflow/objects/ab/cdef...     originals, named by their SHA-256
     .tagflow/runs/RUN/record.json   what the run did to which file, and how far it came
@@ -6,9 +8,9 @@
     .tagflow/tmp/                   files on their way to their place
     .tagflow/lock, holder.json      one tagflow at a time, and which
 
-The record is saved before the first caption is replaced (`writing`), again when all files and the run's
-audit are in place (`written`), and once more when the audit is published (`done`). So a run that was cut off
-is known, and the next command that writes puts its files back or publishes its audit (undo.py).
+The record is saved before the first caption is replaced (`writing`), again when all files and the run's audit
+are in place (`written`), and once more when the audit is published (`done`). So a run that was cut off is
+known, and the next command that writes puts its files back or publishes its audit (undo.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Runs taken back: by `undo`, newest first, and of themselves where one was cut off by an error or a kill.
+"""Runs taken back, on request or after a kill; open it for what is on the disk at each moment of a rewrite.
 
-Open it for what is on the disk at each moment of a rewrite, and for who puts it right.
+`undo` goes from the newest run back. What an error cuts off is put right by the command itself, what a kill
+cuts off by the next one that writes.
 """
 
 from __future__ import annotations

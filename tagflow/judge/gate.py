@@ -1,4 +1,4 @@
-"""The gate of one folder: its captions are measured by the encoders, again in fp32 near a limit, and judged.
+"""The gate of one folder: measured, again in fp32 near a limit, judged; open it for what is measured again.
 
 A run, each step of relaxing and a validation go through the same one. How far a faster dtype is off is
 measured on captions of the folder itself. What lies within a multiple of the largest difference from a limit

@@ -1,10 +1,10 @@
-"""Which captions are written, and the folder's verdict with its reasons. No other module makes one.
+"""Each caption's status and the folder's verdict; open it for why a run fails, or is not certified.
 
-Open it for why a run fails, or is not certified. `--min-sim` holds for the mean of each encoder over the
-changed captions that are to be written; where it fails nothing is written. `--min-sim-each` holds for single
-captions; one below it keeps its original, or is written all the same and then nothing is certified (`--on-low
-write`). What comes out only later is brought back here: `after_writing` the files that were left alone,
-`standing` what a validation found in the files.
+No other module makes a verdict. `--min-sim` holds for the mean of each encoder over the changed captions that
+are to be written; where it fails nothing is written. `--min-sim-each` holds for single captions; one below it
+keeps its original, or is written all the same and then nothing is certified (`--on-low write`). What comes
+out only later is brought back here: `after_writing` the files that were left alone, `standing` what a
+validation found in the files.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""`--on-low relax`: coarser orders for the captions that miss a limit, and for no other.
+"""`--on-low relax`, coarser orders where a limit is missed; open it for which order such a caption gets.
 
-Open it for which order such a caption gets. One under `--min-sim-each` goes down the relax levels to the
-first that passes both encoders. While a mean fails, the captions lowest in their worse encoder go down a
-level and the means are taken again. Level 1 is the original: such a caption is kept and is in no mean, so it
-ends at the latest when all are there.
+One under `--min-sim-each` goes down the relax levels to the first that passes both encoders. While a mean
+fails, the captions lowest in their worse encoder go down a level and the means are taken again. Level 1 is
+the original: such a caption is kept and is in no mean, so it ends at the latest when all are there.
 """
 
 from __future__ import annotations

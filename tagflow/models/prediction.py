@@ -1,8 +1,9 @@
-"""What a U-Net predicts, v or epsilon, as far as its file says so. The weights themselves do not show it.
+"""Whether a U-Net predicts v or epsilon, by its file's marks; open it for a new mark, or a wrong answer.
 
-The marks `v_pred` and `ztsnr` are those that NoobAI's files carry and ComfyUI reads (`SDXL.model_type`); it
-also knows `edm_vpred.*` (CosXL). `modelspec.prediction_type` is of Stability's ModelSpec (`v` or `epsilon`)
-and written by sd-scripts, `modelspec.predict_key` by ComfyUI. A file without any of these may predict v.
+The weights themselves do not show it. The marks `v_pred` and `ztsnr` are those that NoobAI's files carry and
+ComfyUI reads (`SDXL.model_type`); it also knows `edm_vpred.*` (CosXL). `modelspec.prediction_type` is of
+Stability's ModelSpec (`v` or `epsilon`) and written by sd-scripts, `modelspec.predict_key` by ComfyUI. A file
+without any of these may predict v.
 """
 
 from __future__ import annotations

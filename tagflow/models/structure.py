@@ -1,9 +1,8 @@
-"""A model file held against SDXL's own tensors, by its header: what it is, and what is missing or wrong.
+"""A model file's header held against SDXL's tensors; open it for what a file may carry without harm.
 
-Open it for what a file may carry without harm. `sdxl_keys.txt` beside it is read off SDXL's model classes. A
-stand-alone VAE may leave its prefix out, as for sd-scripts. That the trainer refuses what is missing or extra
-inside the U-Net, te1 and the VAE, and passes over everything beside the four parts, was read in sd-scripts
-0.10.1.
+`sdxl_keys.txt` beside it is read off SDXL's model classes. A stand-alone VAE may leave its prefix out, as for
+sd-scripts. That the trainer refuses what is missing or extra inside the U-Net, te1 and the VAE, and passes
+over everything beside the four parts, was read in sd-scripts 0.10.1.
 """
 
 from __future__ import annotations

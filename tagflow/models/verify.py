@@ -1,8 +1,9 @@
-"""One model file, verified: what it is, what is wrong with it, its digest, and what its metadata say.
+"""One model file verified, to its last number if asked; open it for NaN and Inf, or a field of the report.
 
-The file is read in one pass for its sha256 and, if asked, for NaN and Inf in every tensor. The bytes are
-looked at as whole numbers: a number is not finite if all bits of its exponent are set, so that bf16 and fp8
-need no library that knows them. Memory is one block, whatever the file.
+It says what the file is, what is wrong with it, its digest and its metadata. The file is read in one pass for
+its sha256 and, if asked, for NaN and Inf in every tensor. The bytes are looked at as whole numbers: a number
+is not finite if all bits of its exponent are set, so that bf16 and fp8 need no library that knows them.
+Memory is one block, whatever the file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Ontologies: folders of data read, checked and hashed, and the classifier that explains itself.
+"""Ontologies read, checked, hashed and asked; open it for what other rooms may import from here.
 
-Only the standard library: the command line starts with this package.
+Only the standard library is used: the command line starts with this package.
 """
 
 from tagflow.ontology.classifier import (

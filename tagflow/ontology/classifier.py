@@ -1,7 +1,7 @@
-"""An ontology, read and hashed: it says in which category a tag belongs, and why.
+"""A tag's category, and why; open it for which decides first (overlay, seed, lexicon, rule), or a profile.
 
-Open this for how a tag gets its category. Reading an ontology takes a tenth of a second, too long for a
-command that asks about one tag: `quick_unknown_check` says what is plain to see in the files themselves.
+Reading an ontology takes a tenth of a second, too long for a command that asks about one tag:
+`quick_unknown_check` says what is plain to see in the files themselves.
 """
 
 from __future__ import annotations

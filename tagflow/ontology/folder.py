@@ -1,7 +1,7 @@
-"""The files of an ontology as they lie on disk: every fault is noted by file and line, none raised alone.
+"""The files of an ontology as they lie on disk; open it where a fault names a wrong file or line.
 
-Open it where a fault names a wrong line: of a TOML file it finds the line of each key and table, which
-Python's own reader does not say.
+Every fault is noted by file and line, none raised alone. Of a TOML file the line of each key and table is
+found here, which Python's own reader does not say.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How a tag is read: its words in any spelling, the lexicon's rows among them, and the table of rules.
+"""How a tag's words are read, in any spelling; open it for plurals, aliases, or why a rule fits.
 
-Open it for plurals, aliases, or why a rule fits. Words are cut into chunks (the longest lexicon term at each
-place, else a listed word, else a word's look). Each chunk has a label: its lexicon role, or its category, or
-the name of its word list. The labels side by side are the phrase's *shape*, and the first rule whose pattern
-fits the whole shape says the category. Of English only the spelling of plurals is known here.
+Words are cut into chunks (the longest lexicon term at each place, else a listed word, else a word's look).
+Each chunk has a label: its lexicon role, or its category, or the name of its word list. The labels side by
+side are the phrase's *shape*, and the first rule whose pattern fits the whole shape says the category. Of
+English only the spelling of plurals is known here.
 """
 
 from __future__ import annotations

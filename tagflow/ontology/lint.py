@@ -1,4 +1,4 @@
-"""What is wrong or idle in an ontology, or in a user's overlay, though it loads. Open it for `ontology lint`.
+"""Faults of an ontology or an overlay that loads; open it to add one, or where a good row is blamed.
 
 Loading refuses what cannot be used. Here is noted what can be used and was hardly meant: a rule that those
 above it leave nothing to, an alias that mends nothing, a row that contradicts or repeats another or that no

@@ -1,11 +1,11 @@
-"""Which rules of a table can never be reached, because rules above them take every phrase they fit.
+"""Which rules of a table no phrase gets to; open it for `rule-unreachable`, or a shape that takes too long.
 
-A shape is a regular expression over labels, so this is a question of languages: a rule is out of reach when
-its language lies within the union of those above it. Each shape becomes a position automaton (Glushkov
-1961), which also shows the repeats that would take for ever. Pairs of one position of the rule and a set of
-positions of the rules above are searched breadth first, and a pair is dropped when one met before asks less
-of the rules above (antichains: De Wulf, Doyen, Henzinger and Raskin 2006). A set of positions is an integer
-with one bit a position.
+Rules above them take every phrase that they fit. A shape is a regular expression over labels, so this is a
+question of languages: a rule is out of reach when its language lies within the union of those above it. Each
+shape becomes a position automaton (Glushkov 1961), which also shows the repeats that would take for ever.
+Pairs of one position of the rule and a set of positions of the rules above are searched breadth first, and a
+pair is dropped when one met before asks less of the rules above (antichains: De Wulf, Doyen, Henzinger and
+Raskin 2006). A set of positions is an integer with one bit a position.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Reading an ontology folder whole: categories, profiles, seeds, aliases, lexicon, rules, and an overlay.
+"""An ontology folder and an overlay read whole; open it for what each of their files may hold.
 
-Open it for what a file of an ontology may hold. An overlay is a user's own tags over an ontology: one CSV
-file, `tag,category` a row, beside the dataset. Faults are noted in the folder; nothing raises.
+The files have categories, profiles, seeds, aliases, a lexicon and rules. An overlay is a user's own tags over
+an ontology: one CSV file, `tag,category` a row, beside the dataset. Faults are noted in the folder; nothing
+raises.
 """
 
 from __future__ import annotations

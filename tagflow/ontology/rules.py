@@ -1,4 +1,4 @@
-"""Reading `rules.toml`: open it for what word lists, looks, texts and the table may hold, and faults."""
+"""`rules.toml` read: word lists, looks, texts, the table; open it for what these may hold and for faults."""
 
 from __future__ import annotations
 

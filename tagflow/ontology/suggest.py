@@ -1,6 +1,6 @@
-"""What an ontology does not know of a folder's tags: how many there are, and a category proposed for each.
+"""A folder's unknown tags, counted and with a category proposed; open it for how near terms vote.
 
-Open it for `tagflow ontology coverage` and `suggest`. A proposal comes from the known terms whose vectors lie
+`tagflow ontology coverage` and `suggest` ask it. A proposal comes from the known terms whose vectors lie
 nearest to the tag's own; a person, or a threshold that a person chose, accepts it into an overlay.
 """
 

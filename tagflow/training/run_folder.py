@@ -1,4 +1,4 @@
-"""A run folder: the names of its files, and what plan.json holds. Open it to read or change a plan's fields.
+"""A run folder's file names, and plan.json; open it to read, add or change a field of a plan.
 
 dataset.toml  train.toml  prompts.txt  plan.json     what `train plan` writes
 data/                                                images and rendered captions, where structure needs them

@@ -1,6 +1,7 @@
-"""The name by which tagflow 0.1 started a detached run: `python -m tagflow.training.supervise RUN`.
+"""The name by which tagflow 0.1 started a detached run; open it only to end the support of that version.
 
-A run of that version may still be told to go on by this name; the program is in start/detach.py.
+A run of that version may still be told to go on by `python -m tagflow.training.supervise RUN`; the program is
+in start/detach.py.
 """
 
 from tagflow.training.start.detach import main

@@ -1,6 +1,6 @@
-"""Rules about resolution and buckets: what an image is cut to, and where the trainer stops over it.
+"""Rules about resolution and buckets; open it for images that are cut, enlarged or too small.
 
-Open this for sizes; how buckets are made is in sd_scripts/steps.py.
+How buckets are made is in sd_scripts/steps.py.
 """
 
 from __future__ import annotations

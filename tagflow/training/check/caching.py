@@ -1,6 +1,6 @@
-"""Rules about caches: what is cached and must not be, and caches on disk that are old or of something else.
+"""Rules about cached latents and text outputs; open it for caches that are refused, stale, or wrong in size.
 
-Open this for latents and text encoder outputs; which files are caches, and stale, is in sd_scripts/files.py.
+Which files are caches, and stale, is in sd_scripts/files.py.
 """
 
 from __future__ import annotations

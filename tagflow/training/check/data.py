@@ -1,6 +1,6 @@
-"""Rules about the data: does the trainer find the images, each once, and their captions; what is in those.
+"""Rules about the data; open it for folders, images and captions not found, met twice, or empty.
 
-Open this for the folders, caption files and wording of captions; how tags are shuffled is in structure.py.
+Weights and wildcards in captions are here, too; how tags are shuffled is in structure.py.
 """
 
 from __future__ import annotations

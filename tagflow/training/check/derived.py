@@ -1,7 +1,7 @@
-"""What several rules ask of a setup: its subsets, what is cached, how images are bucketed, how many steps.
+"""What several rules work out of a setup; open it for a subset's buckets, what is cached, how many steps.
 
-Open this to see what is worked out once for many rules. Beside each answer stands a tuple in capitals: the
-options that it comes from, for `reads` of the rules that ask it.
+Beside each answer stands a tuple in capitals: the options that it comes from, for `reads` of the rules that
+ask it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Rules about learning: optimizers and their rates, schedulers and warm-up, how many steps.
-
-Open this for what runs how long, and at which rate.
-"""
+"""Rules about optimizers and schedulers; open it for rates, warm-up, and how many steps a run has."""
 
 from __future__ import annotations
 

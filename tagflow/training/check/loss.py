@@ -1,7 +1,4 @@
-"""Rules about the loss: what is predicted, how noise is made, how the loss is weighed, and on which images.
-
-Open this for v-prediction, zero-terminal SNR, noise, timesteps, masks and validation.
-"""
+"""Rules about the loss; open it for v-prediction, zero-terminal SNR, noise, timesteps, masks, validation."""
 
 from __future__ import annotations
 

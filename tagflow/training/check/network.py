@@ -1,6 +1,6 @@
-"""Rules about the network that is trained: its module, its size, its arguments; and what SDXL does not take.
+"""Rules about the network that is trained; open it for --network_* and weights that a run begins with.
 
-Open this for what becomes of --network_* and of weights that a run begins with.
+What SDXL does not take (clip_skip, v2) is here, too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Rules about files: the models that a run begins with, and what it writes, when and in which form.
-
-Open this for checkpoint and VAE, output folder, saving, states, logs and samples.
-"""
+"""Rules about checkpoint, VAE and what a run writes; open it for saving, states, logs, samples, prompts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Rules about precision and memory: number formats, attention, memory switches, and what the machine has.
-
-Open this for what needs a GPU or a package of the trainer's Python.
-"""
+"""Rules about number formats, attention and memory; open it where a GPU or a package is lacking."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a rule of `train check` is, and how one is made: a function, its codes, and what it asks for.
+"""What a rule of `train check` is, and how one is made; open it for what a rule may declare.
 
-Open this to see what a rule may declare. The rules stand in the modules of their themes, and rules.py asks
-them all; the checks of `train start` are the same type, in start/gate.py.
+The rules stand in the modules of their themes, and rules.py asks them all; the checks of `train start` are
+the same type, in start/gate.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every rule of `train check`, and how they are asked: what would stop or spoil a run of sd-scripts.
+"""Every rule of `train check`, and how they are asked; open it to add a theme, or where one is not asked.
 
-Open this to see which rules there are and what happens where one cannot be asked or crashes. The conditions
-stand in the modules of the themes, the words in findings/options.toml.
+A rule that crashes is told of here, too. The conditions stand in the modules of the themes, the words in
+findings/options.toml.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Rules about the structure of captions: shuffling, kept tags, separators, dropout, prefixes, length.
-
-Open this for what the trainer does with a caption's text before it is encoded.
-"""
+"""Rules about a caption's text before it is encoded; open it for shuffling, separators, dropout, length."""
 
 from __future__ import annotations
 

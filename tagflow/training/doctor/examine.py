@@ -1,6 +1,6 @@
-"""Whether this machine can run a plan, and what is missing: one line for each thing, with its cure.
+"""Whether this machine can run a plan; open it for what is looked at, in which order, or to add to it.
 
-Open it for what is looked at, in which order. No problem is the last one: without a Python the files are
+There is one line for each thing, with its cure. No problem is the last one: without a Python the files are
 still looked at, and so on.
 """
 

@@ -1,7 +1,6 @@
-"""The files of a run: those that it needs, and the room for those that it writes.
+"""The doctor's look at files, disks and memory; open it for checkpoint, VAE, tokenizers, images, free space.
 
-Open it for what is said of sd-scripts, checkpoint, VAE, tokenizers and images, and of the disks and the
-machine's memory.
+These are the files that a run needs, and the room for those that it writes.
 """
 
 from __future__ import annotations

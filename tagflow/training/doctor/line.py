@@ -1,6 +1,6 @@
-"""What the doctor looked at and saw, in a line; and what a run asks of its machine.
+"""A line of the doctor's report, and what a run asks of a machine; open it for what makes it need a GPU.
 
-Open it for how bad a lack is, which hangs on what the run uses.
+How bad a lack is hangs on what the run uses.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The trainer's Python, its packages and its GPU: what is missing, broken, too old or too small for a run.
+"""The doctor's look at the trainer's Python and GPU; open it for a package or a version that is asked for.
 
-Open it for the packages and versions that are asked for. Pure: a Machine goes in, lines come out.
+It tells what is missing, broken, too old or too small for a run. Pure: a Machine goes in, lines come out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Run by the trainer's own Python inside sd-scripts: prints the options of a script's real parser as JSON."""
+"""A program for the trainer's Python, inside sd-scripts; open it where an option's type comes out wrong.
+
+It prints the options of a script's real parser as JSON.
+"""
 
 import importlib
 import json

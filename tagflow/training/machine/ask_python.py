@@ -1,8 +1,9 @@
-"""Runs in the trainer's Python, not in tagflow's, and says what is there. Needs nothing but Python 3.8.
+"""A program for the trainer's Python, which says what is there; open it to ask for one more package.
 
-Each thing learned is one line on stdout, `tagflow-says: ` and a JSON object; whatever libraries print goes to
-stderr. Before a package is imported its name is said, so that one that ends the process is known, too.
-Arguments: names of packages that must not be imported.
+It does not run in tagflow's Python, and needs nothing but Python 3.8. Each thing learned is one line on
+stdout, `tagflow-says: ` and a JSON object; whatever libraries print goes to stderr. Before a package is
+imported its name is said, so that one that ends the process is known, too. Arguments: names of packages that
+must not be imported.
 """
 
 from __future__ import annotations

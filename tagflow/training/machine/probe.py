@@ -1,7 +1,8 @@
-"""A trainer's Python and its machine: what is known of them, and the questions by which that is found out.
+"""The trainer's Python and the GPUs, asked from outside; open it for what is known of them, or a time limit.
 
-Open it for what a Python can train with, which GPUs there are and which options sd-scripts has. Each question
-is put by a small program, ask_python.py or ask_options.py beside this file, in the trainer's own Python.
+It finds out what a Python can train with, which GPUs there are and which options sd-scripts has. Each
+question is put by a small program, ask_python.py or ask_options.py beside this file, in the trainer's own
+Python.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A training of SD 1.5, a TOML file for sd-scripts' `--config_file`, made into one of SDXL.
+"""A TOML file of SD 1.5 for `--config_file` made into one of SDXL; open it for how it is read and rewritten.
 
-Open it for how the two files are read and rewritten: tables, order and comments stay, every line says why it
-is as it is, and what was left out is named at the top. Nothing is written here.
+Tables, order and comments stay, every line says why it is as it is, and what was left out is named at the
+top. Nothing is written here.
 """
 
 from __future__ import annotations

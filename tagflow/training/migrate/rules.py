@@ -1,6 +1,6 @@
-"""What becomes of each option of an SD 1.5 training for SDXL, and why.
+"""What becomes of each option of SD 1.5, and why; open it for how a new value is computed.
 
-Open it for how a new value is computed; texts and numbers are data, in migrate.toml.
+Texts and numbers are data, in migrate.toml.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What to make of a run that is watched: diagnoses with numbers, and which of them are alarms.
+"""What to make of a watched run; open it for when it is called stalled, diverging, oscillating or flat.
 
-Open it for when a run counts as stalled, diverging, oscillating or flat; the limits are in limits.toml, the
-texts in findings/monitor.toml. A snapshot goes in; no file is read and no clock asked.
+Diagnoses have numbers, and some are alarms; the limits are in limits.toml, the texts in
+findings/monitor.toml. A snapshot goes in; no file is read and no clock asked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The scalars that a trainer logs, read from its TensorBoard files while it writes them, or afterwards.
+"""The scalars that a trainer logs to TensorBoard; open it where a value stands at a wrong step, or is missed.
 
-Open it for what those files mean. Each start of sd-scripts makes a folder of its own,
+The files are read while they are written, or afterwards. Each start of sd-scripts makes a folder of its own,
 `<logging_dir>/<log_prefix><YYYYmmddHHMMSS>/<network_train, or log_tracker_name>/`. Three things in it are not
 what they seem (sd-scripts `train_network.py`):
 

@@ -1,8 +1,8 @@
-"""The statistics of a loss: level, trend, rises and swings. Open it for how noise is told from change.
+"""The statistics of a loss: level, trend, rises and swings; open it for how noise is told from change.
 
 A diffusion model's loss depends on the timestep that was drawn more than on anything learnt: single values
-spread over two powers of ten, and a good training moves their middle by some 10 %. So: logarithms, medians
-of blocks, Theil and Sen's slope with the interval of Mann and Kendall's test (Sen 1968, "Estimates of the
+spread over two powers of ten, and a good training moves their middle by some 10 %. So: logarithms, medians of
+blocks, Theil and Sen's slope with the interval of Mann and Kendall's test (Sen 1968, "Estimates of the
 regression coefficient based on Kendall's tau"), and no change is reported that noise alone could have made.
 """
 

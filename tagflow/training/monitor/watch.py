@@ -1,6 +1,7 @@
-"""What can be seen of a training run from outside: its record, its process, its logs and its files.
+"""A training run seen from outside; open it for what a snapshot holds: state, step, speed, time left, files.
 
-Open it for what a snapshot holds; what to make of one is in diagnose.py beside this file.
+Its record, its process, its logs and its files are looked at; what to make of them is in diagnose.py beside
+this file.
 """
 
 from __future__ import annotations

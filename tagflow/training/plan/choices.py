@@ -1,6 +1,6 @@
-"""The values of a plan, each with its reason and source: what a preset wants, and what --set says above all.
+"""A plan's values, each with reason and source; open it for presets, and what the text of a --set means.
 
-Open it for how presets.toml is read, which file an option belongs to, and what the text of a --set means.
+Which file an option belongs to is here, too. What --set says stands above all else.
 """
 
 from __future__ import annotations

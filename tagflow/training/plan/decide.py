@@ -1,6 +1,6 @@
-"""Values of a plan that follow from the base model, the audit, the structure or the trainer's Python.
+"""A plan's values that follow from base, audit, structure or machine; open it for why one is as it is.
 
-Open it for why an option is set as it is; what follows from memory and length is in fitting.py.
+What follows from memory and length is in fitting.py.
 """
 
 from __future__ import annotations

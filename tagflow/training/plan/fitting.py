@@ -1,6 +1,6 @@
-"""Values of a plan that follow from the GPU's memory and the number of images: batch, steps, intervals.
+"""A plan's values that follow from GPU memory and the images; open it for batch size, steps, intervals.
 
-Open it for how a run is made to fit, and for where the plan looks for sd-scripts, its Python and its GPU.
+Where the plan looks for sd-scripts, its Python and its GPU is here, too.
 """
 
 from __future__ import annotations

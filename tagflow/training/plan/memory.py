@@ -1,8 +1,8 @@
-"""How much of a GPU's memory a run takes, and the settings with which it fits.
+"""How much of a GPU's memory a run takes; open it where the estimate is off, or to see what is tried to fit.
 
-Open it for the sums; the figures are in memory.toml. Weights, gradients and states are arithmetic,
-activations were counted in sd-scripts' own modules, the rest are rules of thumb, on the safe side. None was
-measured on the user's GPU, and the plan says so.
+The figures are in memory.toml. Weights, gradients and states are arithmetic, activations were counted in
+sd-scripts' own modules, the rest are rules of thumb, on the safe side. None was measured on the user's GPU,
+and the plan says so.
 """
 
 from __future__ import annotations

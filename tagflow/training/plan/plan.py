@@ -1,4 +1,4 @@
-"""A plan: from a dataset and a preset to every value of a run. Open it for the order of the decisions.
+"""A plan, from a dataset and a preset to every value of a run; open it for the order of the decisions.
 
 The dataset's folders become the subsets here, with their repeats and what stands against them. Nothing is
 written; write.py makes the run folder.

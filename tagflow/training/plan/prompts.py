@@ -1,9 +1,8 @@
-"""prompts.txt: sample prompts from the dataset's own tags, the same ones in every plan of the same data.
+"""prompts.txt, made of the dataset's own tags; open it for which are drawn together, and which never are.
 
-Open it for which tags are drawn together, and for what a tag must not look like: sd-scripts reads a line as
-prompt and options parted by ` --`, skips lines that begin with `#`, takes even the prompt for an option where
-it looks like one (`n 5`, `w 100`), and always reads weights in brackets (its `line_to_prompt_dict` and
-`sample_images_common`).
+The same data give the same prompts in every plan. sd-scripts reads a line as prompt and options parted by
+` --`, skips lines that begin with `#`, takes even the prompt for an option where it looks like one (`n 5`,
+`w 100`), and always reads weights in brackets (its `line_to_prompt_dict` and `sample_images_common`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The files of a plan: dataset.toml, train.toml, prompts.txt, plan.json. The run folder appears whole or not.
+"""The files of a plan: dataset.toml, train.toml, prompts.txt, plan.json; open it for how they are written.
 
-Open it to change what is written. The TOML is plain: sd-scripts reads it with `toml` 0.10, which knows TOML
-0.5 and cannot read some of that.
+The run folder appears whole or not at all. The TOML is plain: sd-scripts reads it with `toml` 0.10, which
+knows TOML 0.5 and cannot read some of that.
 """
 
 from __future__ import annotations

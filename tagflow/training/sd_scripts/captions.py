@@ -1,8 +1,8 @@
-"""What sd-scripts makes of a caption at every step: a model of its own reading, splitting and shuffling.
+"""What sd-scripts makes of a caption at every step; open it for its splitting, shuffling, dropout, wildcards.
 
 Draw for draw the same: with the same seed the same words come out (a test holds it against the real one).
-Source: sd-scripts 0.10.1, `library/train_util.py`: `read_caption`, `BaseDataset.process_caption`.
-Words of a textual inversion are left out; network training has none.
+Source: sd-scripts 0.10.1, `library/train_util.py`: `read_caption`, `BaseDataset.process_caption`. Words of a
+textual inversion are left out; network training has none.
 """
 
 from __future__ import annotations

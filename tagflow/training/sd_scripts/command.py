@@ -1,6 +1,7 @@
-"""A foreign command line, read as sd-scripts' own parser reads it: abbreviations, repetitions and all.
+"""A command line read as sd-scripts' parser reads it; open it for an option that is misread or not known.
 
 `accelerate launch [its options] sdxl_train_network.py [sd-scripts' options]`, or the script with Python.
+Options may be abbreviated and repeated there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""sd-scripts' dataset TOML: which keys it takes where, of which types, and what then holds for each subset.
+"""sd-scripts' dataset TOML; open it for which key may stand where, and whose value holds for a subset.
 
-The schema is data (dataset-config.json); source: sd-scripts `library/config_util.py`, ConfigSanitizer
-and BlueprintGenerator. There every key is checked: one that is unknown or of another type stops the run.
+The schema is data (dataset-config.json); source: sd-scripts `library/config_util.py`, ConfigSanitizer and
+BlueprintGenerator. There every key is checked: one that is unknown or of another type stops the run.
 """
 
 from __future__ import annotations

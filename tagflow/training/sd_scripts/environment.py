@@ -1,7 +1,7 @@
-"""Where sd-scripts lies, which version it is, and which Python it runs in. Files are looked at, nothing runs.
+"""Where sd-scripts lies, its version and its Python; open it where one is not found, or the wrong one.
 
-sd-scripts pins other versions of transformers and huggingface-hub than tagflow uses, so its Python is never
-the one that tagflow runs in, unless somebody names that one.
+Files are looked at, nothing runs. sd-scripts pins other versions of transformers and huggingface-hub than
+tagflow uses, so its Python is never the one that tagflow runs in, unless somebody names that one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Which files sd-scripts reads: images, their captions, its caches, the folders that it takes for subsets.
+"""Which files sd-scripts reads, and which caches are stale; open it for a suffix, or the name of a cache.
 
-Every rule about a file's name is here and nowhere else; `check`, `plan`, `train check`, the gate, `doctor`
-and the survey of a dataset ask it. Source: sd-scripts 0.10.1, `library/train_util.py` (IMAGE_EXTENSIONS,
-`glob_images`, `read_caption`, `load_dreambooth_dir`), `library/strategy_sd.py` and `strategy_sdxl.py` (names
-of caches), `library/config_util.py` (`generate_dreambooth_subsets_config_by_subdirs`).
+These are images, their captions, its caches and the folders that it takes for subsets. Every rule about a
+file's name is here and nowhere else; `check`, `plan`, `train check`, the gate, `doctor` and the survey of a
+dataset ask it. Source: sd-scripts 0.10.1, `library/train_util.py` (IMAGE_EXTENSIONS, `glob_images`,
+`read_caption`, `load_dreambooth_dir`), `library/strategy_sd.py` and `strategy_sdxl.py` (names of caches),
+`library/config_util.py` (`generate_dreambooth_subsets_config_by_subdirs`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which optimizer sd-scripts takes, and which packages it imports for it. Open it for rules on optimizers.
+"""The optimizers that sd-scripts takes, and the packages they need; open it when a new one appears.
 
 Source: sd-scripts 0.10.1, `library/train_util.py`, `get_optimizer`.
 """

@@ -1,6 +1,6 @@
-"""sd-scripts' own options: their names, types, choices and defaults, as its argument parser has them.
+"""sd-scripts' own options; open it for a default, or how a type, a choice or a number is checked.
 
-Held as data (options.json: `sdxl_train_network.py` of version 0.10.1, read from the real parser). A
+They are held as data (options.json: `sdxl_train_network.py` of version 0.10.1, read from the real parser). A
 user's own version can be asked instead, see :mod:`tagflow.training.machine.probe`.
 """
 

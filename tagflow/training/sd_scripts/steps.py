@@ -1,9 +1,8 @@
-"""How many steps a run has, how often it saves, and how large that becomes: sd-scripts' own arithmetic.
+"""How many steps and files a run has, and which size an image is trained at; open it for a wrong count.
 
-Sources: sd-scripts `library/train_util.py` (make_buckets, get_scheduler_fix), `train_network.py` (the steps
-of an epoch); which bucket an image goes into is :mod:`tagflow.training.sd_scripts.steps`.
-
-Which size an image is trained at. A model of sd-scripts' `BucketManager` and `make_bucket_resolutions`.
+Sources in sd-scripts: `library/train_util.py` (make_buckets, get_scheduler_fix), `train_network.py` (the
+steps of an epoch); for sizes `BucketManager` and `make_bucket_resolutions`. Warm-up, restarts and intervals
+are what a plan proposes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""From a run folder, a TOML file or a command line to a :class:`Setup`, which the rules look at.
+"""A run folder, a TOML file or a command line read into a `Setup`; open it for a value that arrives wrong.
 
-Open it for how settings reach the trainer, and for what is read of the files behind them: images, captions,
-caches and the checkpoint. Which of those sd-scripts sees is in :mod:`tagflow.training.sd_scripts.files`.
+The files behind the settings are read here, too: images, captions, caches and the checkpoint. Which of those
+sd-scripts sees is in :mod:`tagflow.training.sd_scripts.files`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a trainer would be started with, as every rule of `train check` sees it: plain values, no files.
+"""What a trainer would be started with, as plain values; open it for what a rule can ask of a run.
 
-Open it for what a rule can ask; read.py makes it from a run folder, a TOML file or a command line.
+read.py makes it from a run folder, a TOML file or a command line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One attempt to train, from the run's lock to the end in run.json, in a terminal and detached alike.
+"""One attempt to train, from the run's lock to the end in run.json; open it for what happens while it trains.
 
-Open it for what happens while the trainer runs: its inputs are copied, its log is shown as it grows, signals
-are counted, and the record is written. The trainer goes on when the terminal is closed (SIGHUP). A first
-Ctrl-C, SIGTERM or `tagflow train stop` ends it in order, a second signal at once.
+Its inputs are copied, its log is shown as it grows, signals are counted, and the record is written, in a
+terminal and detached alike. The trainer goes on when the terminal is closed (SIGHUP). A first Ctrl-C, SIGTERM
+or `tagflow train stop` ends it in order, a second signal at once.
 """
 
 from __future__ import annotations

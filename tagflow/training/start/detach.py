@@ -1,9 +1,9 @@
-"""Runs that go on without a terminal: how `train start --detach` leaves one behind, and `train stop` ends it.
+"""Runs without a terminal: `--detach` and `train stop`; open it for what two processes say to each other.
 
-Open it for what the two processes say to each other. `python -m tagflow.training.start.detach RUN` is the
-tagflow that stays: it gets the attempt as JSON on stdin, says in a line on stdout that the trainer runs (or
-why not), lets go of the terminal, and adds what goes wrong to trainer.log. To end it, a file is put into the
-run folder, which works where signals do not (Windows, another machine).
+`python -m tagflow.training.start.detach RUN` is the tagflow that stays: it gets the attempt as JSON on stdin,
+says in a line on stdout that the trainer runs (or why not), lets go of the terminal, and adds what goes wrong
+to trainer.log. To end it, a file is put into the run folder, which works where signals do not (Windows,
+another machine).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gate before the trainer: whether a run may start. Open it for what refuses a start.
+"""The gate before the trainer: whether a run may start; open it for what refuses a start.
 
 Each check is one named function, registered with its codes like the rules of `train check`, all of which are
 asked, too. They compare what the trainer would read with what was certified: the audit, the dataset's files,

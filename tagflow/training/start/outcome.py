@@ -1,7 +1,8 @@
-"""What became of an attempt: from its exit code, its log and the files it left, and what to do about it.
+"""What became of an attempt, and what to do about it; open it for when a run counts as finished or failed.
 
-Open it for when a run counts as finished: sd-scripts exits 0, too, where it found no data and where it
-trained to a loss of NaN. What its last words mean is data, in outcome.toml beside this file.
+It goes by the exit code, the log and the files that were left: sd-scripts exits 0, too, where it found no
+data and where it trained to a loss of NaN. What its last words mean is data, in outcome.toml beside this
+file.
 """
 
 from __future__ import annotations

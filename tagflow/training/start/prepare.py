@@ -1,6 +1,6 @@
-"""A start before the trainer runs: what the gate says, the words of the command, the state to go on from.
+"""A start before the trainer runs; open it for the words with which accelerate and the script are called.
 
-Open it for how accelerate and the trainer's script are called. accelerate fills what it was not told from the
+It also asks the gate, and finds the state to go on from. accelerate fills what it was not told from the
 user's own default configuration, which may say several GPUs or another precision; so all of that is said, and
 a configuration of ours is named, for nothing on its command line says `one process, no plugin`.
 """

@@ -1,8 +1,7 @@
-"""One child process and all that it starts: begun apart from our terminal, and ended with none left over.
+"""The trainer's process and all that it starts; open it for how they are begun, and ended with none left.
 
-Open it for how the trainer is started and ended. It gets a session of its own (on Windows: a process group),
-so that Ctrl-C reaches tagflow first, and writes straight into a file: a pipe would break, and the trainer
-with it, if tagflow were killed.
+The trainer gets a session of its own (on Windows: a process group), so that Ctrl-C reaches tagflow first, and
+writes straight into a file: a pipe would break, and the trainer with it, if tagflow were killed.
 """
 
 from __future__ import annotations

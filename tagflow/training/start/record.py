@@ -1,4 +1,4 @@
-"""`run.json`: what became of a run, attempt by attempt. Open it to read or change what is kept of an attempt.
+"""`run.json`, a run told attempt by attempt; open it to read or change what is kept of an attempt.
 
 The file is written whole or not at all, and says of the last attempt what `attempts` says of each. A machine
 that lost its power leaves `running` behind, so whoever reads the file asks :func:`settled`.

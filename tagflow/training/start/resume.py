@@ -1,10 +1,10 @@
-"""The states that sd-scripts saves on its way, and how a run goes on from one.
+"""The states that sd-scripts saves; open it for when one is whole, and at which step a resumed run begins.
 
-Open it for when a state is whole, and for the words and counts of `--resume` (train_network.py, 0.10.1). It
-loads weights, optimizer, schedule and random numbers, and begins at the epoch of the state's step; but the
-count of steps, which names files and TensorBoard's points, starts at 0 again with that epoch. Without
-`--skip_until_initial_step` an epoch that was under way is trained again from its start; with it the images
-already seen are passed over, which is counted rightly only without gradient accumulation.
+With `--resume` (train_network.py, 0.10.1) the trainer loads weights, optimizer, schedule and random numbers,
+and begins at the epoch of the state's step; but the count of steps, which names files and TensorBoard's
+points, starts at 0 again with that epoch. Without `--skip_until_initial_step` an epoch that was under way is
+trained again from its start; with it the images already seen are passed over, which is counted rightly only
+without gradient accumulation.
 """
 
 from __future__ import annotations

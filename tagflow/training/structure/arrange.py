@@ -1,6 +1,6 @@
-"""One line of a caption, written so that the trainer's shuffle leaves in place what shall stay.
+"""One line of a caption with marks for the trainer's shuffle; open it for `fixed ||| moves ||| fixed`.
 
-Open it for `fixed ||| moves ||| fixed`. What moves is parted by the trainer at every comma, also at those
+The shuffle leaves in place what shall stay. What moves is parted by the trainer at every comma, also at those
 inside brackets, quotes and numbers; a comma inside a tag is therefore written `;;;`, of which the trainer
 makes a comma again after the shuffle.
 """

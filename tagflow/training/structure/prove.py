@@ -1,7 +1,7 @@
-"""The proof of a rendered caption: in many orders that the trainer may make of it all tags are whole.
+"""The proof that a rendered caption keeps its tags; open it where a line stays whole, or a rendering fails.
 
-Open it for what is proved of a line. One that cannot be proved in the structure is rendered with all of it
-fixed; where not even that can be proved the rendering is refused.
+In many orders that the trainer may make of a line all tags must be whole. One that cannot be proved in the
+structure is rendered with all of it fixed; where not even that can be proved the rendering is refused.
 """
 
 from __future__ import annotations

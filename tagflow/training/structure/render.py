@@ -1,8 +1,7 @@
-"""The data folder of a run: images linked or copied, captions rendered for a structure, and the list of both.
+"""The data folder of a run, captions rendered for a structure; open it for its files and `rendered-*` codes.
 
-Open it for how that folder is made, and for how `train start` sees what has changed in it since. The dataset
-is only read: images are hard links, which cost no disk, or copies where the file system refuses. The folder
-appears whole or not at all.
+`train start` sees by the list in it what has changed since. The dataset is only read: images are hard links,
+which cost no disk, or copies where the file system refuses. The folder appears whole or not at all.
 """
 
 from __future__ import annotations

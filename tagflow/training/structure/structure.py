@@ -1,7 +1,7 @@
-"""The three structures of `train plan --structure`: what each does, and the trainer's options for it.
+"""The three structures of `train plan`; open it for what stays of an order, and the trainer's options for it.
 
-Open it for what stays of a certified order: everything (`none`: no shuffle), the front (`separator`: `|||`)
-or groups by category (`groups`: `;;;`), and for the options that a structure does not go with.
+What stays is everything (`none`: no shuffle), the front (`separator`: `|||`) or groups by category (`groups`:
+`;;;`). The options that a structure does not go with are here, too.
 """
 
 from __future__ import annotations
