@@ -1,4 +1,4 @@
-"""The one boundary between tagflow and the shell: every way to end has its exit code."""
+"""The process as the shell sees it; open it where `tagflow` ends with a wrong exit code or a traceback."""
 
 from __future__ import annotations
 

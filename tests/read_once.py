@@ -12,7 +12,7 @@ from tagflow.ontology import BUILT_IN, Ontology, find
 
 
 def read_once(replace: Callable[[Any, str, Any], None]) -> None:
-    """Have the built-in ontologies and CLIP's vocabulary kept. `replace` sets an attribute, as `setattr` does."""
+    """Have ontologies and CLIP's vocabulary kept. `replace` sets an attribute, as `setattr` does."""
     load = Ontology.load
     kept: dict[tuple[Path, str], Ontology] = {}
 

@@ -1,4 +1,4 @@
-"""Classify: the category of every tag, and which tags nothing knows.
+"""Classify: the category of every tag; open it where a tag counts as unknown that is not, or the reverse.
 
 A group goes where its first known tag goes. The ontology itself is in ontology/.
 """

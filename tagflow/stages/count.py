@@ -1,4 +1,4 @@
-"""Count: tokens and windows of every caption as sd-scripts makes them, and the findings on long ones.
+"""Count: tokens and windows as sd-scripts makes them; open it for a count or a finding on a long caption.
 
 Each line counts by itself, stripped, as the trainer reads it; a caption's figures are those of its longest.
 """

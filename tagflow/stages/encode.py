@@ -1,4 +1,4 @@
-"""Encode: how far apart two orders of a caption are in SDXL's text encoders; it defines the similarities.
+"""Encode: how far apart two orders of a caption are in both encoders; open it for what a similarity means.
 
 `sim_te1`, `sim_te2`: cosine of the pooled vectors at EOS of window 1 (te1: final norm; te2: projected). SDXL
 does not use te1's pooled vector, so `sim_te1` is a proxy for te1's view. `sim_unet`: what the U-Net's

@@ -1,4 +1,4 @@
-"""Parse: the tags of every caption and of its original, and where they stand: read here, once."""
+"""Parse: every caption and its original, read once; open it to hand later stages more of what was read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prove: no tag of the original is missing from the rewritten caption, and none was added.
+"""Prove: no tag was lost and none was added on the way; open it for a `tag-lost` that is none.
 
 Both texts were parsed once, the rewritten one after it was written; here their tags are cut out of the texts
 by those spans, and whatever lies between the spans must be a separator. So no list of tags is believed.

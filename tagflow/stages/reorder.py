@@ -1,4 +1,4 @@
-"""Reorder: categories in the ontology's order, the author's order within each; pins, and coarser orders.
+"""Reorder: categories in their order, pins in front; open it for a tag that stands in the wrong place.
 
 A caption already in order keeps its bytes. In a changed stretch tags are joined with `, `; what stands
 outside it, and everything inside a tag, stays as it was. A new order that would be read differently than it

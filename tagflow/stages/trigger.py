@@ -1,4 +1,4 @@
-"""The folder's own trigger word: a tag that no ontology knows and that nearly every caption starts with."""
+"""The folder's own trigger word; open it where one is not found, or where a common tag is taken for one."""
 
 from __future__ import annotations
 
