@@ -73,6 +73,8 @@ class Outcome:
     """The images that the captions were ordered with; None where nobody knows."""
     order_hash: str | None = None
     """The ontology's hash that the captions were ordered by; None: the pipeline's."""
+    sentences_stay: bool = True
+    """Sentences kept their order; a validation of an older audit does not ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,10 @@ class Pipeline:
         table, judgement = gate.judge(table)
         return Outcome(table, judgement, trigger, tidied, survey.images)
 
-    def gate(self, *, tidied: bool, write_low: bool = False) -> Gate:
+    def gate(self, *, tidied: bool, write_low: bool = False, sentences_stay: bool = True) -> Gate:
         """What measures and judges the captions of one folder."""
-        return Gate(self.options.limits, self.pair, self.tokenizer, self.progress, tidied, write_low)
+        limits, how = self.options.limits, (tidied, write_low, sentences_stay)
+        return Gate(limits, self.pair, self.tokenizer, self.progress, *how)
 
     def certifies(self, meta: Meta) -> bool:
         """Whether an earlier run's pass makes its texts the originals of this one."""

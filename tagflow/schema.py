@@ -19,6 +19,7 @@ AUDIT_VERSION = "tagflow.audit/2"
 
 _TEXTS = pa.list_(pa.string())
 _INTS = pa.list_(pa.int32())
+_BOOLS = pa.list_(pa.bool_())
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, *, null: bool = True) -> pa.Field[Any]:
@@ -44,6 +45,8 @@ _COLUMNS = (
     _field("ends", _INTS, "where each tag ends, as `starts` has it"),
     _field("segments", _INTS, "number of the stretch each tag may move in; -1: it stays in its place"),
     _field("lines", _INTS, "number of the line each tag stands on, from 0"),
+    _field("told", _BOOLS, "whether each of `tags` is running text, which stays in its order"),
+    _field("original_told", _BOOLS, "the same for the tags of `original`"),
     _field("original_starts", _INTS, "where each tag of `original` starts in it, in characters"),
     _field("original_ends", _INTS, "where each tag of `original` ends in it, in characters"),
     _field("categories", _TEXTS, "the category of each tag, in the order of `tags`"),

@@ -32,7 +32,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     stages = (parse_captions, classify, pipeline.options.count(pipeline.tokenizer))
     table = run_stages(table, stages, pipeline.progress("checking"))
     tidied = earlier.tidied or then.tidied
-    gate = pipeline.gate(tidied=tidied)
+    gate = pipeline.gate(tidied=tidied, sentences_stay=then.sentences_stay)
     table, judgement = gate.judge(gate.recheck(gate.measure(table)))
     low = rows(table, "status").count("kept")
     return Outcome(
@@ -43,6 +43,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
         # What drifted from the audit must be noticed the next time, too: only a run makes it the new state.
         then.images,
         then.order_hash or audit.meta.ontology_hash,
+        then.sentences_stay,
     )
 
 

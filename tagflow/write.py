@@ -217,6 +217,7 @@ class Writing:
                 sim_error=judgement.sim_error,
                 order_hash=self.outcome.order_hash or ontology.hash,
                 images=images,
+                sentences_stay=self.outcome.sentences_stay,
             ),
             dataset_digest=dataset_digest(table),
             verdict=judgement.verdict,

@@ -51,6 +51,7 @@ class AuditOptions:
     tidied: copies of a tag may have gone, by `--clean` of this run or of an uncertified one before it.
     dtype, sim_error: what the encoders computed in, and the largest difference to fp32 that was seen.
     order_hash: the ontology's that made the order. images: those that lay in the folder, by path.
+    sentences_stay: sentences keep their order, which those of earlier audits need not.
     """
 
     ontology: str | None = None
@@ -66,6 +67,7 @@ class AuditOptions:
     sim_error: float | None = None
     order_hash: str | None = None
     images: tuple[str, ...] | None = None
+    sentences_stay: bool = False
 
     @property
     def all_triggers(self) -> tuple[str, ...]:

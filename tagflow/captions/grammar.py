@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
-from tagflow.captions.sentences import UnitKind, find_sentences, may_contain_sentences
+from tagflow.captions.sentences import UnitKind, may_contain_sentences, read_units
 from tagflow.captions.split import split_line
 from tagflow.findings.finding import Finding, finding
 
@@ -131,7 +131,7 @@ class _Line:
             tags: Iterable[_Part] = ((start, end, stretch, "tag") for (start, end), stretch in parts)
             yield from self._numbered(tags, frozen=self.frozen)
             return
-        units = find_sentences(self.split)
+        units, doubt = read_units(self.split)
         if any(unit.kind == "prose" for unit in units):
             self.findings = [finding("prose", _beginning(self.split.text))]
             yield from self._numbered(units, frozen=True)
@@ -141,18 +141,23 @@ class _Line:
             for unit in units
             if unit.kind == "sentence"
         ]
+        if doubt:
+            self.findings.append(finding("order-ambiguous", _beginning(self.split.text)))
         self.findings += _duplicates(self.split.text, [(unit.start, unit.end) for unit in units])
-        yield from self._numbered(units, frozen=self.frozen)
+        yield from self._numbered(units, frozen=self.frozen or doubt)
 
     def _numbered(self, units: Iterable[_Part], *, frozen: bool) -> Iterator[Tag]:
+        """The tags with their segments: running text and the line's subject stay, nothing crosses them."""
         seen: int | None = None
         segment = FIXED
         for start, end, stretch, kind in units:
-            if stretch != seen:
+            stays = kind in ("sentence", "subject")
+            if stretch != seen or stays:
                 self.segment += seen is not None
-                seen = stretch
-                segment = self.segment if not frozen and self.split.movable(stretch) else FIXED
-            yield Tag(self.start + start, self.start + end, self.number, segment, kind)
+                seen = None if stays else stretch
+                segment = self.segment if not (stays or frozen) and self.split.movable(stretch) else FIXED
+            tag_kind: TagKind = "tag" if kind == "subject" else kind
+            yield Tag(self.start + start, self.start + end, self.number, segment, tag_kind)
 
 
 def _beginning(text: str, width: int = 60) -> str:

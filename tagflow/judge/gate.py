@@ -149,6 +149,7 @@ class Gate:
 
     pair, tokenizer: None where only the structure is looked at. tidied: copies of a tag may have gone.
     write_low: captions below `min_sim_each` are not kept back. progress: a function for each bar's name.
+    sentences_stay: sentences must have kept their order.
     """
 
     limits: Limits
@@ -157,6 +158,7 @@ class Gate:
     progress: Callable[[str], Progress]
     tidied: bool = False
     write_low: bool = False
+    sentences_stay: bool = True
     recheck: Fp32Recheck = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,7 +174,7 @@ class Gate:
 
     def measure(self, table: pa.Table, bar: str = "encoding") -> pa.Table:
         """The batch proved and, where there are encoders, with its similarity columns."""
-        table = run_stages(table, [partial(prove, tidied=self.tidied)], silent)
+        table = run_stages(table, [partial(prove, tidied=self.tidied, sentences=self.sentences_stay)], silent)
         return table if self.pair is None else self._encoded(self.pair, table, bar)
 
     def judge(self, table: pa.Table) -> tuple[pa.Table, Judgement]:

@@ -23,7 +23,7 @@ from tagflow.findings.catalogue import kind_of
 from tagflow.findings.wording import many
 from tagflow.schema import add, add_findings, rows, with_notes
 
-_DIFFERENT = frozenset({"tag-lost", "tag-added"})
+_DIFFERENT = frozenset({"tag-lost", "tag-added", "sentence-torn"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Prove: no tag was lost and none was added on the way; open it for a `tag-lost` that is none.
 
 Both texts were parsed once, the rewritten one after it was written; here their tags are cut out of the texts
-by those spans, and whatever lies between the spans must be a separator. So no list of tags is believed.
+by those spans, and whatever lies between the spans must be a separator. So no list of tags is believed. What
+must stay is the multiset of tags without the marks that end a line, those marks, and each sentence in its
+order.
 """
 
 from __future__ import annotations
@@ -12,53 +14,92 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from tagflow.captions.grammar import gaps_between, parse, tag_key
+from tagflow.captions.sentences import loose_parts
 from tagflow.schema import add_findings, rows
 
+_MARKS = ".!?"
+_STOPS = frozenset(".!?\"'”’)")
 
-def prove(table: pa.Table, *, tidied: bool) -> pa.Table:
-    """Add `tag-lost` and `tag-added` where the tags of `original` and `rewritten` are not the same.
 
-    `tidied`: `--clean` was given, so copies of a tag may have gone; its last copy may not.
+def prove(table: pa.Table, *, tidied: bool, sentences: bool = True) -> pa.Table:
+    """Add `tag-lost`, `tag-added`, `sentence-torn` where `rewritten` is more than an order of `original`.
+
+    `tidied`: `--clean` was given, so copies of a tag may have gone; its last copy may not. `sentences` false:
+    the rewritten text is older than the promise that sentences keep their order.
     """
-    names = ("original", "original_starts", "original_ends", "rewritten", "starts", "ends")
-    columns = zip(*(rows(table, name) for name in names), strict=True)
-    return add_findings(
-        table,
-        [
-            []
-            if row[0] is None or row[3] is None or row[0] == row[3]
-            else _difference(_tags(*row[:3], tidied=tidied), _tags(*row[3:], tidied=tidied))
-            for row in columns
-        ],
-    )
-
-
-def _difference(before: Counter[str], after: Counter[str]) -> list[tuple[str, str]]:
-    lost, added = before - after, after - before
-    return [("tag-lost", tag) for tag in lost] + [("tag-added", tag) for tag in added]
+    names = ("original", "original_starts", "original_ends", "rewritten", "starts", "ends", "original_told")
+    found: list[list[tuple[str, str]]] = []
+    for *texts, told in zip(*(rows(table, name) for name in names), strict=True):
+        original, starts, ends, rewritten = texts[:4]
+        if original is None or rewritten is None or original == rewritten:
+            found.append([])
+            continue
+        before, after = (_tags(*side, tidied=tidied) for side in (texts[:3], texts[3:]))
+        if before != after:
+            before, after = (_loosened(counted, tidied=tidied) for counted in (before, after))
+        found.append(
+            [("tag-lost", tag) for tag in before - after] + [("tag-added", tag) for tag in after - before]
+        )
+        if sentences and not tidied:
+            spans = zip(starts, ends, told, strict=False)
+            found[-1] += _torn([original[start:end] for start, end, is_told in spans if is_told], rewritten)
+    return add_findings(table, found)
 
 
 def _tags(text: str, starts: Sequence[int], ends: Sequence[int], *, tidied: bool) -> Counter[str]:
-    """The tags of a text; where `--clean` was given, also as full-width commas part them, by their keys."""
+    """The tags of a text, and what stands between them without being a separator."""
     if tidied and "，" in text:
-        texts = parse(text, fullwidth_commas=True).texts()
-    else:
-        texts = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-        texts += _between(text, starts, ends)
-    return Counter(dict.fromkeys(map(tag_key, texts), 1)) if tidied else Counter(texts)
+        return Counter(parse(text, fullwidth_commas=True).texts())
+    return Counter([text[start:end] for start, end in zip(starts, ends, strict=True)]) + _between(
+        text, starts, ends
+    )
 
 
-def _between(text: str, starts: Sequence[int], ends: Sequence[int]) -> list[str]:
+def _loosened(tags: Counter[str], *, tidied: bool) -> Counter[str]:
+    """Tags by the parts between their commas, without the marks behind them, and the marks themselves.
+
+    One reading may take for a sentence what another takes for tags, and tagflow 0.1 moved the mark that ends
+    a line with the line's last tag: neither loses anything. Where `--clean` was given, each key counts once
+    and no mark.
+    """
+    counted: Counter[str] = Counter()
+    for tag, times in tags.items():
+        for part in loose_parts(tag):
+            bare = part.rstrip(_MARKS)
+            if bare:
+                counted[tag_key(bare) if tidied else bare] += times
+            for mark in part[len(bare) :]:
+                counted[mark] += times
+    return Counter({tag: 1 for tag in counted if tag not in _MARKS}) if tidied else counted
+
+
+def _torn(sentences: Sequence[str], text: str) -> list[tuple[str, str]]:
+    """The first sentence that does not stand whole behind those before it."""
+    at = 0
+    for sentence in sentences:
+        at = text.find(sentence, at)
+        if at < 0:
+            return [("sentence-torn", sentence)]
+        at += len(sentence)
+    return []
+
+
+def _between(text: str, starts: Sequence[int], ends: Sequence[int]) -> Counter[str]:
     """What is no separator between the tags, which counts as a tag: spans that miss a word cannot hide it.
 
-    Where nothing parts two tags of a line, the trainer reads both as one, and so does this.
+    Where nothing parts two tags of a line, the trainer reads both as one, and so does this. A full stop parts
+    a sentence from what stands beside it.
     """
-    found = []
+    found: Counter[str] = Counter()
     for at, gap in enumerate(gaps_between(text, starts, ends)):
         if gap == ", ":
             continue
-        marks = gap.replace("|||", ",").replace("BREAK", ",")
-        inner = 0 < at < len(starts)
-        if marks.lstrip("\ufeff").replace(",", "").strip() or (inner and not set(marks) & set(",\r\n")):
-            found.append(text[starts[at - 1] if at else 0 : ends[at] if at < len(ends) else len(text)])
+        mark = gap[:1] if at and gap[:1] in tuple(_MARKS) else ""
+        rest = gap[len(mark) :].replace("|||", ",").replace("BREAK", ",").lstrip("\ufeff")
+        stopped = mark or (at and text[ends[at - 1] - 1] in _STOPS)
+        parted = set(rest) & set(",\r\n") or (stopped and rest[:1].isspace())
+        if rest.replace(",", "").strip() or (0 < at < len(starts) and not parted):
+            found[text[starts[at - 1] if at else 0 : ends[at] if at < len(ends) else len(text)]] += 1
+        elif mark:
+            found[mark] += 1
     return found

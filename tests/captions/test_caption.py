@@ -80,7 +80,7 @@ ATOMS = [
     "a ;;; b",
     '24" monitor', "girl's room", "girls' room", "rock 'n' roll", "5' x 7' rug", "f/1.8", "14.06.2019",
     "a|b", "||",
-    "BREAKFAST", "BREAKING news", "it's over 9000!", "<|endoftext|>", "客厅", "a\u2028b", "a\x00b",
+    "BREAKFAST", "BREAKING news", "it's over 9000! wow", "<|endoftext|>", "客厅", "a\u2028b", "a\x00b",
     "st. pancras",
 ]  # fmt: skip
 
@@ -151,7 +151,7 @@ def test_lines_are_the_trainers() -> None:
         (", a", ["tag-empty"]),
         ("a, b,", ["comma-trailing"]),
         ("a, b, A", ["tag-duplicate"]),
-        ("a b, a_b", ["tag-duplicate"]),
+        ("red b, red_b", ["tag-duplicate"]),
         ("(sofa:1.2), sofa", []),
         ("(a", ["bracket-unbalanced"]),
         ("(a ||| b)", ["separator-in-group"]),

@@ -1,18 +1,20 @@
 """What must be true of a rewritten caption, told without a word of tagflow's own grammar.
 
-A tag moves whole and is joined to others by commas. So whatever it is, parted at every comma, `|||` and
-`BREAK` a line holds the same pieces as before. That is coarser than a grammar, and true of any text.
+A tag moves whole and is joined to others by commas, and a mark that ends a line or a sentence stays. So
+whatever it is, parted at every comma, `|||`, `BREAK` and full stop a line holds the same pieces and marks as
+before. That is coarser than a grammar, and true of any text.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import zip_longest
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_STOP = re.compile(r"([.!?]+)(?=\s|$)")
 _CUT = re.compile(r",|\|\|\||BREAK")
 _WIDE_CUT = re.compile(r"[,，]|\|\|\||(?<!\w)BREAK(?!\w)")
 _SIGN = re.compile(r"\\.|[()\[\]{}<>\"]|,|\|\|\||(?<!\w)BREAK(?!\w)")
@@ -20,7 +22,9 @@ _SIGN = re.compile(r"\\.|[()\[\]{}<>\"]|,|\|\|\||(?<!\w)BREAK(?!\w)")
 
 def pieces(line: str, *, clean: bool = False) -> Counter[str]:
     """What stands between the commas of a line; with `clean` between full-width ones, too, spelled alike."""
-    found = (piece.strip() for piece in (_WIDE_CUT if clean else _CUT).split(line))
+    found = [
+        part.strip() for piece in (_WIDE_CUT if clean else _CUT).split(line) for part in _STOP.split(piece)
+    ]
     return Counter(fold(piece) if clean else piece for piece in found if piece)
 
 
@@ -85,6 +89,11 @@ def as_made(text: str, tags: tuple[tuple[str, ...], ...], *, clean: bool = False
 
 
 def _same(found: list[str], made: tuple[str, ...], *, clean: bool) -> bool:
+    """Whether the tags are the same, wherever a full stop stands now."""
     if not clean:
-        return sorted(found) == sorted(made)
-    return {*map(fold, found)} == {*map(fold, made)} and len(found) <= len(made)
+        return _parted(found) == _parted(made)
+    return {*map(fold, _parted(found))} == {*map(fold, _parted(made))} and len(found) <= len(made)
+
+
+def _parted(tags: Iterable[str]) -> list[str]:
+    return sorted(part.strip() for tag in tags for part in _STOP.split(tag) if part.strip())
