@@ -30,7 +30,7 @@ _OPENING = re.compile(r"[\"'“‘(]?(?:an?|the|this|these|those|there|its?|in|o
 _CHANGE, _CHANGE_AT_STOP = 3.0, 0.5  # what it costs to go from tags to text or back
 _PARTED = 8.0  # what it costs to part an adjective from its noun
 _DOUBT = 3.0  # a line is left alone unless it is a list of tags by so many points ...
-_TOLD = 2.0  # ... and no part of it is text by as many
+_TOLD, _PHRASE = 2.0, 8.0  # ... and by so many more for each part of it that by itself is text
 _SLIGHT = (
     3.0,
     3.0,
@@ -199,6 +199,6 @@ def _without_slight_tags(parts: Sequence[_Part], path: Sequence[bool]) -> list[b
 
 def _is_doubtful(parts: Sequence[_Part], least: float) -> bool:
     """Whether what was read as tags may be a description all the same: sorted, it would be destroyed."""
-    if any(part.looks.points > _TOLD or part.looks.closes for part in parts):
-        return True
-    return -sum(part.looks.points for part in parts) < least
+    clear = -sum(part.looks.points for part in parts)
+    phrases = sum(part.looks.points > _TOLD for part in parts)
+    return clear < least + _PHRASE * phrases or any(part.looks.closes for part in parts)

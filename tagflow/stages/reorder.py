@@ -203,11 +203,16 @@ def _reads_as(caption: Caption, tags: Sequence[str], segments: Sequence[int], li
     """Whether the new text was parsed into just these tags, in the same stretches.
 
     A line that may not be ordered has its old bytes, and so its old reading; the text does not always show
-    why (`--clean` found something that it must not tidy).
+    why (`--clean` found something that it must not tidy). A tag that came to the front may be read as the
+    line's subject, which stays there.
     """
     movable = {line for line, segment in zip(lines, segments, strict=True) if segment != FIXED}
     read = [tag.segment if tag.line in movable else FIXED for tag in caption.tags]
-    return caption.texts() == list(tags) and read == list(segments)
+    subjects = {at for at, tag in enumerate(caption.tags) if not at or caption.tags[at - 1].line != tag.line}
+    return caption.texts() == list(tags) and all(
+        new == old or (new == FIXED and at in subjects)
+        for at, (new, old) in enumerate(zip(read, segments, strict=True))
+    )
 
 
 def _same_when_wide(before: str, after: str) -> bool:
