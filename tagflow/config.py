@@ -16,6 +16,9 @@
     keep_first = 0
     detect = true
 
+    [trigger.folders]            # of one folder alone, by its path
+    "10_zkva" = ["zkva"]
+
     [limits]
     min_sim = 0.95
     min_sim_each = 0.9
@@ -53,7 +56,7 @@ _TOP: _Kinds = {
     "clean": bool, "strict": bool, "cache": bool, "cache_size": str, "threads": int,
 }  # fmt: skip
 _TABLES: dict[str, _Kinds] = {
-    "trigger": {"words": list, "keep_first": int, "detect": bool},
+    "trigger": {"words": list, "keep_first": int, "detect": bool, "folders": dict},
     "limits": {
         "min_sim": (int, float), "min_sim_each": (int, float), "on_low": str, "max_tokens": int,
         "warn_tokens": int,
@@ -140,6 +143,11 @@ def _value_fault(name: str, value: Any) -> str | None:
         isinstance(word, str) and word.strip() for word in value
     ):
         return "must be a list of words"
+    if name == "folders" and not all(
+        isinstance(words, list) and all(isinstance(word, str) and word.strip() for word in words)
+        for words in value.values()
+    ):
+        return 'must give each folder a list of words: "10_zkva" = ["zkva"]'
     if name == "max_tokens" and value not in (75, 150, 225):
         return "must be 75, 150 or 225"
     if name == "dtype" and value not in DTYPE_WORDS:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tagflow.audit.file import Audit, Limits, Meta, certifies
-from tagflow.captions.grammar import tag_key
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.config import OnLow
 from tagflow.dataset.survey import Survey
@@ -24,12 +23,13 @@ from tagflow.judge.judge import Judgement
 from tagflow.judge.relax import Relax
 from tagflow.ontology import Ontology
 from tagflow.progress import Progress, silent
+from tagflow.schema import add_findings, rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import parse_captions
 from tagflow.stages.reorder import Pins, Reorder, relax_levels
-from tagflow.stages.trigger import detect_trigger
+from tagflow.stages.trigger import Trigger, Triggers, detect, missing, settle
 
 if TYPE_CHECKING:
     from tagflow.encoders import EncoderPair
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may choose about a reorder. `triggers` go in front in the order given."""
+    """What a user may choose about a reorder. `triggers`: those named, which go in front in their order."""
 
     keep_first: int = 0
-    triggers: tuple[str, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
     detect: bool = True
     clean: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -54,7 +54,7 @@ class Options:
         """What decides an order beside the ontology, by the names of `AuditOptions`."""
         return {
             "keep_first": self.keep_first,
-            "triggers": self.triggers,
+            "triggers": tuple(dict.fromkeys(one.word for one in self.triggers)),
             "detect": self.detect,
             "clean": self.clean,
         }
@@ -62,11 +62,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the stages made: the batch, the verdict, and the trigger that was detected, if any."""
+    """What the stages made: the batch, the verdict, and the triggers."""
 
     table: pa.Table
     judgement: Judgement
-    trigger: str | None
+    triggers: Triggers
     tidied: bool = False
     """Copies of a tag may have gone, by this run's `--clean` or by that of an uncertified run before it."""
     images: tuple[str, ...] | None = None
@@ -98,10 +98,10 @@ class Pipeline:
         read = extract(survey, previous, selected, self.progress("reading"), earlier)
         parse = partial(parse_captions, clean=self.options.clean)
         parsed = run_stages(read, [parse], self.progress("parsing"))
-        detect = self.options.detect and not self.options.triggers
-        trigger = detect_trigger(parsed, self.ontology) if detect else None
-        order = self._order(trigger)
+        triggers = settle(self.options.triggers, partial(detect, parsed), may_detect=self.options.detect)
+        order = self._order(triggers)
         table = run_stages(parsed, order, self.progress("reordering"))
+        table = add_findings(table, missing(rows(table, "path"), rows(table, "rewritten"), triggers))
         tidied = self.options.clean or earlier.tidied
         gate = self.gate(tidied=tidied, write_low=self.options.on_low == "write")
         table = gate.recheck(gate.measure(table))
@@ -109,7 +109,7 @@ class Pipeline:
             levels = relax_levels(len(self.ontology.categories))
             table = Relax(read, parsed, table, levels, parse, order, gate)()
         table, judgement = gate.judge(table)
-        return Outcome(table, judgement, trigger, tidied, survey.images)
+        return Outcome(table, judgement, triggers, tidied, survey.images)
 
     def gate(self, *, tidied: bool, write_low: bool = False, sentences_stay: bool = True) -> Gate:
         """What measures and judges the captions of one folder."""
@@ -137,14 +137,11 @@ class Pipeline:
         same = self.pair is None or (now.min_sim, now.min_sim_each) == (before.min_sim, before.min_sim_each)
         return same and now.max_tokens == before.max_tokens
 
-    def _order(self, trigger: str | None) -> list[Stage]:
-        """The stages between parse and proof. `trigger`: the one that was detected."""
-        pins = Pins(
-            self.options.keep_first, self.options.triggers, None if trigger is None else tag_key(trigger)
-        )
-        triggers = (*self.options.triggers, *([] if trigger is None else [trigger]))
+    def _order(self, triggers: Triggers) -> list[Stage]:
+        """The stages between parse and proof."""
+        pins = Pins(self.options.keep_first, triggers.named(), triggers.detected())
         count = self.options.count(self.tokenizer)
-        return [Classify(self.ontology, triggers), Reorder(self.ontology, pins), count]
+        return [Classify(self.ontology, triggers.words()), Reorder(self.ontology, pins), count]
 
 
 def parsed(survey: Survey) -> pa.Table:

@@ -19,6 +19,7 @@ from tagflow.schema import add, add_findings, rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import parse_captions
+from tagflow.stages.trigger import Trigger, Triggers
 
 
 def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
@@ -28,7 +29,8 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     earlier = OriginalsIndex(survey, audit, pipeline.certifies, lambda meta, relax_level: True)
     table = extract(survey, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
-    classify = Classify(pipeline.ontology, (*pipeline.options.triggers, *then.all_triggers))
+    named = [one.word for one in pipeline.options.triggers]
+    classify = Classify(pipeline.ontology, (*named, *then.all_triggers))
     stages = (parse_captions, classify, pipeline.options.count(pipeline.tokenizer))
     table = run_stages(table, stages, pipeline.progress("checking"))
     tidied = earlier.tidied or then.tidied
@@ -38,7 +40,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     return Outcome(
         _as_audited(table, audit),
         standing(judgement, low),
-        then.detected_trigger,
+        Triggers(tuple(Trigger(word, "detected") for word in then.all_detected)),
         tidied,
         # What drifted from the audit must be noticed the next time, too: only a run makes it the new state.
         then.images,

@@ -42,7 +42,7 @@ STEEP = (
 
 # Patterns that are put together when they are used: in which file, by which words, and some that come out.
 _TABLE = {
-    ("checks/dataset.py", r'rf"(?<!\w){re.escape(key)}(?!\w)"'): [
+    ("captions/grammar.py", r'rf"(?<!\w){re.escape(wanted)}(?!\w)"'): [
         r"(?<!\w)a\ a\ a(?!\w)",
         r"(?<!\w)\(\((?!\w)",
     ],

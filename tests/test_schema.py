@@ -20,6 +20,7 @@ VALUES = {
     pa.bool_(): st.none() | st.booleans(),
     pa.list_(pa.string()): st.none() | st.lists(st.none() | st.text(alphabet="aé客", max_size=3), max_size=3),
     pa.list_(pa.int32()): st.none() | st.lists(st.none() | st.integers(0, 9), max_size=3),
+    pa.list_(pa.bool_()): st.none() | st.lists(st.booleans(), max_size=6),
 }
 
 

@@ -48,6 +48,7 @@ class AuditOptions:
     """What a run was told, and what it took from the folder; None where its tagflow did not write it down.
 
     ontology: the name or the folder, with its profile. overlay: the path of the user's own tags.
+    detected_trigger: the first of detected_triggers, as earlier audits have it.
     tidied: copies of a tag may have gone, by `--clean` of this run or of an uncertified one before it.
     dtype, sim_error: what the encoders computed in, and the largest difference to fp32 that was seen.
     order_hash: the ontology's that made the order. images: those that lay in the folder, by path.
@@ -61,6 +62,7 @@ class AuditOptions:
     detect: bool | None = None
     clean: bool | None = None
     detected_trigger: str | None = None
+    detected_triggers: tuple[str, ...] | None = None
     on_low: OnLow | None = None
     tidied: bool = False
     dtype: str | None = None
@@ -71,9 +73,15 @@ class AuditOptions:
 
     @property
     def all_triggers(self) -> tuple[str, ...]:
-        """The triggers that were named, then the one that was detected."""
-        detected = () if self.detected_trigger is None else (self.detected_trigger,)
-        return tuple(word for word in (*(self.triggers or ()), *detected) if word)
+        """The triggers that were named, then those that were detected."""
+        return tuple(word for word in (*(self.triggers or ()), *self.all_detected) if word)
+
+    @property
+    def all_detected(self) -> tuple[str, ...]:
+        """The triggers that were detected; earlier audits know of one at most."""
+        if self.detected_triggers is not None:
+            return self.detected_triggers
+        return () if self.detected_trigger is None else (self.detected_trigger,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def features(text: str, *, first: bool, last: bool) -> Iterator[str]:
     yield next(name for most, name in _SIZES if len(low) <= most)
     yield from _openings(low)
     yield from _inside(low, last=last)
-    if low and all(map(_is_adjective, low)):
+    if low and all(map(is_adjective, low)):
         yield "adjectives"
     if _is_unfinished(low):
         yield "unfinished"
@@ -160,7 +160,8 @@ def _adjectives() -> frozenset[str]:
     return frozenset(_DATA.joinpath("adjectives.txt").read_text(encoding="utf-8").split())
 
 
-def _is_adjective(word: str) -> bool:
+def is_adjective(word: str) -> bool:
+    """Whether a lower-case word is an adjective or stands before one, as `softly` does."""
     return word in _adjectives() or bool(_ADJECTIVE.fullmatch(word) and word not in _NO_ADJECTIVES)
 
 
@@ -169,7 +170,7 @@ def _is_unfinished(low: Sequence[str]) -> bool:
     for at in range(len(low) - 1, -1, -1):
         if low[at] in _BEFORE_NOUNS:
             return at + 1 < len(low)
-        if not _is_adjective(low[at]):
+        if not is_adjective(low[at]):
             return False
     return False
 

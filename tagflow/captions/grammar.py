@@ -206,6 +206,14 @@ def _wraps(text: str) -> bool:
     return False
 
 
+def holds(tag: str, words: str) -> bool:
+    """Whether a tag is a trigger or contains its words: `photo of zkv man`, `(zkv man:1.2)` for `zkv man`."""
+    key, wanted = tag_key(tag), tag_key(words)
+    if key == wanted or tag_key(strip_weight(tag)) == wanted:
+        return True
+    return wanted in key and re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", key) is not None
+
+
 def split_group(tag: str) -> list[str]:
     """The plain tags inside a weighted group, a wildcard or a `;;;` group; a plain tag is its own.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from tagflow.captions.grammar import tag_key
+from tagflow.captions.grammar import holds, tag_key
 from tagflow.checks.tags import Facts
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import some
@@ -21,33 +20,15 @@ def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> It
     tagged = [{known.key for known in group} for group in facts if group]
     if len(tagged) < LEAST_CAPTIONS:
         return
-    exempt = {"", *map(tag_key, triggers)}
     for key, count in Counter(key for keys in tagged for key in keys).most_common():
         if 100 * count < COMMON_PERCENT * len(tagged):
             return
-        if key not in exempt:
+        if key and not any(holds(key, word) for word in triggers):
             share = 100 * count / len(tagged)
             detail = f"{key} in {count} of {len(tagged)} captions, {share:.0f} %"
             yield finding(
                 "tag-common", detail, file=".", tag=key, figures={"captions": count, "of": len(tagged)}
             )
-
-
-def missing_triggers(
-    texts: Sequence[str | None], facts: Sequence[Sequence[Facts]], triggers: Sequence[str]
-) -> list[list[Finding]]:
-    """For every caption with tags the triggers that are neither a tag of it nor words in it."""
-    wanted = [(word, tag_key(word)) for word in triggers]
-    return [
-        [
-            finding("trigger-missing", word, tag=word)
-            for word, key in wanted
-            if group
-            and key not in {known.key for known in group}
-            and not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", tag_key(text or ""))
-        ]
-        for text, group in zip(texts, facts, strict=True)
-    ]
 
 
 def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Finding]]:

@@ -9,20 +9,21 @@ from itertools import chain
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import tag_key
+from tagflow.captions.grammar import holds
 from tagflow.checks.caption import Words, word_findings
-from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_spellings
+from tagflow.checks.dataset import common_tags, copies, two_spellings
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.tags import Facts, Lists, facts, read_lists
 from tagflow.dataset.survey import Survey, Tree
 from tagflow.engines.local import run_stages
-from tagflow.findings.finding import Finding, of_caption
+from tagflow.findings.finding import Finding, finding, of_caption
 from tagflow.progress import Progress, silent
 from tagflow.schema import add, column_of, rows
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import parse_captions
+from tagflow.stages.trigger import Triggers, missing
 
-Detect = Callable[[pa.Table], Sequence[str]]
+Detect = Callable[[pa.Table], Triggers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Checked:
 
     captions: tuple[str, ...]
     findings: tuple[Finding, ...]
+    triggers: Triggers
 
 
 def check(
@@ -78,22 +80,28 @@ def check(
     folder_tree = folders(names)
     placed = [*name_findings(folder_tree, lists), *folder_findings(folder_tree, found.root.resolve().name)]
     placed.sort(key=lambda one: one.where.file or "")
-    placed += [*common_tags(by_caption, triggers), *spelled]
+    placed += [*common_tags(by_caption, triggers.words()), *spelled]
     chosen = [one for one in placed if selected is None or one.where.file in selected]
-    return Checked(tuple(paths), (*captions, *chosen))
+    return Checked(tuple(paths), (*captions, *chosen), triggers)
 
 
 def _in_captions(
-    table: pa.Table, by_caption: Sequence[Sequence[Facts]], triggers: Sequence[str], lists: Lists
+    table: pa.Table, by_caption: Sequence[Sequence[Facts]], triggers: Triggers, lists: Lists
 ) -> Iterator[list[Finding]]:
     """For each caption what its words show, triggers that it lacks, and its copies."""
     texts, tags, starts, lines = (rows(table, name) for name in ("text", "tags", "starts", "lines"))
-    names = set(map(tag_key, triggers))  # a trigger is a name: `zkv house` does not say `house`
-    missing = missing_triggers(texts, by_caption, triggers)
+    # A trigger is a name: `zkv house` does not say `house`.
+    names = {
+        one.key
+        for known in by_caption
+        for one in known
+        if any(holds(one.key, word) for word in triggers.words())
+    }
+    lacking = missing(rows(table, "path"), texts, triggers)
     same = copies(rows(table, "path"), tags)
     for at, known in enumerate(by_caption):
         words = [one._replace(heads=()) if one.key in names else one for one in known]
         shown = (
             word_findings(Words(texts[at], tags[at], starts[at], lines[at], words), lists) if tags[at] else ()
         )
-        yield [*shown, *missing[at], *same[at]]
+        yield [*shown, *(finding(code, word, tag=word) for code, word in lacking[at]), *same[at]]

@@ -24,9 +24,10 @@ from tagflow.config import Config, OnLow, byte_size
 from tagflow.encoders import load_encoders
 from tagflow.ontology import Ontology
 from tagflow.pipeline import Options, Pipeline
-from tagflow.stages.trigger import detect_trigger
+from tagflow.stages.trigger import detect, settle
 
 if TYPE_CHECKING:
+    from tagflow.audit.file import Audit
     from tagflow.encoders.cache import VectorCache
 
 CACHE_SIZE = "4 GiB"  # 10,000 captions of 75 tokens, see benchmarks/cache.py
@@ -38,26 +39,24 @@ def options(
     tokens: TokenOptions,
     similarity: EncoderOptions,
     on_low: OnLow | None = None,
+    previous: Audit | None = None,
 ) -> Options:
-    """What the command line and the configuration say about a reorder."""
-    named, detect = triggers(config, order.triggers)
+    """What the command line and the configuration say about a reorder. `previous`: knows earlier triggers."""
+    named, may_detect = triggers(config, order.triggers, previous)
     return Options(
         keep_first=int(config.get("keep_first", order.keep_first, 0)),
         triggers=named,
-        detect=detect,
+        detect=may_detect,
         clean=bool(config.get("clean", order.clean, False)),
         limits=limits(config, tokens, similarity),
         on_low=config.get("on_low", on_low, "keep"),
     )
 
 
-def folder_triggers(table: pa.Table, ontology: Ontology, config: Config) -> tuple[str, ...]:
+def folder_triggers(table: pa.Table, config: Config) -> tuple[str, ...]:
     """The triggers that a run over a parsed batch would keep in front: those named, else what is detected."""
-    named, detect = triggers(config)
-    if named or not detect:
-        return named
-    found = detect_trigger(table, ontology)
-    return () if found is None else (found,)
+    named, may_detect = triggers(config)
+    return settle(named, lambda: detect(table), may_detect=may_detect).words()
 
 
 def vector_cache(

@@ -7,9 +7,9 @@ from scratch, and no ontology unless a tag has to be looked up in one.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -24,9 +24,6 @@ from tagflow.cli.options import (
     TokenOptions,
     collected,
     limits,
-    load_ontology,
-    ontology_name,
-    overlay_file,
     token_options,
     tokenizer_folder,
     triggers,
@@ -36,13 +33,13 @@ from tagflow.cli.output import Progress
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import Vocabulary
 from tagflow.config import Config, load_config
-from tagflow.dataset.survey import by_root, survey, tree
-from tagflow.errors import UsageProblem
+from tagflow.dataset.survey import AUDIT_NAME, by_root, survey, tree
+from tagflow.errors import AuditError, UsageProblem
 from tagflow.findings.finding import Finding
 from tagflow.findings.wording import many
 from tagflow.schema import rows
 from tagflow.stages.count import Count
-from tagflow.stages.trigger import candidate, detect_trigger
+from tagflow.stages.trigger import Trigger, Triggers, detect, settle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +92,18 @@ def check(asked: CheckOptions) -> int:
         known = {one.where.file for one in findings}
         for path in (path for path in others if path not in known):
             output.note(f"{path}: no caption (no .txt, or no image of its name); not looked at")
-    facts = {"captions": captions, "others": others}
-    tell(Report("tagflow.check/2", findings, facts, many(captions, "caption")), asked)
+    taken = [
+        one if len(roots) == 1 else replace(one, folder=(root / (one.folder or ".")).as_posix())
+        for root, part in zip(roots, parts, strict=True)
+        for one in part.triggers
+    ]
+    facts = {"captions": captions, "others": others, "triggers": [asdict(one) for one in taken]}
+    line = f"trigger: {Triggers(tuple(taken)).described()}"
+    tell(
+        Report("tagflow.check/2", findings, facts, many(captions, "caption")),
+        asked,
+        after=[output.visible(line)],
+    )
     return max(exit_code(part.findings, strict=part.strict) for part in parts)
 
 
@@ -108,6 +115,7 @@ class _Part:
     findings: tuple[Finding, ...]
     others: tuple[str, ...]
     strict: bool
+    triggers: tuple[Trigger, ...]
 
 
 @contextmanager
@@ -137,7 +145,7 @@ def _of_root(
         return Count(known, limit.max_tokens, limit.warn_tokens)(table)
 
     checked = run_checks(
-        found, tree(root), count, _triggers(config, asked.triggers), selected, progress.progress
+        found, tree(root), count, _triggers(root, config, asked.triggers), selected, progress.progress
     )
     if not found.captions and not checked.findings:
         survey(root)  # says what a folder without captions lacks
@@ -149,25 +157,17 @@ def _of_root(
         chosen(findings, asked, config),
         tuple((root / path).as_posix() for path in others),
         bool(config.get("strict", asked.strict, False)),
+        checked.triggers.taken,
     )
 
 
-def _triggers(config: Config, asked: tuple[str, ...]) -> Callable[[pa.Table], Sequence[str]]:
-    """Gives the triggers of a parsed folder, as a run would take them: those named, else what is detected."""
-    named, detect = triggers(config, asked)
+def _triggers(root: Path, config: Config, asked: tuple[str, ...]) -> Callable[[pa.Table], Triggers]:
+    """Gives the triggers of a parsed folder, as a run would take them."""
+    previous = None
+    if not asked and (root / AUDIT_NAME).is_file():
+        from tagflow.audit.file import read_audit
 
-    def of(table: pa.Table) -> Sequence[str]:
-        word = candidate(table) if detect and not named else None
-        if word is None:
-            return named
-        from tagflow.ontology import find
-        from tagflow.ontology.classifier import quick_unknown_check
-
-        strange = None  # with tags of the user's own the ontology itself must be asked
-        if overlay_file(config) is None:
-            strange = quick_unknown_check(find(ontology_name(config))[0], word)
-        if strange is None:
-            return [found for found in [detect_trigger(table, load_ontology(config))] if found]
-        return [word] if strange else []
-
-    return of
+        with suppress(AuditError):  # a damaged one knows no trigger; `validate` names its fault
+            previous = read_audit(root / AUDIT_NAME)
+    named, may_detect = triggers(config, asked, previous)
+    return lambda table: settle(named, lambda: detect(table), may_detect=may_detect)

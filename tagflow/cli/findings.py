@@ -111,9 +111,12 @@ def exit_code(found: Iterable[Finding], *, strict: bool | None) -> int:
     return int(any(severity == "error" or (strict and severity == "warning") for _, severity in codes))
 
 
-def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -> None:
-    """Print a report on stdout in the format that was asked for. `before`: lines that text begins with.
+def tell(
+    report: Report, asked: FindingOptions, *, before: Iterable[str] = (), after: Iterable[str] = ()
+) -> None:
+    """Print a report on stdout in the format that was asked for.
 
+    `before`: lines that text begins with; `after`: lines between the findings and their counts.
     Where a rule crashed, its traceback goes to stderr.
     """
     _tell_crashes(report.findings)
@@ -126,6 +129,7 @@ def tell(report: Report, asked: FindingOptions, *, before: Iterable[str] = ()) -
     else:
         output.out_lines(before)
         output.out_lines(text_lines(report.findings, everything=asked.show_all or bool(asked.select)))
+        output.out_lines(after)
         output.out_lines(counts(report.findings, report.subject))
 
 

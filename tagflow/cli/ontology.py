@@ -236,7 +236,7 @@ def coverage(asked: CoverageOptions) -> int:
     config = load_config(asked.config_file, asked.folder)
     ontology = load_ontology(config, asked)
     table = parsed(survey(asked.folder or Path(config.path("dir") or ".")))
-    found = measure(table, ontology, folder_triggers(table, ontology, config))
+    found = measure(table, ontology, folder_triggers(table, config))
     tags, occurrences = (
         found.tags.total() + len(found.unknown),
         found.occurrences.total() + found.unknown.total(),

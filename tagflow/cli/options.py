@@ -20,9 +20,10 @@ from tagflow.config import DTYPE_WORDS, ON_LOW, Config
 from tagflow.errors import EncoderError, UsageProblem, VocabularyMissing
 
 if TYPE_CHECKING:
-    from tagflow.audit.file import Limits
+    from tagflow.audit.file import Audit, Limits
     from tagflow.clip.vocabulary import Vocabulary
     from tagflow.ontology import Ontology
+    from tagflow.stages.trigger import Source, Trigger
     from tagflow.training.structure.structure import Structure
 
 
@@ -297,18 +298,35 @@ def limits(config: Config, tokens: TokenOptions, similarity: EncoderOptions = En
     )
 
 
-def triggers(config: Config, asked: tuple[str, ...] = ()) -> tuple[tuple[str, ...], bool]:
-    """The triggers that were named, and whether one may be detected. Raises UsageProblem."""
-    from tagflow.captions.grammar import parse
+def triggers(
+    config: Config, asked: tuple[str, ...] = (), previous: Audit | None = None
+) -> tuple[tuple[Trigger, ...], bool]:
+    """The triggers that were named, and whether others may be detected. Raises UsageProblem.
 
-    words = tuple(asked or config.get("words", None, ()))
-    none = any(word.lower() == "none" for word in words)
-    for word in words:
-        if parse(word).texts() != [word]:
+    Named on the command line, else in tagflow.toml, else in an earlier run, whose audit is `previous`. `none`
+    names none and detects none.
+    """
+    from tagflow.captions.grammar import parse
+    from tagflow.stages.trigger import Trigger
+
+    by_folder: dict[str, list[str]] = {} if asked else config.get("folders", None, {})
+    earlier = previous.meta.options.triggers or () if previous and not by_folder else ()
+    by_source: dict[Source, tuple[str, ...]] = {
+        "named": asked,
+        "tagflow.toml": tuple(config.get("words", None, ())),
+        "earlier audit": earlier,
+    }
+    source, words = next(((source, words) for source, words in by_source.items() if words), ("named", ()))
+    if any(word.lower() == "none" for word in words):
+        return (), False
+    found = [Trigger(word, source) for word in words]
+    found += [Trigger(word, "tagflow.toml", name) for name, some in by_folder.items() for word in some]
+    for one in found:
+        if parse(one.word).texts() != [one.word]:
             raise UsageProblem(
-                f"{word!r} is not one tag", "give each trigger as it stands between two commas"
+                f"{one.word!r} is not one tag", "give each trigger as it stands between two commas"
             )
-    return () if none else words, not none and bool(config.get("detect", None, True))
+    return tuple(found), bool(config.get("detect", None, True))
 
 
 def vocabulary(folder: Path | None = None, *, hub: bool, keep: bool) -> Vocabulary | None:

@@ -6,9 +6,10 @@ validate.py and write.py.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ from tagflow.findings.wording import many, some
 from tagflow.history.store import Store
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import rows
+from tagflow.stages.trigger import moved
 from tagflow.validate import present
 from tagflow.validate import validate as hold
 from tagflow.write import Writing, Written, check_out, now, targets
@@ -173,7 +175,7 @@ class _Job:
             pipeline = build(
                 self.config,
                 load_ontology(self.config, self.asked),
-                options(self.config, self.asked, self.asked, similarity, on_low),
+                options(self.config, self.asked, self.asked, similarity, on_low, current_audit(found.root)),
                 choice,
                 progress,
                 cache,
@@ -214,10 +216,19 @@ class _Job:
         if self.asked.diff:
             show_diff(outcome.table, targets(outcome))
         if self.asked.as_json:
-            output.as_json(as_object(Report("tagflow.run/2", tuple(findings), facts(written, pair))))
+            output.as_json(
+                as_object(
+                    Report(
+                        "tagflow.run/2",
+                        tuple(findings),
+                        {**facts(written, pair), "triggers": [asdict(one) for one in outcome.triggers.taken]},
+                    )
+                )
+            )
         else:
             for line in output.summary(written.table, written.meta):
                 output.out(line)
+            output.out(output.visible(f"trigger     {outcome.triggers.described()}"))
             why = "dry run: nothing" if self.asked.dry_run else "nothing"
             where = written.audit or f"none ({why} was written)"
             output.out(f"audit       {where}")
@@ -238,10 +249,12 @@ class _Job:
         return max(int(failed or rewritten), exit_code(findings, strict=self.strict))
 
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
-        if outcome.trigger:
+        for one in moved(outcome.triggers, outcome.table):
+            where = "" if one.folder == "." else f" of {one.folder}"
             output.note(
-                f"{outcome.trigger!r} stands first in most captions and the ontology does not know it: taken "
-                "for the trigger, it stays first (`--trigger none` turns this off)"
+                f"{one.count} of {many(one.of, 'caption')}{where} begin with {one.word!r}, which is sorted "
+                f"like any other tag now: if it is the trigger, `--trigger {shlex.quote(one.word)}` keeps "
+                "it in front; if it is none, `--trigger none` says so"
             )
         if found.others:
             what = many(len(found.others), ".txt file is no caption", ".txt files are no captions")

@@ -194,7 +194,7 @@ def suggest(asked: SuggestOptions) -> int:
     there = overlay if overlay and overlay.exists() else None
     ontology = Ontology.load(ontology_name(config, asked.ontology_name), there)
     table = parsed(survey(folder))
-    found = coverage(table, ontology, folder_triggers(table, ontology, config))
+    found = coverage(table, ontology, folder_triggers(table, config))
     for trigger in found.triggers:
         output.note(f"{output.visible(trigger)!r} is the trigger and needs no category: left out")
     unknown = Unknown(folder, plain_tags(found.unknown), set(map(normalise, found.triggers)))

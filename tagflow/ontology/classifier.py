@@ -1,8 +1,4 @@
-"""A tag's category, and why; open it for which decides first (overlay, seed, lexicon, rule), or a profile.
-
-Reading an ontology takes a tenth of a second, too long for a command that asks about one tag:
-`quick_unknown_check` says what is plain to see in the files themselves.
-"""
+"""A tag's category, and why; open it for which decides first (overlay, seed, lexicon, rule), or a profile."""
 
 from __future__ import annotations
 
@@ -193,26 +189,3 @@ def find(source: str | Path) -> tuple[Path, str]:
         f"{source}: no ontology here (there is no {Path(source) / 'ontology.toml'})",
         f"name a folder that holds ontology.toml, or a built-in ontology ({names})",
     )
-
-
-_PIECE = 3  # letters; fewer are found in any text
-
-
-def quick_unknown_check(root: Path, tag: str) -> bool | None:
-    """Whether a tag has a word that the ontology in folder `root` does not know; None where it must be asked.
-
-    False: the whole tag is a row of a lexicon. True: no three letters of a word stand anywhere in the files,
-    as with `zkv` or `ohwx`; so no row, no plural and no rule about endings can know it. Both are what
-    :meth:`Ontology.has_strange_word` would say, without an overlay.
-    """
-    text = normalise(tag)
-    if not text.isascii() or "," in text:
-        return None
-    files = [path.read_bytes() for path in sorted(root.rglob("*.*")) if path.suffix in (".csv", ".toml")]
-    if any(b"\n" + text.encode() + b"," in data for data in files):
-        return False
-    for word in text.split():
-        pieces = [word[at : at + _PIECE].encode() for at in range(len(word) - _PIECE + 1)]
-        if word.isalpha() and pieces and not any(piece in data for piece in pieces for data in files):
-            return True
-    return None

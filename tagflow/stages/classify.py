@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, tag_key
+from tagflow.captions.grammar import FIXED, holds
 from tagflow.ontology import Classification, Ontology
 from tagflow.schema import add, add_findings, rows
 
@@ -28,7 +28,7 @@ class Classify:
     _seen: dict[str, Classification] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.triggers = frozenset(map(tag_key, self.triggers))
+        self.triggers = tuple(self.triggers)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Add the `categories` column."""
@@ -50,6 +50,8 @@ class Classify:
         unknown = [
             tag
             for tag, segment in zip(tags or (), segments or (), strict=True)
-            if segment != FIXED and not self.verdict(tag).known and tag_key(tag) not in self.triggers
+            if segment != FIXED
+            and not self.verdict(tag).known
+            and not any(holds(tag, word) for word in self.triggers)
         ]
         return [("tag-unknown", ", ".join(dict.fromkeys(unknown)))] if unknown else []

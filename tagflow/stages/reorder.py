@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, Caption, gaps_between, join, parse, strip_weight, tag_key
+from tagflow.captions.grammar import FIXED, Caption, gaps_between, holds, join, parse, tag_key
 from tagflow.files.read import sha256
 from tagflow.ontology import Ontology
 from tagflow.schema import add, add_findings, rows
@@ -47,12 +47,12 @@ class _Row:
 @dataclass(frozen=True, slots=True)
 class Pins:
     """What stays in front: the first `keep_first` tags of each line where they are, then `triggers` in
-    the order given, and `detected` (as `tag_key` writes it), the folder's own trigger, where it already
-    stands first."""
+    the order given, and `detected`, the folders' own triggers, where they already stand first. A tag that
+    contains a trigger's words is the trigger's tag."""
 
     keep_first: int = 0
     triggers: tuple[str, ...] = ()
-    detected: str | None = None
+    detected: tuple[str, ...] = ()
 
 
 def relax_levels(categories: int) -> tuple[int, ...]:
@@ -77,10 +77,8 @@ class Reorder:
 
     ontology: Ontology
     pins: Pins = Pins()
-    _pinned: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._pinned = {tag_key(word): at for at, word in enumerate((*self.pins.triggers, PLACEHOLDER))}
+    _places: dict[str, int | None] = field(default_factory=dict)
+    _detected: dict[str, bool] = field(default_factory=dict)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows without text keep nulls; rows not selected keep their text as it is."""
@@ -166,27 +164,23 @@ class Reorder:
         return keys
 
     def trigger(self, tag: str) -> int | None:
-        """The place of a named trigger in the order given; None for any other tag."""
-        found = self._pinned.get(tag_key(tag))
-        if found is None and tag[:1] in "([{":
-            found = self._pinned.get(tag_key(strip_weight(tag)))
-        return found
+        """The place of the named trigger that a tag is or contains; None for any other tag."""
+        if tag not in self._places:
+            words = self.pins.triggers
+            place = next((at for at, word in enumerate(words) if holds(tag, word)), None)
+            self._places[tag] = len(words) if place is None and tag_key(tag) == PLACEHOLDER else place
+        return self._places[tag]
 
     def _is_detected(self, tag: str) -> bool:
-        return self.pins.detected is not None and tag_key(tag) == self.pins.detected
+        if tag not in self._detected:
+            self._detected[tag] = any(holds(tag, word) for word in self.pins.detected)
+        return self._detected[tag]
 
     def _pin_findings(self, tags: Sequence[str], lines: Sequence[int]) -> list[tuple[str, str]]:
-        """A detected trigger that stands elsewhere, and named triggers that are not there."""
-        found: list[tuple[str, str]] = []
-        for at, tag in enumerate(tags):
-            if self._is_detected(tag) and at and lines[at - 1] == lines[at]:
-                found.append(("trigger-not-first", tag))
-        if self.pins.triggers:
-            present = {self.trigger(tag) for tag in tags}
-            found += [
-                ("trigger-missing", word) for at, word in enumerate(self.pins.triggers) if at not in present
-            ]
-        return found
+        """A detected trigger that stands elsewhere, where none stands first."""
+        first = {at for at in range(len(tags)) if not at or lines[at - 1] != lines[at]}
+        found = [at for at, tag in enumerate(tags) if self._is_detected(tag)]
+        return [("trigger-not-first", tags[at]) for at in found if not first.intersection(found)]
 
 
 def _rejoin(gaps: Sequence[str], segments: Sequence[int], order: Sequence[int]) -> list[str]:

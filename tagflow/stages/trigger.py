@@ -1,51 +1,221 @@
-"""The folder's own trigger word; open it where one is not found, or where a common tag is taken for one."""
+"""The triggers of captions; open it where one is not found, or where a common tag is taken for one.
+
+A trigger is known by its place and how often it stands there, folder by folder, for `10_zkva` and `10_zkvb`
+hold two concepts: most captions of the folder begin with it, as a tag of its own or as the first words of a
+longer one, and it is not a tag that captions of all kinds begin with. What the lexicon knows does not
+matter: people are called Luca.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import re
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePosixPath
+from typing import Literal
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import FIXED, tag_key
+from tagflow.captions.features import is_adjective
+from tagflow.captions.grammar import holds, strip_weight, tag_key
 from tagflow.schema import rows
 
-if TYPE_CHECKING:  # a check asks for the candidate alone, and mostly needs no ontology
-    from tagflow.ontology import Ontology
+LEAST_CAPTIONS = 5
+LEAST_PERCENT = 70
 
-LEAST_CAPTIONS = 10
-LEAST_PERCENT = 80
+Source = Literal["named", "tagflow.toml", "earlier audit", "detected"]
+
+_COUNT = re.compile(r"\d+\+?(?:girl|boy|other)s?\+?|score\W?\d\w*|rating\W.*|\d+")
+# `a photo of zkv man`: the trigger is what follows.
+_BEFORE = re.compile(
+    r"^(?:(?:an?|the)\s+)?(?:(?:\w+\s+)?(?:photo|photograph|picture|image|painting|drawing|illustration"
+    r"|portrait|rendering|render|closeup|close-up|shot|view)\s+of\s+)?(?:an?\s+|the\s+)?"
+)
+_REGULARISATION = re.compile(
+    r"(?:^|[\W_\d])(?:reg|regs|regulari[sz]ation|regular|class|classes)(?:$|[\W_])", re.IGNORECASE
+)
+_SMALL = frozenset("a an the of in on with and at".split())
+_REPEATS = re.compile(r"^\d+_")
 
 
-def detect_trigger(table: pa.Table, ontology: Ontology) -> str | None:
-    """The tag taken for the trigger, as it is most often written; None where there is none.
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger word. `folder`: the folder that it is of, relative, `.` the root; None: of all."""
 
-    It is the candidate, if it is unknown to the ontology, wholly or in a word.
+    word: str
+    source: Source
+    folder: str | None = None
+
+    def described(self) -> str:
+        """The word and where it was taken from, in words."""
+        where = "" if self.folder in (None, ".") else f" in {self.folder}"
+        return f"{self.word} ({self.source}{where})"
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What most captions of a folder begin with. `common`: captions of all kinds do, so it is no trigger."""
+
+    word: str
+    folder: str
+    count: int
+    of: int
+    common: bool
+
+
+@dataclass(frozen=True)
+class Triggers:
+    """The triggers in force, and the common beginnings that were not taken for one."""
+
+    taken: tuple[Trigger, ...] = ()
+    passed: tuple[Beginning, ...] = ()
+
+    def words(self) -> tuple[str, ...]:
+        """All triggers, each once, in their order."""
+        return tuple(dict.fromkeys(one.word for one in self.taken))
+
+    def named(self) -> tuple[str, ...]:
+        """The words that somebody named: they are put in front wherever they stand."""
+        return tuple(dict.fromkeys(one.word for one in self.taken if one.source != "detected"))
+
+    def detected(self) -> tuple[str, ...]:
+        """The words that were detected: they stay in front where they stand first."""
+        return tuple(dict.fromkeys(one.word for one in self.taken if one.source == "detected"))
+
+    def described(self) -> str:
+        """The triggers and where each was taken from, for a line of a result."""
+        return ", ".join(one.described() for one in self.taken) or "none"
+
+
+def folder_of(path: str) -> str:
+    """The folder of a caption, relative to the root; `.` the root itself."""
+    return PurePosixPath(path).parent.as_posix()
+
+
+def looks_like_regularisation(folder: str) -> bool:
+    """Whether a folder holds images of the class: `reg`, `1_woman` (a class word and nothing else)."""
+    name = PurePosixPath(folder).name
+    if any(_REGULARISATION.search(part) for part in PurePosixPath(folder).parts):
+        return True
+    concept = tag_key(_REPEATS.sub("", name))
+    return bool(_REPEATS.match(name) and concept and is_common(concept))
+
+
+def detect(table: pa.Table) -> Triggers:
+    """What the captions of each folder begin with, taken for its trigger unless it is a common tag.
+
+    `table`: the parsed batch (`path`, `tags`). Captions without text and tags are not counted.
     """
-    spelling = candidate(table)
-    return spelling if spelling is not None and _is_strange(ontology, spelling) else None
+    taken: list[Trigger] = []
+    passed: list[Beginning] = []
+    for found in beginnings(zip(rows(table, "path"), rows(table, "tags"), strict=True)):
+        if found.common:
+            passed.append(found)
+        elif not looks_like_regularisation(found.folder):
+            taken.append(Trigger(found.word, "detected", found.folder))
+    return Triggers(tuple(taken), tuple(passed))
 
 
-def candidate(table: pa.Table) -> str | None:
-    """The tag that stands first in at least 80 % of at least 10 captions, as it is most often written.
+def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator[Beginning]:
+    """For each folder with captions enough the longest words that most of its captions begin with.
 
-    Prose has no tags to stand first, and is not counted.
+    captions: the path and the tags of each.
     """
-    firsts = [tag for tag in map(_first, rows(table, "tags"), rows(table, "segments")) if tag is not None]
-    if len(firsts) < LEAST_CAPTIONS:
-        return None
-    key, count = Counter(map(tag_key, firsts)).most_common(1)[0]
-    spelling = next(tag for tag in firsts if tag_key(tag) == key)
-    return None if 100 * count < LEAST_PERCENT * len(firsts) else spelling
+    firsts: defaultdict[str, list[str]] = defaultdict(list)
+    for path, tags in captions:
+        if tags:
+            firsts[folder_of(path)].append(tags[0])
+    for folder, tags in sorted(firsts.items()):
+        if len(tags) < LEAST_CAPTIONS:
+            continue
+        counts: Counter[tuple[str, ...]] = Counter()
+        for tag in tags:
+            words = _BEFORE.sub("", tag_key(strip_weight(tag)), count=1).split()
+            counts.update(tuple(words[:size]) for size in range(1, len(words) + 1))
+        least = -(-LEAST_PERCENT * len(tags) // 100)
+        often = {words: count for words, count in counts.items() if count >= least}
+        if not often:
+            continue
+        most = max(often.values())
+        # A longer beginning is better while it loses few captions: `zkv house`, not `zkv`.
+        longest = max((words for words, count in often.items() if 10 * count >= 9 * most), key=len)
+        word = " ".join(longest)
+        yield Beginning(_spelling(tags, word), folder, often[longest], len(tags), is_common(word))
 
 
-def _is_strange(ontology: Ontology, tag: str) -> bool:
-    """Whether a tag or a word of it is unknown: `zkv house` is in a category by its house, and a trigger."""
-    return not ontology.classify_group(tag).known or ontology.has_strange_word(tag)
+def _spelling(tags: Sequence[str], key: str) -> str:
+    """How the words are written most often, where they are a tag of their own; else the words."""
+    spelled = Counter(tag for tag in tags if tag_key(tag) == key)
+    return spelled.most_common(1)[0][0] if spelled else key
 
 
-def _first(tags: Sequence[str] | None, segments: Sequence[int] | None) -> str | None:
-    if not tags or not segments or all(segment == FIXED for segment in segments):
-        return None
-    return tags[0]
+def is_common(key: str) -> bool:
+    """Whether captions of all kinds begin with such a tag: `photograph`, `1girl`, `young woman`."""
+    words = [word for word in key.split() if word not in _SMALL]
+    known = _common_words()
+    return bool(words) and all(
+        word in known or word.removesuffix("s") in known or _COUNT.fullmatch(word) or is_adjective(word)
+        for word in words
+    )
+
+
+@cache
+def _common_words() -> frozenset[str]:
+    text = files("tagflow.stages").joinpath("first_tags.toml").read_text(encoding="utf-8")
+    return frozenset(word for words in tomllib.loads(text).values() for word in words.split())
+
+
+def settle(named: Sequence[Trigger], found: Callable[[], Triggers], *, may_detect: bool) -> Triggers:
+    """The triggers in force: those named; for folders without one what was `found`, unless one is for all."""
+    if not may_detect or any(one.folder is None for one in named):
+        return Triggers(tuple(named))
+    folders, seen = {one.folder for one in named}, found()
+    return Triggers(
+        (*named, *(one for one in seen.taken if one.folder not in folders)),
+        tuple(one for one in seen.passed if one.folder not in folders),
+    )
+
+
+def missing(
+    paths: Sequence[str], texts: Sequence[str | None], triggers: Triggers
+) -> list[list[tuple[str, str]]]:
+    """For every caption a `trigger-missing` for each trigger that it lacks and its folder uses.
+
+    Regularisation images are to lack it. A trigger that no caption holds was misspelt, and all are told.
+    """
+    found: list[list[tuple[str, str]]] = [[] for _ in paths]
+    folders = [folder_of(path) for path in paths]
+    for trigger in triggers.taken:
+        asked = [
+            at
+            for at, text in enumerate(texts)
+            if text and text.strip() and trigger.folder in (None, folders[at])
+        ]
+        having = {at for at in asked if holds(texts[at] or "", trigger.word)}
+        using = {folders[at] for at in having} or {folders[at] for at in asked}
+        for at in asked:
+            if at not in having and folders[at] in using and not looks_like_regularisation(folders[at]):
+                found[at].append(("trigger-missing", trigger.word))
+    return found
+
+
+def moved(triggers: Triggers, table: pa.Table) -> list[Beginning]:
+    """Common beginnings that no longer stand first in most of the captions that began with them.
+
+    `table`: the reordered batch (`path`, `source`, `rewritten`).
+    """
+    columns = [rows(table, name) for name in ("path", "source", "rewritten")]
+    gone: Counter[tuple[str, str]] = Counter()
+    for path, source, rewritten in zip(*columns, strict=True):
+        for one in triggers.passed:
+            if one.folder == folder_of(path) and source is not None and rewritten is not None:
+                gone[one.folder, one.word] += _begins(source, one.word) and not _begins(rewritten, one.word)
+    return [one for one in triggers.passed if 2 * gone[one.folder, one.word] > one.count]
+
+
+def _begins(text: str, word: str) -> bool:
+    return _BEFORE.sub("", tag_key(text.lstrip("\ufeff([{ ")), count=1).startswith(tag_key(word))

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tagflow.captions.grammar import parse
-from tagflow.checks.dataset import common_tags, copies, missing_triggers, two_spellings
+from tagflow.checks.dataset import common_tags, copies, two_spellings
 from tagflow.checks.tags import facts, read_lists
 
 LISTS = read_lists()
@@ -40,25 +40,6 @@ def test_a_tag_in_nearly_every_caption(having, lacking, seen):
 
 def test_only_captions_with_tags_are_counted():
     assert len(list(common_tags(known(["1girl, a"] * 10 + [""] * 5), []))) == 2
-
-
-def test_a_missing_trigger():
-    texts = [
-        "zkv house, sofa",
-        "sofa, ZKV_house",
-        "sofa",
-        "The zkv house is old. It stands on a hill.",
-        "",
-        None,
-    ]
-    group = known([text or "" for text in texts])
-    found = missing_triggers(texts, group, ["zkv house"])
-    assert [[one.detail for one in some] for some in found] == [[], [], ["zkv house"], [], [], []]
-    assert not any(missing_triggers(texts, group, []))
-
-
-def test_a_word_that_holds_the_trigger_is_not_it():
-    assert missing_triggers(["zkvs house"], known(["zkvs house"]), ["zkv"])[0]
 
 
 def test_copies_in_any_order_and_spelling():

@@ -14,7 +14,7 @@ def test_a_clean_folder(tagflow, folder, tree):
     root = folder({"a.txt": "photograph, sofa", "b.txt": "lamp, photograph"})
     before = tree(root)
     result = tagflow("check", root)
-    assert result.code == 0 and result.out == "2 captions: 0 errors, 0 warnings, 0 notes\n"
+    assert result.code == 0 and result.out == "trigger: none\n2 captions: 0 errors, 0 warnings, 0 notes\n"
     assert tree(root) == before
 
 
@@ -45,7 +45,7 @@ def test_bom_prose_and_long_captions_are_no_errors(tagflow, folder):
 def test_json(tagflow, folder, monkeypatch):
     root = folder({"a.txt": "sofa,, sofa", "a.png": "", "prompts.txt": "x"})
     result = tagflow("check", root, "--json").json
-    assert list(result) == ["schema", "captions", "others", "findings"]
+    assert list(result) == ["schema", "captions", "others", "triggers", "findings"]
     assert result["schema"] == "tagflow.check/2" and result["captions"] == 1
     assert result["others"] == [f"{root}/prompts.txt"]
     names = ["code", "severity", "where", "detail", "figures", "title", "cure"]
@@ -166,8 +166,34 @@ def test_the_trigger_is_that_of_a_run(tagflow, folder, word):
     root = folder({f"{at}.txt": f"{word}, tag {at}" for at in range(11)} | {"x.txt": "lamp"})
     is_trigger = word != "large modern house"
     assert ("trigger-missing" in codes(tagflow("check", root, "--json"))) == is_trigger
-    run = tagflow("reorder", root, "--dry-run").err
-    assert (word in run) == is_trigger
+    taken = f"{word} (detected)" if is_trigger else "none"
+    assert f"trigger: {taken}\n" in tagflow("check", root).out
+    assert f"trigger     {taken}\n" in tagflow("reorder", root, "--dry-run").out
+    result = tagflow("reorder", root, "--dry-run", "--trigger", word, "--json").json
+    assert result["triggers"] == [{"word": word, "source": "named", "folder": None}]
+
+
+def test_a_common_beginning_that_moves_is_said_with_both_ways(tagflow, folder):
+    root = folder({f"{at}.txt": f"large modern house, photograph, tag {at}" for at in range(11)})
+    said = tagflow("reorder", root, "--dry-run").err
+    assert "11 of 11 captions begin with 'large modern house'" in said
+    assert "`--trigger 'large modern house'`" in said and "`--trigger none`" in said
+    assert "begin with" not in tagflow("reorder", root, "--dry-run", "--trigger", "none").err
+
+
+def test_a_named_trigger_is_carried_on_from_the_audit_and_folders_have_their_own(tagflow, folder):
+    root = folder({"1.txt": "zkv, sofa, photograph", "2.txt": "sofa, zkv, photograph"})
+    assert "trigger     zkv (named)\n" in tagflow("reorder", root, "--trigger", "zkv").out
+    assert (root / "2.txt").read_text() == "zkv, photograph, sofa"
+    assert "trigger     zkv (earlier audit)\n" in tagflow("reorder", root).out
+    assert "trigger: zkv (earlier audit)\n" in tagflow("check", root).out
+    assert "trigger     none\n" in tagflow("reorder", root, "--trigger", "none").out
+    (root / "tagflow.toml").write_text('[trigger.folders]\n"." = ["sofa"]\n')
+    assert "trigger     sofa (tagflow.toml)\n" in tagflow("reorder", root).out
+    assert (root / "2.txt").read_text() == "sofa, photograph, zkv"
+    (root / "tagflow.toml").write_text('[trigger.folders]\n"." = "sofa"\n')
+    result = tagflow("reorder", root)
+    assert result.code == 3 and 'must give each folder a list of words: "10_zkva" = ["zkva"]' in result.err
 
 
 def test_names_and_folders(tagflow, folder):
@@ -197,7 +223,9 @@ def test_a_code_is_said_once_with_its_first_places(tagflow, folder):
     assert lines[0] == f"info: tag-implied: {kind.title} (30 times)" and lines[1] == f"  cure: {kind.cure}"
     places = [line for line in lines if line.startswith(f"    {root}/")]
     assert len(places) == 5 and places[0] == f"    {root}/00.txt:1:13: wall in white wall"
-    assert lines[-2:] == ["    ... and 25 more (--all)", "30 captions: 0 errors, 0 warnings, 30 notes"]
+    assert lines[-3:] == [
+        "    ... and 25 more (--all)", "trigger: none", "30 captions: 0 errors, 0 warnings, 30 notes"
+    ]  # fmt: skip
     for more in ("--all", "--select=tag-implied"):
         lines = tagflow(*asked, more).out.splitlines()
         assert sum(line.startswith(f"    {root}/") for line in lines) == 30 and "more" not in lines[-2]

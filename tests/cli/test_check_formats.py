@@ -98,7 +98,7 @@ def test_odd_names(tagflow, folder, monkeypatch, name):
     assert found is not None
     assert found[1].replace("%0A", "\n").replace("%3A", ":").replace("%2C", ",").replace("%25", "%") == name
     assert tagflow("check", "--json").json["findings"][0]["where"]["file"] == name
-    assert len(tagflow("check").out.splitlines()) == 4  # what, its cure, where, and the counts
+    assert len(tagflow("check").out.splitlines()) == 5  # what, its cure, where, the trigger, the counts
 
 
 def test_a_path_outside_is_a_file_uri(tagflow, folder):

@@ -18,7 +18,7 @@ PINS = st.builds(
     Pins,
     keep_first=st.integers(0, 3),
     triggers=st.lists(st.sampled_from(["zkv house", "sofa"]), max_size=2, unique=True).map(tuple),
-    detected=st.sampled_from([None, "zkv house"]),
+    detected=st.sampled_from([(), ("zkv house",)]),
 )
 
 
@@ -181,9 +181,9 @@ def test_named_triggers_go_in_front_in_the_order_given() -> None:
     assert done("sofa, ohwx, image", triggers=("ohwx",), keep_first=1) == "sofa, ohwx, image"
 
 
-def test_a_named_trigger_that_is_missing_is_said() -> None:
-    row = reordered("sofa, image", Pins(triggers=("ohwx",)))
-    assert (row["findings"], row["details"]) == (["trigger-missing"], ["ohwx"])
+def test_a_tag_that_contains_the_triggers_words_goes_in_front() -> None:
+    assert done("sofa, photo of zkv man, image", triggers=("zkv man",)) == "photo of zkv man, image, sofa"
+    assert done("sofa, zkv mansion, image", triggers=("zkv man",)) == "image, zkv mansion, sofa"
 
 
 def test_the_placeholder_is_a_trigger() -> None:
@@ -192,8 +192,8 @@ def test_the_placeholder_is_a_trigger() -> None:
 
 
 def test_a_detected_trigger_stays_first_and_is_not_fetched_from_the_middle() -> None:
-    assert done("zkv_house, books, image", detected="zkv house") == "zkv_house, image, books"
-    row = reordered("image, books, zkv house, sofa", Pins(detected="zkv house"))
+    assert done("zkv_house, books, image", detected=("zkv house",)) == "zkv_house, image, books"
+    row = reordered("image, books, zkv house, sofa", Pins(detected=("zkv house",)))
     assert row["findings"] == ["trigger-not-first"]
     assert row["tags"] != ["zkv house", "image", "sofa", "books"]
 

@@ -40,7 +40,7 @@ DATASET, WORDS = 40, 4000  # batches that draw on the same words, as captions of
 MOST_TOLD = 100  # faults in full; all are counted
 REFUSED = ("tag-lost", "tag-added", "order-ambiguous")  # the caption stays as it is
 ONTOLOGIES = ("architecture", "danbooru")
-PINS = (Pins(), Pins(1), Pins(triggers=("sofa", "1girl")), Pins(2, detected="zkv house"))
+PINS = (Pins(), Pins(1), Pins(triggers=("sofa", "1girl")), Pins(2, detected=("zkv house",)))
 COLUMNS = (
     "source", "tags", "starts", "ends", "segments", "categories", "rewritten", "moved", "status", "findings",
 )  # fmt: skip

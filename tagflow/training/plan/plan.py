@@ -24,7 +24,7 @@ from tagflow.schema import rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import parse_captions
-from tagflow.stages.trigger import detect_trigger
+from tagflow.stages.trigger import detect
 from tagflow.training.plan import decide, fitting
 from tagflow.training.plan.choices import Choices, Preset, parse_settings, preset, repeats_rule
 from tagflow.training.plan.decide import Base
@@ -227,8 +227,7 @@ def _tagged(found: Survey, audit: Audit | None, asked: PlanRequest) -> tuple[Ite
         return _of_table(audit.table), list(dict.fromkeys(audit.meta.options.all_triggers))
     ontology = asked.ontology or Ontology.load("architecture")
     table = run_stages(extract(found, None, None, silent), [parse_captions, Classify(ontology)], silent)
-    word = detect_trigger(table, ontology)
-    return _of_table(table), [] if word is None else [word]
+    return _of_table(table), list(detect(table).words())
 
 
 def _of_table(table: Any) -> list[Tagged]:
