@@ -99,7 +99,7 @@ def of_train_check(root: Path, plugins: Collection[str] | None) -> set[str]:
     setup = setup_of_command(words, root)
     setup = replace(setup, machine=None if plugins is None else machine(plugins))
     return {one.code for one in faults_of(with_files(setup))} & {
-        "image-not-seen", "image-needs-plugin", "folder-empty", "captions-missing", "images-unreadable",
+        "image-not-seen", "image-needs-plugin", "folder-empty", "captions-missing", "image-broken",
     }  # fmt: skip
 
 
