@@ -52,6 +52,7 @@ class CheckOptions(FindingOptions, TokenOptions):
     paths: tuple[Path, ...]
     triggers: tuple[str, ...]
     config_file: Path | None
+    deep: bool
     explain: str | None
 
 
@@ -66,6 +67,11 @@ class CheckOptions(FindingOptions, TokenOptions):
 )
 @token_options
 @finding_options
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Decode every image wholly, and look for near copies. Needs the `images` extra.",
+)
 @click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
 @click.option("--explain", metavar="CODE", help="The same as `tagflow rule CODE`; checks nothing.")
 @collected(CheckOptions)
@@ -137,7 +143,13 @@ def _of_root(
         return Count(known, limit.max_tokens, limit.warn_tokens)(table)
 
     checked = run_checks(
-        found, tree(root), count, _triggers(config, asked.triggers), selected, progress.progress
+        found,
+        tree(root),
+        count,
+        _triggers(config, asked.triggers),
+        selected,
+        progress.progress,
+        deep=asked.deep,
     )
     if not found.captions and not checked.findings:
         survey(root)  # says what a folder without captions lacks

@@ -130,7 +130,9 @@ def _jpeg(opened: BinaryIO, head: bytes, length: int) -> Size:
         opened.seek(at)
         mark, kind, span = struct.unpack(">BBH", opened.read(4))
         if mark != 0xFF or kind == 0xFF or 0xD0 <= kind <= 0xD8 or kind in (0x00, 0x01):
-            at += 2 if mark == 0xFF and kind not in (0x00, 0xFF) else 1  # padding, or a mark without a segment
+            at += (
+                2 if mark == 0xFF and kind not in (0x00, 0xFF) else 1
+            )  # padding, or a mark without a segment
         elif kind == 0xDA:  # the pixels follow, in which FF D9 is the end and nothing else
             if size is None:
                 raise _Broken("its header is damaged")

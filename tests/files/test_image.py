@@ -99,7 +99,11 @@ def test_a_sound_image_has_its_size_and_no_fault(look: Callable[[bytes], Look], 
 def test_a_cut_is_seen_wherever_the_trainer_would_die_of_it(look: Callable[[bytes], Look], kind: str) -> None:
     data = KINDS[kind]()
     tenths = [len(data) * tenth // 10 for tenth in range(10)]
-    for length in [*tenths, *range(10, len(data), max(1, len(data) // 90)), *range(len(data) - 30, len(data))]:
+    for length in [
+        *tenths,
+        *range(10, len(data), max(1, len(data) // 90)),
+        *range(len(data) - 30, len(data)),
+    ]:
         seen, loaded = look(data[:length]), loads(data[:length])
         assert seen.fault or loaded, (length, seen)
         if not kind.startswith(("png animated", "gif animated")):
