@@ -1,4 +1,4 @@
-"""Checks of the images themselves; open it for why one is called broken or small, or a folder short of images."""
+"""Checks of the images themselves; open it for why one is called broken or small, or a folder has too few."""
 
 from __future__ import annotations
 

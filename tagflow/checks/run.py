@@ -78,7 +78,7 @@ def check(
             *(one.at(file=path) for one in of_words[path]),
         )
     ]
-    folder_tree = folders(names)
+    folder_tree = folders(names, found.suffix)
     placed = [*name_findings(folder_tree, lists), *folder_findings(folder_tree, found.root.resolve().name)]
     placed += image_findings(found.root, folder_tree, selected, deep=deep)
     placed.sort(key=lambda one: one.where.file or "")

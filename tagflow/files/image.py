@@ -1,14 +1,13 @@
 """An image's size and soundness by its header and its end; open it for why an image counts as broken.
 
-Nothing is decoded and no library is asked. Like Pillow, with which sd-scripts opens its images, this goes by what
-the bytes are, whatever the file is called: a JPEG named .png is sound. It agrees with `load_image` of sd-scripts
-0.10.1 (`library/train_util.py`) on files that are empty, no image, or cut off; a flipped bit within the
-pixels only decoding shows.
+Nothing is decoded and no library is asked. Like Pillow, with which sd-scripts opens its images, this goes
+by what the bytes are, whatever the file is called: a JPEG named .png is sound. It agrees with `load_image`
+of sd-scripts 0.10.1 (`library/train_util.py`) on files that are empty, no image, or cut off; a flipped bit
+within the pixels only decoding shows.
 """
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 import zlib

@@ -84,5 +84,5 @@ def test_damage_within_the_pixels_needs_decoding(folder):
     data[len(data) // 2] ^= 0xFF
     root = folder({"a.png": bytes(data), "b.png": saved(WHOLE)})
     assert not [one for one in image_findings(root, folders(tree(root))) if one.code == "image-broken"]
-    ((code, file, why),) = found(root, "image-broken")
+    ((_, file, why),) = found(root, "image-broken")
     assert file == "a.png" and why.startswith("does not decode") and str(root) not in why
