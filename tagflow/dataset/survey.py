@@ -22,6 +22,7 @@ from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import inside, sha256
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.sd_scripts.files import (
+    ANY_CACHE,
     DEFAULT_CAPTION,
     caption_stems,
     is_image_kind,
@@ -35,22 +36,8 @@ from tagflow.training.sd_scripts.files import (
 CAPTION_SUFFIX = ".txt"
 STATE_FOLDER = ".tagflow"
 AUDIT_NAME = "tagflow-audit.parquet"
-_NO_TEXTS = (
-    *(
-        ".json",
-        ".jsonl",
-        ".csv",
-        ".tsv",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".html",
-        ".npz",
-        ".npy",
-        ".parquet",
-    ),
-    *(".pt", ".ckpt", ".safetensors", ".zip", ".md", ".py"),
+_NO_TEXTS = frozenset(
+    "ckpt csv html json jsonl md npy parquet pt py safetensors toml tsv xml yaml yml zip".split()
 )
 """Suffixes of files that are no plain captions, whatever they hold."""
 
@@ -60,7 +47,7 @@ _REPORTS = frozenset(
 )
 _BESIDE = frozenset(
     "and apache caption captions captioning cc data dataset dev en error errors final for generation "
-    "image images mit model negative of party positive sample samples set summary tag tagger tagging "
+    "image images me mit model negative of party positive sample samples set summary tag tagger tagging "
     "tags test third train training validation zh".split()
 )
 """Words of a report's name, and those that may stand beside them: `training_log`, `requirements-dev`."""
@@ -124,7 +111,7 @@ def caption_suffix(extension: str) -> str:
     Raises UsageProblem for one of files that hold no plain text, and for what is no suffix.
     """
     suffix = extension if extension.startswith(".") else f".{extension}"
-    if suffix.lower() in _NO_TEXTS or sight(f"a{suffix}") is not None:
+    if suffix[1:].lower() in _NO_TEXTS or suffix == ANY_CACHE or sight(f"a{suffix}") is not None:
         raise UsageProblem(
             f"captions in {suffix} files: only plain text is read, here and by sd-scripts",
             "write each caption into a .txt file of its image's name, and leave --caption-extension out",

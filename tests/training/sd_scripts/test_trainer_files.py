@@ -27,7 +27,7 @@ from tagflow.checks.tags import read_lists
 from tagflow.dataset.survey import stale_by_caption, survey, tree
 from tagflow.training.check.rules import faults_of
 from tagflow.training.plan.plan import folder_faults, image_folders
-from tagflow.training.sd_scripts import files
+from tagflow.training.sd_scripts import files, steps
 from tagflow.training.sd_scripts.files import (
     FOLDER_CACHE,
     IMAGE_SUFFIXES,
@@ -259,17 +259,19 @@ def test_no_second_list_of_suffixes_and_no_second_name_of_a_cache() -> None:
 
 
 def test_a_light_command_loads_nothing_of_training_but_these_rules() -> None:
-    """`check` starts in a moment: what it shares with the trainer's commands is one small module."""
+    """`check` starts in a moment: what it shares with the trainer's commands are two small modules."""
 
     def imported(file: Path) -> set[str]:
         doc = ast.parse(file.read_text(encoding="utf-8"))
         return {node.module or "" for node in ast.walk(doc) if isinstance(node, ast.ImportFrom)}
 
     assert {name for name in imported(Path(files.__file__)) if "tagflow" in name} == {"tagflow.files.read"}
+    assert not {name for name in imported(Path(steps.__file__)) if "tagflow" in name}
     for room in ("dataset", "checks"):
         asked = {name for file in (PACKAGE / room).glob("*.py") for name in imported(file)}
         assert {name for name in asked if name.startswith("tagflow.training")} <= {
             "tagflow.training.sd_scripts.files", "tagflow.training.sd_scripts",
+            "tagflow.training.sd_scripts.steps",
         }  # fmt: skip
 
 
