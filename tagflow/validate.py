@@ -40,6 +40,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
         standing(judgement, low),
         then.detected_trigger,
         tidied,
+        then.suffix,
         # What drifted from the audit must be noticed the next time, too: only a run makes it the new state.
         then.images,
         then.order_hash or audit.meta.ontology_hash,

@@ -22,11 +22,13 @@ from tagflow.cli.help import command
 from tagflow.cli.options import (
     FOLDER,
     TokenOptions,
+    caption_option,
     collected,
     limits,
     load_ontology,
     ontology_name,
     overlay_file,
+    suffix_of_captions,
     token_options,
     tokenizer_folder,
     triggers,
@@ -51,6 +53,7 @@ class CheckOptions(FindingOptions, TokenOptions):
 
     paths: tuple[Path, ...]
     triggers: tuple[str, ...]
+    caption_extension: str | None
     config_file: Path | None
     deep: bool
     explain: str | None
@@ -65,6 +68,7 @@ class CheckOptions(FindingOptions, TokenOptions):
     metavar="WORD",
     help="Belongs in captions that show the subject; may be given several times. `none`: look for none.",
 )
+@caption_option
 @token_options
 @finding_options
 @click.option(
@@ -100,7 +104,9 @@ def check(asked: CheckOptions) -> int:
     if asked.format == "text":
         known = {one.where.file for one in findings}
         for path in (path for path in others if path not in known):
-            output.note(f"{path}: no caption (no .txt, or no image of its name); not looked at")
+            output.note(
+                f"{path}: no caption (by its suffix, its name, or for want of an image); not looked at"
+            )
     facts = {"captions": captions, "others": others}
     tell(Report("tagflow.check/2", findings, facts, many(captions, "caption")), asked)
     return max(exit_code(part.findings, strict=part.strict) for part in parts)
@@ -133,7 +139,8 @@ def _of_root(
 ) -> _Part:
     config = load_config(asked.config_file, root)
     chosen((), asked, config)  # refuses unknown codes of the configuration before the work
-    found = survey(root, empty=True)
+    suffix = suffix_of_captions(config, asked.caption_extension)
+    found = survey(root, empty=True, suffix=suffix)
     limit = limits(config, asked)
 
     def count(table: pa.Table) -> pa.Table:
@@ -152,7 +159,7 @@ def _of_root(
         deep=asked.deep,
     )
     if not found.captions and not checked.findings:
-        survey(root)  # says what a folder without captions lacks
+        survey(root, suffix=suffix)  # says what a folder without captions lacks
     others = found.others if selected is None else sorted(selected.difference(checked.captions))
     # With paths as the user would write them.
     findings = (one.at(file=(root / (one.where.file or ".")).as_posix()) for one in checked.findings)

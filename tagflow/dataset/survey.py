@@ -47,7 +47,7 @@ _REPORTS = frozenset(
 )
 _BESIDE = frozenset(
     "and apache caption captions captioning cc data dataset dev en error errors final for generation "
-    "image images me mit model negative of party positive sample samples set summary tag tagger tagging "
+    "image images me mit model negative of party positive read sample samples set summary tag tagger tagging "
     "tags test third train training validation zh".split()
 )
 """Words of a report's name, and those that may stand beside them: `training_log`, `requirements-dev`."""

@@ -225,7 +225,7 @@ def _avif(opened: BinaryIO, head: bytes, length: int) -> Size | None:
             break
         if kind == b"meta":
             sizes = opened.read(min(span, _BLOCK)).split(b"ispe")[1:]
-            pairs: list[Size] = [struct.unpack_from(">4xII", one) for one in sizes]  # type: ignore[misc]
+            pairs: list[Size] = [struct.unpack_from(">4xII", one) for one in sizes]
             found = max(pairs, key=lambda pair: pair[0] * pair[1], default=None)
         wanted.discard(kind)
         if not wanted:
