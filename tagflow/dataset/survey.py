@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from tagflow.captions.encoding import guess
 from tagflow.config import CONFIG_NAME, load_config
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import inside, sha256
@@ -52,6 +53,7 @@ _BESIDE = frozenset(
 )
 """Words of a report's name, and those that may stand beside them: `training_log`, `requirements-dev`."""
 
+_SAMPLE = 40  # characters of a caption that show how it reads
 LARGEST_CAPTION = 256 * 1024
 """Bytes: a hundred times what the trainer reads of a caption. What is larger is not read."""
 
@@ -226,11 +228,17 @@ def read(root: Path, path: str) -> Reading:
         return Reading(path, findings=(finding("caption-unreadable", seen),))
     digest = sha256(data)
     try:
-        return Reading(path, data.decode("utf-8"), digest)
+        text = data.decode("utf-8")
+        if "\0" not in text:
+            return Reading(path, text, digest)
+        fault = None  # English in UTF-16 without a byte order mark is UTF-8, too
     except UnicodeDecodeError as error:
-        return Reading(
-            path, None, digest, (finding("caption-not-utf8", f"byte {error.start}: {error.reason}"),)
-        )
+        text, fault = None, finding("caption-not-utf8", f"byte {error.start}: {error.reason}")
+    if (seen := guess(data)) is not None:
+        sample = " ".join(seen.text.split())
+        sample = sample if len(sample) <= _SAMPLE else sample[:_SAMPLE] + "…"
+        text, fault = None, finding("encoding-guess", f"{seen.encoding}, which reads: {sample}")
+    return Reading(path, text, digest, () if fault is None else (fault,))
 
 
 def state_folder(root: Path) -> Path:
