@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from PIL.PngImagePlugin import PngInfo
 from sklearn.datasets import load_sample_image
 
 from tagflow.checks.deep import Pictures
@@ -77,6 +78,18 @@ def test_many_copies_are_named_in_short():
         pictures._colours.append(np.zeros((16, 16, 3), np.int16))
     seen = list(pictures.copies())
     assert len(seen) == 700 and seen[699].detail == "as 0.png, 1.png, 2.png and 696 more"
+
+
+def test_what_public_reports_of_the_trainer_dying_describe(folder):
+    """A comment that Pillow takes for a bomb, and a PNG whose stream breaks off within a whole file."""
+    note = PngInfo()
+    note.add_text("parameters", "x" * 2_000_000, zip=True)
+    file = io.BytesIO()
+    WHOLE.save(file, "PNG", pnginfo=note)
+    data = saved(WHOLE)
+    broken = data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :]
+    root = folder({"comment.png": file.getvalue(), "stream.png": broken, "a.jpg": saved(WHOLE)})
+    assert {file for _, file, _ in found(root, "image-broken")} == {"comment.png", "stream.png"}
 
 
 def test_damage_within_the_pixels_needs_decoding(folder):

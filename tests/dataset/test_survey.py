@@ -132,6 +132,18 @@ def test_what_is_no_text_becomes_a_finding(folder):
     assert codes(read(root, "none.txt")) == ["caption-unreadable"]
 
 
+def test_an_encoding_that_can_be_told_is_named_with_a_sample(folder):
+    text = "现代风格, 白色墙壁, " * 20
+    root = folder(
+        {"a.txt": text.encode("gb18030"), "b.txt": "sofa, lamp".encode("utf-16-le"), "c.txt": "sofa\0, lamp"}
+    )
+    seen = {name: read(root, name) for name in ("a.txt", "b.txt", "c.txt")}
+    assert [codes(seen[name]) for name in seen] == [["encoding-guess"], ["encoding-guess"], []]
+    assert seen["a.txt"].text is seen["b.txt"].text is None and seen["c.txt"].text == "sofa\0, lamp"
+    assert seen["a.txt"].findings[0].detail == f"GB18030, which reads: {text[:40]}…"
+    assert seen["b.txt"].findings[0].detail == "UTF-16 little-endian, which reads: sofa, lamp"
+
+
 def test_links(folder, tmp_path):
     root = folder({"a.txt": "inside"})
     (tmp_path / "out.txt").write_text("outside")
