@@ -17,7 +17,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tagflow.captions.encoding import guess
 from tagflow.config import CONFIG_NAME, load_config
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import inside, sha256
@@ -234,6 +233,8 @@ def read(root: Path, path: str) -> Reading:
         fault = None  # English in UTF-16 without a byte order mark is UTF-8, too
     except UnicodeDecodeError as error:
         text, fault = None, finding("caption-not-utf8", f"byte {error.start}: {error.reason}")
+    from tagflow.captions.encoding import guess  # late, for hardly a file needs it
+
     if (seen := guess(data)) is not None:
         sample = " ".join(seen.text.split())
         sample = sample if len(sample) <= _SAMPLE else sample[:_SAMPLE] + "…"
