@@ -11,6 +11,7 @@ from tagflow.checks.folders import Folder
 from tagflow.files.image import look_at
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many
+from tagflow.progress import Progress, silent
 from tagflow.training.sd_scripts.steps import Buckets
 
 FEWEST_IMAGES = 10
@@ -23,20 +24,28 @@ _REGULARISATION = re.compile(r"(?<![a-z])(?:reg|regs|regulari[sz]ation|class)(?!
 
 
 def image_findings(
-    root: Path, folders: list[Folder], selected: Collection[str] | None = None, *, deep: bool = False
+    root: Path,
+    folders: list[Folder],
+    selected: Collection[str] | None = None,
+    progress: Progress = silent,
+    *,
+    deep: bool = False,
 ) -> Iterator[Finding]:
     """Look at every image that the trainer sees, or may see, or at those of the paths `selected` alone.
 
-    deep: decode them wholly, and look for near copies. Raises ModuleNotFoundError where what that needs is
-    not installed.
+    `progress` is told images done, and all. deep: decode them wholly, and look for near copies. Raises
+    ModuleNotFoundError where what that needs is not installed.
     """
     if deep:
         from tagflow.checks.deep import Pictures
 
         pictures = Pictures()
+    done, total = 0, sum(len(names) for folder in folders for names in folder.images.values())
     for folder in folders:
         images = [folder.at(name) for names in folder.images.values() for name in names]
         for path in images:
+            done += 1
+            progress(done, total)
             if selected is not None and path not in selected:
                 continue
             look = look_at(root / path)

@@ -80,7 +80,7 @@ def check(
     ]
     folder_tree = folders(names, found.suffix)
     placed = [*name_findings(folder_tree, lists), *folder_findings(folder_tree, found.root.resolve().name)]
-    placed += image_findings(found.root, folder_tree, selected, deep=deep)
+    placed += image_findings(found.root, folder_tree, selected, progress("images"), deep=deep)
     placed.sort(key=lambda one: one.where.file or "")
     placed += [*common_tags(by_caption, triggers), *spelled]
     chosen = [one for one in placed if selected is None or one.where.file in selected]
