@@ -38,13 +38,18 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]
 _LEVEL_1 = {"gb2312": (0xB0, 0xD7), "big5": (0xA4, 0xC6), "shift_jis": (0x88, 0x98)}
 """The first bytes of the characters that each standard counts among the common ones."""
 
-_CANDIDATES = {"gb18030": "gb2312", "big5": "big5", "cp932": "shift_jis", "euc_jp": "shift_jis"}
-"""Python's names of encodings, and whose common characters a text in them is made of."""
+_READINGS: dict[str, tuple[str, str, bool | None]] = {
+    "UTF-16 little-endian": ("utf-16-le", "", None),
+    "UTF-16 big-endian": ("utf-16-be", "", None),
+    "GB18030": ("gb18030", "gb2312", False),
+    "Big5": ("big5", "big5", False),
+    "Shift-JIS": ("cp932", "shift_jis", None),
+    "EUC-JP": ("euc_jp", "shift_jis", True),
+}
+"""By the names people know: Python's name, whose common characters a text is made of, whether it has kana.
 
-_KANA_IN = {"gb18030": False, "big5": False, "euc_jp": True}
-"""Whether a text has kana: GB18030 has them at the places of EUC-JP, and nobody writes Japanese in it."""
+GB18030 has kana at the places of EUC-JP, and nobody writes Japanese in it."""
 
-_NAMES = {"gb18030": "GB18030", "big5": "Big5", "cp932": "Shift-JIS", "euc_jp": "EUC-JP"}
 _COMMON = 0.85  # of the characters must be common ones
 _ENOUGH = 3  # characters are sure where no other reading is of common ones alone; of fewer, or else:
 _SURE = 0.4  # must be frequent, or kana,
@@ -64,12 +69,10 @@ def guess(data: bytes) -> Guess | None:
         if data.startswith(mark):
             text = _decoded(data[2:], codec)
             return None if text is None else Guess("UTF-16 with a byte order mark", text)
-    readings = {f"UTF-16 {end}": (f"utf-16-{end[0]}e", "") for end in ("little-endian", "big-endian")}
-    readings |= {_NAMES[codec]: (codec, level) for codec, level in _CANDIDATES.items()}
     found = []
-    for name, (codec, level) in readings.items():
+    for name, (codec, level, kana) in _READINGS.items():
         text = _decoded(data, codec)
-        if text is not None and (score := _score(text, codec, level)) is not None:
+        if text is not None and (score := _score(text, level, kana)) is not None:
             found.append((score, name, text))
     if not found:
         return None
@@ -82,11 +85,11 @@ def guess(data: bytes) -> Guess | None:
         return None
     if (
         name == "GB18030"
-    ):  # Korean in EUC-KR and Japanese in EUC-JP have their signs at the places of its common ones
+    ):  # Korean in EUC-KR and Japanese in EUC-JP stand at the places of its common characters
         korean, japanese = _decoded(data, "cp949"), _decoded(data, "euc_jp")
         if korean and _HANGUL.search(korean) and not _HAN.search(korean):
             return None
-        if japanese and (_score(japanese, "", "shift_jis") or 0.0) >= score + _AHEAD:
+        if japanese and (_score(japanese, "shift_jis", None) or 0.0) >= score + _AHEAD:
             return None
     return Guess(name, text)
 
@@ -100,10 +103,11 @@ def _decoded(data: bytes, codec: str) -> str | None:
     return None if _CONTROL.search(text) or "Cn" in map(unicodedata.category, text) else text
 
 
-def _score(text: str, codec: str, level: str) -> float | None:
+def _score(text: str, level: str, kana: bool | None) -> float | None:
     """Which part of a text's foreign characters are frequent ones, or kana; None where it is no such text.
 
-    level: the standard whose common characters are expected; empty for UTF-16, which has ASCII as well.
+    level: the standard whose common characters are expected; empty for UTF-16, which has ASCII as well. kana:
+    whether it must have some, or none; None: it may.
     """
     if not level and sum(map(str.isascii, text)) >= 0.2 * len(text):
         return 1.0  # of bytes read two by two, hardly one in 500 pairs is such a character
@@ -113,7 +117,7 @@ def _score(text: str, codec: str, level: str) -> float | None:
         return None
     if not all(_HAN.match(sign) or _KANA.match(sign) for sign in words):
         return None
-    if codec in _KANA_IN and any(map(_KANA.match, words)) != _KANA_IN[codec]:
+    if kana is not None and any(map(_KANA.match, words)) != kana:
         return None
     common = sum(_is_common(sign, level) for sign in words)
     if common < _COMMON * len(words):

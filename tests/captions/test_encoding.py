@@ -96,6 +96,11 @@ def test_what_may_be_several_is_not_guessed(codec):
         assert guess(text.encode(codec)) is None, text
 
 
+@pytest.mark.parametrize("text", ["砂漠, 駱駝", "消防士", "籠球, 落書き"])
+def test_short_captions_of_rarer_characters_are_not_guessed(text):
+    assert guess(text.encode("cp932")) is None
+
+
 def test_random_bytes_are_nearly_never_a_text():
     chance = random.Random(5)  # noqa: S311
     seen = [guess(chance.randbytes(chance.randint(1, 200))) for _ in range(3000)]
