@@ -12,7 +12,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('tagflow needs Python 3.11 or newer; make PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,suggest,train,pandas,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,suggest,images,train,pandas,dev]'
 	$(BIN)/python -c "from pathlib import Path; Path('$(READY)').touch()"
 
 # The main job on the samples, which are not changed: the result goes to another folder. Then both encoders beside

@@ -1,6 +1,7 @@
 """The settings file `tagflow.toml`, read and checked; open it to add a setting, or for the range of one.
 
     dir = "dataset"              # for commands that are given no folder
+    caption_extension = ".txt"   # captions are the files with this suffix
     encoders = "sd_xl_base.safetensors"
     ontology = "architecture"
     overlay = "my-tags.csv"      # categories of your own tags, over the ontology's
@@ -52,8 +53,8 @@ DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
 
 _Kinds = dict[str, type | tuple[type, ...]]
 _TOP: _Kinds = {
-    "dir": str, "encoders": str, "ontology": str, "overlay": str, "device": str, "dtype": str,
-    "clean": bool, "strict": bool, "cache": bool, "cache_size": str, "threads": int,
+    "dir": str, "caption_extension": str, "encoders": str, "ontology": str, "overlay": str, "device": str,
+    "dtype": str, "clean": bool, "strict": bool, "cache": bool, "cache_size": str, "threads": int,
 }  # fmt: skip
 _TABLES: dict[str, _Kinds] = {
     "trigger": {"words": list, "keep_first": int, "detect": bool, "folders": dict},

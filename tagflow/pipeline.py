@@ -15,7 +15,7 @@ import pyarrow as pa
 from tagflow.audit.file import Audit, Limits, Meta, certifies
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.config import OnLow
-from tagflow.dataset.survey import Survey
+from tagflow.dataset.survey import CAPTION_SUFFIX, Survey
 from tagflow.engines.local import Stage, run_stages
 from tagflow.history.originals import OriginalsIndex
 from tagflow.judge.gate import Gate
@@ -69,6 +69,8 @@ class Outcome:
     triggers: Triggers
     tidied: bool = False
     """Copies of a tag may have gone, by this run's `--clean` or by that of an uncertified run before it."""
+    suffix: str = CAPTION_SUFFIX
+    """Of the caption files."""
     images: tuple[str, ...] | None = None
     """The images that the captions were ordered with; None where nobody knows."""
     order_hash: str | None = None
@@ -109,7 +111,7 @@ class Pipeline:
             levels = relax_levels(len(self.ontology.categories))
             table = Relax(read, parsed, table, levels, parse, order, gate)()
         table, judgement = gate.judge(table)
-        return Outcome(table, judgement, triggers, tidied, survey.images)
+        return Outcome(table, judgement, triggers, tidied, survey.suffix, survey.images)
 
     def gate(self, *, tidied: bool, write_low: bool = False, sentences_stay: bool = True) -> Gate:
         """What measures and judges the captions of one folder."""

@@ -42,6 +42,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
         standing(judgement, low),
         Triggers(tuple(Trigger(word, "detected") for word in then.all_detected)),
         tidied,
+        then.suffix,
         # What drifted from the audit must be noticed the next time, too: only a run makes it the new state.
         then.images,
         then.order_hash or audit.meta.ontology_hash,

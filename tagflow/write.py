@@ -219,6 +219,7 @@ class Writing:
                 order_hash=self.outcome.order_hash or ontology.hash,
                 images=images,
                 sentences_stay=self.outcome.sentences_stay,
+                caption_extension=self.outcome.suffix,
             ),
             dataset_digest=dataset_digest(table),
             verdict=judgement.verdict,

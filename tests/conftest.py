@@ -39,6 +39,9 @@ if importlib.util.find_spec("torch") is None:  # the `encoders` extra is not ins
         *(f"cli/test_relax_{name}.py" for name in ("drift", "memory")),
     ]
 
+if importlib.util.find_spec("imagehash") is None:  # the `images` extra is not installed
+    collect_ignore = [*globals().get("collect_ignore", []), "checks/test_check_deep.py"]
+
 
 SLOW_FIXTURES = {"process", "unprivileged", "checkpoint", "certified", "worker", "cluster", "suggest"}
 SLOW_FOLDERS = {"bad_input", "encoders", "hooks", "torture"}

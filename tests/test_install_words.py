@@ -103,7 +103,7 @@ def test_every_extra_that_a_cure_names_is_there() -> None:
     source = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "tagflow").rglob("*.py"))
     named = set(re.findall(r"install_extra\([\"'](\w+)[\"']\)", source))
     assert (
-        named == {"encoders", "suggest", "train", "pandas"}
+        named == {"encoders", "suggest", "train", "pandas", "images"}
         and named <= PROJECT["optional-dependencies"].keys()
     )
     assert "pip install '.[train]'" in install_extra("train")

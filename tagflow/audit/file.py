@@ -17,7 +17,7 @@ from typing import Any, Literal, get_type_hints
 import pyarrow as pa
 
 from tagflow.config import OnLow
-from tagflow.dataset.survey import AUDIT_NAME, state_folder
+from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, state_folder
 from tagflow.errors import AuditError
 from tagflow.files.parquet import read_parquet
 from tagflow.files.read import NewerFile, schema_number, sha256
@@ -53,6 +53,7 @@ class AuditOptions:
     dtype, sim_error: what the encoders computed in, and the largest difference to fp32 that was seen.
     order_hash: the ontology's that made the order. images: those that lay in the folder, by path.
     sentences_stay: sentences keep their order, which those of earlier audits need not.
+    caption_extension: the suffix of its captions, with the dot.
     """
 
     ontology: str | None = None
@@ -70,6 +71,12 @@ class AuditOptions:
     order_hash: str | None = None
     images: tuple[str, ...] | None = None
     sentences_stay: bool = False
+    caption_extension: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the captions; before it was written down, there was one alone."""
+        return self.caption_extension or CAPTION_SUFFIX
 
     @property
     def all_triggers(self) -> tuple[str, ...]:

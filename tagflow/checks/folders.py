@@ -7,12 +7,13 @@ names its folders itself.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tagflow.checks.tags import Lists, key
-from tagflow.dataset.survey import CAPTION_SUFFIX, Tree
+from tagflow.dataset.survey import CAPTION_SUFFIX, Tree, is_report
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many
 from tagflow.training.sd_scripts.files import (
@@ -26,36 +27,41 @@ from tagflow.training.sd_scripts.files import (
     split_name,
 )
 
+_OTHER_CAPTIONS = (DEFAULT_CAPTION, CAPTION_SUFFIX, ".json")
+"""Suffixes beside an image that may be meant for its caption."""
+
 
 @dataclass(slots=True)
 class Folder:
     """The names of one folder, sorted out.
 
-    `images`: those that the trainer sees, or may see, by stem; `overlooked`: what it leaves out, or may.
+    `suffix`: that of captions. `images`: those that the trainer sees, or may see, by stem; `overlooked`: what
+    it leaves out, or may.
     """
 
     path: str
     names: set[str]
+    suffix: str = CAPTION_SUFFIX
     images: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     overlooked: dict[str, Sight] = field(default_factory=dict)
-    captions: set[str] = field(default_factory=set)  # stems of .txt files
-    claimed: set[str] = field(default_factory=set)  # .txt files that belong to an image in some other way
+    captions: set[str] = field(default_factory=set)  # stems of files with the suffix
+    claimed: set[str] = field(default_factory=set)  # such files that belong to an image in some other way
 
     def at(self, name: str) -> str:
         """A name's path."""
         return f"{self.path}/{name}" if self.path else name
 
 
-def folders(found: Tree) -> list[Folder]:
-    """Every folder with its names sorted out."""
-    made = [Folder(path, set(names)) for path, names in found.items()]
+def folders(found: Tree, suffix: str = CAPTION_SUFFIX) -> list[Folder]:
+    """Every folder with its names sorted out. `suffix`: that of captions."""
+    made = [Folder(path, set(names), suffix) for path, names in found.items()]
     for folder in made:
         for name in sorted(folder.names):
-            if name.endswith(CAPTION_SUFFIX) and not name.startswith("."):
-                folder.captions.add(name.removesuffix(CAPTION_SUFFIX))
+            if name.endswith(suffix) and not name.startswith("."):
+                folder.captions.add(name.removesuffix(suffix))
             elif is_image(name):
                 folder.images[split_name(name)[0]].append(name)
-        folder.overlooked = overlooked(folder.names, CAPTION_SUFFIX)
+        folder.overlooked = overlooked(folder.names, suffix)
     return made
 
 
@@ -68,32 +74,32 @@ def name_findings(all_folders: list[Folder], lists: Lists) -> Iterator[Finding]:
             yield finding(CODES[seen.state], seen.why, file=folder.at(name))
         for stem, names in folder.images.items():
             if len(names) > 1 and stem in folder.captions:
-                yield finding("caption-shared", ", ".join(names), file=folder.at(stem + CAPTION_SUFFIX))
+                yield finding("caption-shared", ", ".join(names), file=folder.at(stem + folder.suffix))
         yield from _captions_of_images(folder)
         yield from _lost(folder, homes, lists)
+        if not folder.images:
+            yield from _of_no_image(folder, homes)
 
 
 def _captions_of_images(folder: Folder) -> Iterator[Finding]:
-    bare, found, other = list[str](), list[Finding](), False
-    by_case = {name.casefold(): name for name in sorted(folder.names) if not name.startswith(".")}
+    bare, found = list[str](), list[Finding]()
+    by_case = {_folded(name): name for name in sorted(folder.names) if not name.startswith(".")}
     for stem, names in folder.images.items():
         if stem in folder.captions:
-            if stem + DEFAULT_CAPTION in folder.names:
-                found.append(
-                    finding("caption-twice", stem + DEFAULT_CAPTION, file=folder.at(stem + CAPTION_SUFFIX))
-                )
+            for second in {CAPTION_SUFFIX, DEFAULT_CAPTION} - {folder.suffix}:
+                if stem + second in folder.names:
+                    caption = folder.at(stem + folder.suffix)
+                    found.append(finding("caption-twice", stem + second, file=caption))
             continue
         place = _misnamed(folder, stem, names, by_case)
         if place is not None:
             found.append(place)
-        elif stem + DEFAULT_CAPTION in folder.names:  # a folder of .caption files: the trainer's own default
-            other = True
         elif read := folder.captions.intersection(caption_stems(stem)):
             folder.claimed |= read  # `im_1_2_3_4.png` is a crop: the trainer finds its caption in `im.txt`
         else:
             bare += names
     yield from found
-    if bare and (folder.captions or found or other):
+    if bare and (folder.captions or found):
         yield from (finding("image-without-caption", file=folder.at(name)) for name in bare)
     elif bare:
         yield finding("folder-without-captions", many(len(bare), "image"), file=folder.path or ".")
@@ -102,31 +108,51 @@ def _captions_of_images(folder: Folder) -> Iterator[Finding]:
 def _misnamed(folder: Folder, stem: str, names: list[str], by_case: dict[str, str]) -> Finding | None:
     """The caption that an image would have under another name, if there is one."""
     for name in names:
-        doubled = by_case.get((name + CAPTION_SUFFIX).casefold())
+        doubled = by_case.get(_folded(name + folder.suffix))
         if doubled is not None:
             folder.claimed.add(doubled.rpartition(".")[0])
             return finding("caption-suffix-doubled", f"the image is {name}", file=folder.at(doubled))
-    other = by_case.get((stem + CAPTION_SUFFIX).casefold())
+    wanted = stem + folder.suffix
+    other = by_case.get(_folded(wanted))
     if other is not None and other.startswith(stem + "."):
         return finding("caption-suffix-case", f"the image is {names[0]}", file=folder.at(other))
     if other is not None and other.rpartition(".")[0] not in folder.images:
         folder.claimed.add(other.rpartition(".")[0])
-        return finding("caption-name-case", f"the image is {names[0]}", file=folder.at(other))
-    if stem + DEFAULT_CAPTION in folder.names and folder.captions:
-        return finding(
-            "caption-suffix-other", f"the image is {names[0]}", file=folder.at(stem + DEFAULT_CAPTION)
-        )
+        same = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", wanted)
+        code = "name-normalisation" if same else "caption-name-case"
+        return finding(code, f"the image is {names[0]}", file=folder.at(other))
+    kind = next((kind for kind in _OTHER_CAPTIONS if stem + kind in folder.names), None)
+    if kind is not None:
+        return finding("caption-suffix-other", f"the image is {names[0]}", file=folder.at(stem + kind))
     return None
+
+
+def _folded(name: str) -> str:
+    """A name without the difference of upper and lower case, nor of composed and decomposed letters."""
+    return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def _lost(folder: Folder, homes: dict[str, Folder], lists: Lists) -> Iterator[Finding]:
     """Captions that no image asks for; where a folder holds no image, those whose image lies elsewhere."""
     for stem in sorted(folder.captions - folder.images.keys() - folder.claimed):
         home = homes.get(stem)
-        if key(stem) in lists.exempt["not-a-caption"] or (home is None and not folder.images):
+        exempt = is_report(stem) or key(stem) in lists.exempt["not-a-caption"]
+        if exempt or (home is None and not folder.images):
             continue
         where = "" if home is None else f"its image lies in {home.path or '.'}"
-        yield finding("caption-without-image", where, file=folder.at(stem + CAPTION_SUFFIX))
+        yield finding("caption-without-image", where, file=folder.at(stem + folder.suffix))
+
+
+def _of_no_image(folder: Folder, homes: dict[str, Folder]) -> Iterator[Finding]:
+    """In a folder without images: reports under a caption's suffix, and captions under another one."""
+    for stem in sorted(filter(is_report, folder.captions)):
+        yield finding("caption-stray", file=folder.at(stem + folder.suffix))
+    for name in sorted(folder.names):
+        stem, kind = split_name(name)
+        if kind not in (CAPTION_SUFFIX, DEFAULT_CAPTION) or kind == folder.suffix or name.startswith("."):
+            continue
+        if stem not in folder.captions and not is_report(stem) and (stem in homes or not homes):
+            yield finding("caption-suffix-other", file=folder.at(name))
 
 
 def folder_findings(all_folders: list[Folder], root_name: str) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from tagflow.captions.grammar import holds
 from tagflow.checks.caption import Words, word_findings
 from tagflow.checks.dataset import common_tags, copies, two_spellings
 from tagflow.checks.folders import folder_findings, folders, name_findings
+from tagflow.checks.images import image_findings
 from tagflow.checks.tags import Facts, Lists, facts, read_lists
 from tagflow.dataset.survey import Survey, Tree
 from tagflow.engines.local import run_stages
@@ -45,11 +46,13 @@ def check(
     detect: Detect,
     selected: Collection[str] | None = None,
     progress: Callable[[str], Progress] = lambda stage: silent,
+    *,
+    deep: bool = False,
 ) -> Checked:
     """Check a folder. `selected`: report on these paths alone; what concerns all is asked of all, even so.
 
     `detect` gives the triggers of the parsed batch, `count` counts the tokens of what is reported on.
-    `progress` gives for a stage's name what is told how far it has come.
+    `progress` gives for a stage's name what is told how far it has come. deep: images are wholly decoded.
     """
     read = extract(found, None, None, progress("reading"))
     table = run_stages(read, [parse_captions], progress("parsing"))
@@ -77,8 +80,9 @@ def check(
             *(one.at(file=path) for one in of_words[path]),
         )
     ]
-    folder_tree = folders(names)
+    folder_tree = folders(names, found.suffix)
     placed = [*name_findings(folder_tree, lists), *folder_findings(folder_tree, found.root.resolve().name)]
+    placed += image_findings(found.root, folder_tree, selected, progress("images"), deep=deep)
     placed.sort(key=lambda one: one.where.file or "")
     placed += [*common_tags(by_caption, triggers.words()), *spelled]
     chosen = [one for one in placed if selected is None or one.where.file in selected]

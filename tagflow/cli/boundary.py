@@ -12,13 +12,16 @@ import click
 from tagflow.cli import cli
 from tagflow.errors import BUG, DONE, FAILURE, INTERRUPTED, USAGE, TagflowError, install_extra
 
-TRAIN_EXTRA = ("PIL", "psutil", "tensorboard", "tomlkit")
+TRAIN_EXTRA = ("psutil", "tensorboard", "tomlkit")
 """The modules of the `train` extra."""
+IMAGES_EXTRA = ("PIL", "imagehash")
+"""The modules of the `images` extra, which `check --deep` needs."""
 
 
 def not_installed(module: str) -> TagflowError:
-    """What to say where a module of the `train` extra is missing."""
-    return TagflowError(f"{module} is not installed", install_extra("train"))
+    """What to say where a module of the `train` or the `images` extra is missing."""
+    cure = install_extra("images") if module in IMAGES_EXTRA else install_extra("train")
+    return TagflowError(f"{module} is not installed", cure)
 
 
 def run(args: list[str] | None = None) -> int:
@@ -43,7 +46,7 @@ def run(args: list[str] | None = None) -> int:
         return INTERRUPTED
     except ModuleNotFoundError as problem:
         missing = (problem.name or "").partition(".")[0]
-        if missing not in TRAIN_EXTRA:
+        if missing not in (*TRAIN_EXTRA, *IMAGES_EXTRA):
             return _bug()
         say_error(not_installed(missing))
         return FAILURE

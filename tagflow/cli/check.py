@@ -22,8 +22,10 @@ from tagflow.cli.help import command
 from tagflow.cli.options import (
     FOLDER,
     TokenOptions,
+    caption_option,
     collected,
     limits,
+    suffix_of_captions,
     token_options,
     tokenizer_folder,
     triggers,
@@ -48,7 +50,9 @@ class CheckOptions(FindingOptions, TokenOptions):
 
     paths: tuple[Path, ...]
     triggers: tuple[str, ...]
+    caption_extension: str | None
     config_file: Path | None
+    deep: bool
     explain: str | None
 
 
@@ -61,8 +65,14 @@ class CheckOptions(FindingOptions, TokenOptions):
     metavar="WORD",
     help="Belongs in captions that show the subject; may be given several times. `none`: look for none.",
 )
+@caption_option
 @token_options
 @finding_options
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Decode every image wholly, and look for near copies. Needs the `images` extra.",
+)
 @click.option("--config", "config_file", type=FOLDER, metavar="FILE", help="Default: tagflow.toml.")
 @click.option("--explain", metavar="CODE", help="The same as `tagflow rule CODE`; checks nothing.")
 @collected(CheckOptions)
@@ -91,7 +101,9 @@ def check(asked: CheckOptions) -> int:
     if asked.format == "text":
         known = {one.where.file for one in findings}
         for path in (path for path in others if path not in known):
-            output.note(f"{path}: no caption (no .txt, or no image of its name); not looked at")
+            output.note(
+                f"{path}: no caption (by its suffix, its name, or for want of an image); not looked at"
+            )
     taken = [
         one if len(roots) == 1 else replace(one, folder=(root / (one.folder or ".")).as_posix())
         for root, part in zip(roots, parts, strict=True)
@@ -135,7 +147,8 @@ def _of_root(
 ) -> _Part:
     config = load_config(asked.config_file, root)
     chosen((), asked, config)  # refuses unknown codes of the configuration before the work
-    found = survey(root, empty=True)
+    suffix = suffix_of_captions(config, asked.caption_extension)
+    found = survey(root, empty=True, suffix=suffix)
     limit = limits(config, asked)
 
     def count(table: pa.Table) -> pa.Table:
@@ -145,10 +158,16 @@ def _of_root(
         return Count(known, limit.max_tokens, limit.warn_tokens)(table)
 
     checked = run_checks(
-        found, tree(root), count, _triggers(root, config, asked.triggers), selected, progress.progress
+        found,
+        tree(root),
+        count,
+        _triggers(root, config, asked.triggers),
+        selected,
+        progress.progress,
+        deep=asked.deep,
     )
     if not found.captions and not checked.findings:
-        survey(root)  # says what a folder without captions lacks
+        survey(root, suffix=suffix)  # says what a folder without captions lacks
     others = found.others if selected is None else sorted(selected.difference(checked.captions))
     # With paths as the user would write them.
     findings = (one.at(file=(root / (one.where.file or ".")).as_posix()) for one in checked.findings)

@@ -15,6 +15,7 @@ Entry = tuple[str, str, str]
 """Of a command: its module in `tagflow.cli` (empty: the package), its name there, what the list says."""
 
 _OPTIONS = {
+    "Captions": "caption_extension",
     "Ontology and order": "ontology_name overlay triggers keep_first clean on_low",
     "Encoders": "encoders device dtype threads no_cache",
     "Limits": "min_sim min_sim_each max_tokens warn_tokens tolerance",

@@ -26,6 +26,7 @@ from tagflow.cli.options import (
     ontology_name,
     ontology_options,
     overlay_file,
+    suffix_of_captions,
 )
 from tagflow.config import load_config
 from tagflow.dataset.survey import LARGEST_CAPTION
@@ -235,7 +236,8 @@ def coverage(asked: CoverageOptions) -> int:
 
     config = load_config(asked.config_file, asked.folder)
     ontology = load_ontology(config, asked)
-    table = parsed(survey(asked.folder or Path(config.path("dir") or ".")))
+    folder = asked.folder or Path(config.path("dir") or ".")
+    table = parsed(survey(folder, suffix=suffix_of_captions(config)))
     found = measure(table, ontology, folder_triggers(table, config))
     tags, occurrences = (
         found.tags.total() + len(found.unknown),

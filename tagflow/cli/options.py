@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tagflow.config import DTYPE_WORDS, ON_LOW, Config
+from tagflow.dataset.survey import CAPTION_SUFFIX, caption_suffix
 from tagflow.errors import EncoderError, UsageProblem, VocabularyMissing
 
 if TYPE_CHECKING:
@@ -92,8 +93,13 @@ ontology_options = stacked(
                  help="A CSV file `tag,category` of your own tags, over the ontology's."),
 )  # fmt: skip
 
+caption_option = click.option(
+    "--caption-extension", metavar="EXT", help="Captions are the files with this suffix. Default: .txt."
+)
+
 order_options = stacked(
     ontology_options,
+    caption_option,
     click.option("--trigger", "triggers", multiple=True, metavar="WORD",
                  help="Goes in front; may be given several times. `none`: look for no trigger."),
     click.option("--keep-first", type=click.IntRange(0), metavar="N",
@@ -157,6 +163,7 @@ class OntologyOptions:
 class OrderOptions(OntologyOptions):
     """What `order_options` ask."""
 
+    caption_extension: str | None = None
     triggers: tuple[str, ...] = ()
     keep_first: int | None = None
     clean: bool | None = None
@@ -258,6 +265,11 @@ def ontology_name(config: Config, asked: str | None = None) -> str:
         return _expanded(asked or named or "architecture")
     # A folder of the captions' may be called like a built-in ontology; the built-in one is meant.
     return named if named.partition(":")[0] in built_in() else str(config.file.parent / _expanded(named))
+
+
+def suffix_of_captions(config: Config, asked: str | None = None, default: str = CAPTION_SUFFIX) -> str:
+    """The suffix of captions with its dot: option, file, or the default. Raises UsageProblem."""
+    return caption_suffix(config.get("caption_extension", asked, default))
 
 
 def overlay_file(config: Config, asked: Path | None = None) -> Path | None:

@@ -32,6 +32,7 @@ from tagflow.cli.options import (
     ResultOptions,
     TokenOptions,
     cache_option,
+    caption_option,
     collected,
     encoder_choice,
     encoder_options,
@@ -40,12 +41,13 @@ from tagflow.cli.options import (
     ontology_options,
     order_options,
     result_options,
+    suffix_of_captions,
     token_options,
 )
 from tagflow.cli.output import Progress, show_diff
 from tagflow.cli.run_train import AfterOptions, ready, train_after, train_options
 from tagflow.config import Config, OnLow, load_config
-from tagflow.dataset.survey import AUDIT_NAME, Survey, by_root, survey
+from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, Survey, by_root, survey
 from tagflow.errors import AuditError, SourceError, UsageProblem
 from tagflow.findings.finding import Finding, of_caption
 from tagflow.findings.wording import many, some
@@ -87,6 +89,7 @@ class ValidateOptions(OntologyOptions, TokenOptions, ResultOptions, EncoderOptio
     """What `tagflow validate` was asked."""
 
     folder: Path | None
+    caption_extension: str | None = None
 
 
 @command()
@@ -111,7 +114,7 @@ def run(asked: RunOptions) -> int:
     config = load_config(asked.config_file, asked.folder)
     ready(asked, config, asked.encoders)
     folder = asked.folder or _folder(config)
-    code = _Job("run", config, asked).go(survey(folder), None, encoder_choice(config, asked))
+    code = _Job("run", config, asked).go(_survey(folder, config, asked), None, encoder_choice(config, asked))
     return train_after(code, folder, config, asked, asked.encoders, as_json=asked.as_json)
 
 
@@ -134,7 +137,11 @@ def reorder(asked: ReorderOptions) -> int:
     if len(roots) > 1 and (asked.out or asked.as_json):
         raise UsageProblem("--out and --json go with one folder", "give one folder at a time")
     jobs = {root: _Job("reorder", load_config(asked.config_file, root), asked) for root in roots}
-    return max(job.go(survey(root), roots[root], None) for root, job in jobs.items())
+    return max(job.go(_survey(root, job.config, asked), roots[root], None) for root, job in jobs.items())
+
+
+def _survey(folder: Path, config: Config, asked: OrderOptions) -> Survey:
+    return survey(folder, suffix=suffix_of_captions(config, asked.caption_extension))
 
 
 def _folder(config: Config) -> Path:
@@ -257,8 +264,8 @@ class _Job:
                 "it in front; if it is none, `--trigger none` says so"
             )
         if found.others:
-            what = many(len(found.others), ".txt file is no caption", ".txt files are no captions")
-            output.note(f"{what}, not touched: {some(found.others, _NAMED)}")
+            what = many(len(found.others), f"{found.suffix} file")
+            output.note(f"{what}, no caption, not touched: {some(found.others, _NAMED)}")
         if found.foreign:
             output.note(
                 f"{many(len(found.foreign), 'caption')} beside pictures that the trainer does not read; "
@@ -332,18 +339,21 @@ def facts(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @encoder_options
 @ontology_options
+@caption_option
 @token_options
 @result_options
 @collected(ValidateOptions)
 def validate(asked: ValidateOptions) -> int:
     """Check that the captions in DIR are what the audit says, encode them against their originals, judge.
 
-    DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption. The ontology is
-    that of the audit, unless another one is named here.
+    DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption. The ontology
+    and the captions' suffix are those of the audit, unless others are named.
     """
     config = load_config(asked.config_file, asked.folder)
     folder = asked.folder or Path(config.path("dir") or ".")
-    found, store, started = survey(folder), Store(folder), now()
+    audit, store, started = current_audit(folder), Store(folder), now()
+    of_audit = CAPTION_SUFFIX if audit is None else audit.meta.options.suffix
+    found = survey(folder, suffix=suffix_of_captions(config, asked.caption_extension, of_audit))
     choice = encoder_choice(config, asked)
     named, gone = _its_ontology(_audit(folder), asked)
     strict = bool(config.get("strict", asked.strict, False))

@@ -27,6 +27,7 @@ from tagflow.cli.options import (
     ontology_name,
     ontology_options,
     overlay_file,
+    suffix_of_captions,
 )
 from tagflow.cli.output import Progress
 from tagflow.config import Config, load_config
@@ -193,7 +194,7 @@ def suggest(asked: SuggestOptions) -> int:
     # An overlay that is yet to be written is an empty one.
     there = overlay if overlay and overlay.exists() else None
     ontology = Ontology.load(ontology_name(config, asked.ontology_name), there)
-    table = parsed(survey(folder))
+    table = parsed(survey(folder, suffix=suffix_of_captions(config)))
     found = coverage(table, ontology, folder_triggers(table, config))
     for trigger in found.triggers:
         output.note(f"{output.visible(trigger)!r} is the trigger and needs no category: left out")

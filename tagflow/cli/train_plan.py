@@ -45,6 +45,7 @@ class PlanOptions(TrainOptions):
     name: str | None = None
     leading: str | None = None
     captions_to: Path | None = None
+    caption_extension: str | None = None
     dry_run: bool = False
     as_json: bool = False
     config_file: Path | None = None
@@ -87,6 +88,9 @@ class PlanOptions(TrainOptions):
     type=FOLDER,
     metavar="FOLDER",
     help="Write the rendered captions to a new folder, too, without images.",
+)
+@click.option(
+    "--caption-extension", metavar="EXT", help="The captions' suffix. Default: that of the audit, else .txt."
 )
 @click.option("--vram", metavar="SIZE", help="Memory of the GPU, such as 24GB. Default: what is free here.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often all is seen.")
@@ -158,6 +162,7 @@ def _request(asked: PlanOptions, config: Config, around: Surroundings) -> PlanRe
         name=asked.name,
         structure=asked.structure,
         captions_to=asked.captions_to,
+        caption_extension=config.get("caption_extension", asked.caption_extension),
         epochs=asked.epochs,
         repeats=asked.repeats,
         resolution=asked.resolution,

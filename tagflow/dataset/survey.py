@@ -2,13 +2,15 @@
 
 If the tree holds images, a caption is a `.txt` that the trainer would read for one of them, or that stands
 beside a picture of another kind with the same stem; other `.txt` files are listed and never touched. If it
-holds no image, every `.txt` is one. Names that begin with a dot are left out. What the trainer takes for
-images, captions and caches is in :mod:`tagflow.training.sd_scripts.files`.
+holds no image, every `.txt` is one that is not named like a report (readme, licence, log). Another suffix may
+be asked for. Names that begin with a dot are left out. What the trainer takes for images, captions and caches
+is in :mod:`tagflow.training.sd_scripts.files`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -20,10 +22,13 @@ from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.read import inside, sha256
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.sd_scripts.files import (
+    ANY_CACHE,
+    DEFAULT_CAPTION,
     caption_stems,
     is_image_kind,
     overlooked,
     repeats,
+    sight,
     split_name,
     stale_caches,
 )
@@ -31,6 +36,23 @@ from tagflow.training.sd_scripts.files import (
 CAPTION_SUFFIX = ".txt"
 STATE_FOLDER = ".tagflow"
 AUDIT_NAME = "tagflow-audit.parquet"
+_NO_TEXTS = frozenset(
+    "ckpt csv html json jsonl md npy parquet pt py safetensors toml tsv xml yaml yml zip".split()
+)
+"""Suffixes of files that are no plain captions, whatever they hold."""
+
+_REPORTS = frozenset(
+    "authors changelog copying credits licence license log logs note notes prompt prompts readme "
+    "report reports requirements todo".split()
+)
+_BESIDE = frozenset(
+    "and apache caption captions captioning cc data dataset dev en error errors final for generation "
+    "image images me mit model negative of party positive read sample samples set summary tag tagger tagging "
+    "tags test third train training validation zh".split()
+)
+"""Words of a report's name, and those that may stand beside them: `training_log`, `requirements-dev`."""
+
+_SAMPLE = 40  # characters of a caption that show how it reads
 LARGEST_CAPTION = 256 * 1024
 """Bytes: a hundred times what the trainer reads of a caption. What is larger is not read."""
 
@@ -39,18 +61,20 @@ LARGEST_CAPTION = 256 * 1024
 class Survey:
     """What lies in a folder. All paths are relative to `root`, with forward slashes, and sorted.
 
+    `suffix`: that of captions, with its dot.
     `images`: of the kinds that the trainer reads, whatever its Python needs for them. `foreign`: pictures of
     other kinds, each with a caption that stands beside it alone; the caption is among `captions`.
     """
 
     root: Path
     captions: tuple[str, ...]
-    others: tuple[str, ...] = ()  # .txt files that are no captions
+    others: tuple[str, ...] = ()  # files with the suffix that are no captions
     uncaptioned: tuple[str, ...] = ()  # images without a caption
     misnamed: frozenset[str] = frozenset()  # captions whose names are not UTF-8, as `captions` spells them
     images: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()  # folders below `root` that tagflow has worked in by themselves
+    suffix: str = CAPTION_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +94,7 @@ class _Found:
     foreign: list[str] = field(default_factory=list)
     misnamed: set[str] = field(default_factory=set)
     stores: list[str] = field(default_factory=list)
+    elsewhere: str = ""  # another suffix that captions have
 
     def spelled(self, text: str) -> str:
         """A path as it can be written down: Arrow and JSON hold no bytes that are not UTF-8."""
@@ -81,8 +106,24 @@ class _Found:
         return text
 
 
-def survey(root: Path, *, empty: bool = False) -> Survey:
-    """Look through a folder and all below it. `empty`: it may hold no caption.
+def caption_suffix(extension: str) -> str:
+    """A `caption_extension` as a suffix with its dot, as sd-scripts mends it.
+
+    Raises UsageProblem for one of files that hold no plain text, and for what is no suffix.
+    """
+    suffix = extension if extension.startswith(".") else f".{extension}"
+    if suffix[1:].lower() in _NO_TEXTS or suffix == ANY_CACHE or sight(f"a{suffix}") is not None:
+        raise UsageProblem(
+            f"captions in {suffix} files: only plain text is read, here and by sd-scripts",
+            "write each caption into a .txt file of its image's name, and leave --caption-extension out",
+        )
+    if not re.fullmatch(r"\.[\w-]+", suffix):
+        raise UsageProblem(f"{extension!r} is no suffix of files", "give one such as .caption")
+    return suffix
+
+
+def survey(root: Path, *, empty: bool = False, suffix: str = CAPTION_SUFFIX) -> Survey:
+    """Look through a folder and all below it. `empty`: it may hold no caption; `suffix`: that of captions.
 
     Raises UsageProblem where `root` is no folder, SourceError where it cannot be listed or has no captions.
     """
@@ -90,16 +131,19 @@ def survey(root: Path, *, empty: bool = False) -> Survey:
         raise UsageProblem(f"{root}: there is no such folder", "check the path")
     if not root.is_dir():
         raise UsageProblem(f"{root} is a file, not a folder", "give the folder that holds the captions")
-    found = _walk(root)
+    found = _walk(root, suffix)
     texts = set(found.texts)
-    read = {path: _caption_of(path, texts) for path in found.images}
-    captions = texts
+    read = {path: _caption_of(path, texts, suffix) for path in found.images}
     if found.images:
-        captions = texts & {*read.values(), *map(_beside, found.foreign)}
+        captions = texts & {*read.values(), *(split_name(path)[0] + suffix for path in found.foreign)}
+    else:
+        captions = {path for path in texts if not is_report(path.rpartition("/")[2].removesuffix(suffix))}
     if not captions and not empty:
-        cure = "give a folder that holds .txt captions, in itself or below"
-        if found.images:
-            cure = "write a .txt beside each image, with the image's name"
+        cure = f"give a folder that holds {suffix} captions, in itself or below"
+        if found.elsewhere:
+            cure = f"there are captions in {found.elsewhere} files: --caption-extension {found.elsewhere}"
+        elif found.images:
+            cure = f"write a {suffix} beside each image, with the image's name"
         raise SourceError(f"{root}: no captions found", cure)
     return Survey(
         root,
@@ -110,23 +154,34 @@ def survey(root: Path, *, empty: bool = False) -> Survey:
         tuple(sorted(found.images)),
         tuple(sorted(found.foreign)),
         tuple(found.stores),
+        suffix,
     )
 
 
-def _beside(path: str) -> str:
-    return split_name(path)[0] + CAPTION_SUFFIX
+def is_report(stem: str) -> bool:
+    """Whether a file of this name (without suffix) is about a folder, as README or training_log-2024 are.
+
+    Every word of it must be known, and one that of a report; of numbers only years and dates are.
+    """
+    words = re.findall(r"[^\W\d_]+|\d+", stem.casefold())
+    numbers = [word for word in words if word.isdecimal()]
+    if numbers and not re.fullmatch(r"(?:19|20)\d\d(?:\d\d)*", "".join(numbers)):
+        return False
+    names = [word for word in words if not word.isdecimal()]
+    known = all(name in _REPORTS or name in _BESIDE for name in names)
+    return known and (not _REPORTS.isdisjoint(names) or names[:2] == ["read", "me"])
 
 
-def _caption_of(image: str, texts: set[str]) -> str | None:
+def _caption_of(image: str, texts: set[str], suffix: str) -> str | None:
     """The caption that the trainer reads for an image: its own, or that of the picture it was cut out of."""
-    if (own := _beside(image)) in texts:
+    if (own := split_name(image)[0] + suffix) in texts:
         return own
     folder, slash, name = image.rpartition("/")
     stems = caption_stems(split_name(name)[0])
-    return next((text for stem in stems if (text := folder + slash + stem + CAPTION_SUFFIX) in texts), None)
+    return next((text for stem in stems if (text := folder + slash + stem + suffix) in texts), None)
 
 
-def _walk(root: Path) -> _Found:
+def _walk(root: Path, suffix: str) -> _Found:
     found = _Found()
 
     def refuse(problem: OSError) -> None:
@@ -137,14 +192,16 @@ def _walk(root: Path) -> _Found:
     for folder, below, files in os.walk(root, onerror=refuse):
         here = Path(folder).relative_to(root).as_posix()
         prefix = "" if here == "." else f"{here}/"
-        for name in [*files, *(name for name in below if name.endswith(CAPTION_SUFFIX))]:
+        for name in [*files, *(name for name in below if name.endswith(suffix))]:
             if name.startswith("."):
                 continue
-            if name.endswith(CAPTION_SUFFIX):
+            if name.endswith(suffix):
                 found.texts.append(found.spelled(prefix + name))
             elif is_image_kind(name):
                 found.images.append(found.spelled(prefix + name))
-        for name in overlooked(files, CAPTION_SUFFIX):
+            elif name.endswith((CAPTION_SUFFIX, DEFAULT_CAPTION)) and not is_report(split_name(name)[0]):
+                found.elsewhere = split_name(name)[1]
+        for name in overlooked(files, suffix):
             if not is_image_kind(name) and not name.startswith("."):
                 found.foreign.append(found.spelled(prefix + name))
         if STATE_FOLDER in below and prefix:
@@ -170,11 +227,19 @@ def read(root: Path, path: str) -> Reading:
         return Reading(path, findings=(finding("caption-unreadable", seen),))
     digest = sha256(data)
     try:
-        return Reading(path, data.decode("utf-8"), digest)
+        text = data.decode("utf-8")
+        if "\0" not in text:
+            return Reading(path, text, digest)
+        fault = None  # English in UTF-16 without a byte order mark is UTF-8, too
     except UnicodeDecodeError as error:
-        return Reading(
-            path, None, digest, (finding("caption-not-utf8", f"byte {error.start}: {error.reason}"),)
-        )
+        text, fault = None, finding("caption-not-utf8", f"byte {error.start}: {error.reason}")
+    from tagflow.captions.encoding import guess  # late, for hardly a file needs it
+
+    if (seen := guess(data)) is not None:
+        sample = " ".join(seen.text.split())
+        sample = sample if len(sample) <= _SAMPLE else sample[:_SAMPLE] + "…"
+        text, fault = None, finding("encoding-guess", f"{seen.encoding}, which reads: {sample}")
+    return Reading(path, text, digest, () if fault is None else (fault,))
 
 
 def state_folder(root: Path) -> Path:

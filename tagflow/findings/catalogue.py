@@ -16,6 +16,7 @@ Severity = Literal["error", "warning", "info"]
 
 THEMES = {
     "captions": "captions and datasets",
+    "images": "images and their number",
     "models": "model files",
     "ontology": "ontologies and overlays",
     "options": "the options of a training run",

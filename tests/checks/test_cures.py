@@ -97,5 +97,5 @@ def test_another_cure_would_not(cure: str) -> None:
 def test_what_depends_on_the_image_is_said_with_its_condition() -> None:
     for code in ("trigger-missing", "tag-common"):
         assert kind_of(code).cure.startswith("if ") and "`--trigger" in kind_of(code).cure
-    for cure in (kind_of("caption-without-image").cure, kind_of("images-unreadable").cure):
+    for cure in (kind_of("caption-without-image").cure, kind_of("image-broken").cure):
         assert "convert" in cure and "PNG or JPEG" in cure and not re.search("remove|delete|away", cure)

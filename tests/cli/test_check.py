@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from pictures import SOUND
 
 from tagflow.findings.catalogue import kind_of
 
@@ -43,7 +44,7 @@ def test_bom_prose_and_long_captions_are_no_errors(tagflow, folder):
 
 
 def test_json(tagflow, folder, monkeypatch):
-    root = folder({"a.txt": "sofa,, sofa", "a.png": "", "prompts.txt": "x"})
+    root = folder({"a.txt": "sofa,, sofa", "a.png": SOUND, "prompts.txt": "x"})
     result = tagflow("check", root, "--json").json
     assert list(result) == ["schema", "captions", "others", "triggers", "findings"]
     assert result["schema"] == "tagflow.check/2" and result["captions"] == 1
@@ -60,7 +61,9 @@ def test_json(tagflow, folder, monkeypatch):
 
 
 def test_single_files_and_what_is_no_caption(tagflow, folder, monkeypatch):
-    root = folder({"a.txt": "sofa, sofa", "b.txt": b"\xff", "a.png": "", "b.png": "", "prompts.txt": "x"})
+    root = folder(
+        {"a.txt": "sofa, sofa", "b.txt": b"\xff", "a.png": SOUND, "b.png": SOUND, "prompts.txt": "x"}
+    )
     result = tagflow("check", root / "a.txt")
     assert result.code == 0 and "1 caption: 0 errors, 1 warning" in result.out
     result = tagflow("check", root / "prompts.txt", root / "a.png")
@@ -198,18 +201,19 @@ def test_a_named_trigger_is_carried_on_from_the_audit_and_folders_have_their_own
 
 def test_names_and_folders(tagflow, folder):
     names = "5_a/a.png 5_a/a.png.txt 5_a/b.png 5_a/b.txt extra/c.png extra/c.txt"
-    root = folder({name: f"lamp {at}" for at, name in enumerate(names.split())})
+    root = folder({n: SOUND if n.endswith(".png") else f"lamp {at}" for at, n in enumerate(names.split())})
     seen = {
         (one["where"]["file"].removeprefix(f"{root}/"), one["code"])
         for one in tagflow("check", root, "--json").json["findings"]
     }
-    assert seen == {("5_a/a.png.txt", "caption-suffix-doubled"), ("extra", "folder-ignored")}
+    few = {("5_a", "images-few"), ("extra", "images-few")}
+    assert seen == {("5_a/a.png.txt", "caption-suffix-doubled"), ("extra", "folder-ignored")} | few
     result = tagflow("check", root / "5_a" / "a.png.txt")
     assert "caption-suffix-doubled" in result.out
 
 
 def test_a_folder_whose_captions_are_all_misnamed_is_checked(tagflow, folder):
-    result = tagflow("check", folder({"a.png": "", "a.png.txt": "x"}))
+    result = tagflow("check", folder({"a.png": SOUND, "a.png.txt": "x"}))
     assert result.code == 0 and "caption-suffix-doubled" in result.out
     result = tagflow("check", folder({}, "empty"))
     assert result.code == 3 and "no captions found" in result.err
@@ -258,7 +262,7 @@ def test_at_60_columns_lines_are_wrapped(tagflow, folder, monkeypatch):
 
 
 def test_it_writes_nothing_and_imports_little(folder, process, tree):
-    root = folder({"5_zkv/a.png": "", "5_zkv/a.txt": "zkv, <lora:a:1>, sofa"})
+    root = folder({"5_zkv/a.png": SOUND, "5_zkv/a.txt": "zkv, <lora:a:1>, sofa"})
     before = tree(root)
     assert process("check", root).code == 0
     assert tree(root) == before
@@ -272,7 +276,7 @@ def test_it_writes_nothing_and_imports_little(folder, process, tree):
 
 
 def test_a_file_with_a_finding_is_not_also_called_not_looked_at(tagflow, folder):
-    root = folder({"a.png": "", "a.txt": "x", "b.txt": "y", "prompts.txt": "z"})
+    root = folder({"a.png": SOUND, "a.txt": "x", "b.txt": "y", "prompts.txt": "z"})
     result = tagflow("check", root)
     assert "caption-without-image" in result.out and f"    {root}/b.txt\n" in result.out
     assert "b.txt" not in result.err

@@ -10,6 +10,16 @@ MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room
 OTHER = "lamp, photograph, bedroom"
 
 
+def test_reports_beside_captions_are_left_alone_also_by_hooks(tagflow, folder):
+    root = folder({"a.txt": MIXED, "README.txt": MIXED, "docs/training_log.txt": MIXED})
+    assert tagflow("reorder", root).code == 0
+    for name in ("README.txt", "docs/training_log.txt"):
+        assert (root / name).read_text() == MIXED
+        result = tagflow("reorder", "--hook", root / name)
+        assert result.code == 0 and f"{name}: no caption" in result.err and (root / name).read_text() == MIXED
+    assert (root / "a.txt").read_text() != MIXED
+
+
 def test_the_worked_example(tagflow, folder):
     root = folder({
         "a.txt": "modern bedroom, photograph, elegant, white walls, wooden floor, natural light, daytime, "

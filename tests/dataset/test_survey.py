@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tagflow.dataset.survey import read, stale_by_caption, survey
+from tagflow.dataset.survey import caption_suffix, read, stale_by_caption, survey
 from tagflow.errors import SourceError, UsageProblem
 
 
@@ -26,6 +26,62 @@ def test_with_images_a_caption_stands_beside_an_image_of_its_stem(folder):
     assert found.captions == ("5_house/a.txt", "5_house/b.c.txt")
     assert found.others == ("5_house/prompts.txt", "a.txt")
     assert found.uncaptioned == ("5_house/lone.jpg",)
+
+
+REPORTS = (
+    "report", "README", "readme_en", "Read Me", "licence", "LICENSE-MIT", "log", "training_log-2024-05-01",
+    "logs", "notes", "requirements", "requirements-dev", "prompts", "sample_prompts", "changelog", "todo",
+    "report 2024", "dataset-report", "negative prompts",
+)  # fmt: skip
+CAPTIONS = (
+    "log cabin", "log_01", "report3", "a", "00017", "notebook", "a note on a door", "prompt_house",
+    "readme's", "license plate", "2024-05-01", "training", "sample", "tags", "catalogue", "logo", "red",
+)  # fmt: skip
+
+
+def test_without_images_what_is_named_like_a_report_is_left_alone(folder):
+    found = survey(folder({f"{name}.txt": "x" for name in (*REPORTS, *CAPTIONS)}))
+    assert found.others == tuple(sorted(f"{name}.txt" for name in REPORTS))
+    assert found.captions == tuple(sorted(f"{name}.txt" for name in CAPTIONS))
+    with pytest.raises(SourceError, match="no captions"):
+        survey(folder({"readme.txt": "x"}, "reports"))
+
+
+def test_a_report_with_an_image_of_its_name_is_a_caption(folder):
+    assert survey(folder({"log.txt": "x", "log.png": "", "notes.txt": "x"})).captions == ("log.txt",)
+
+
+def test_captions_of_another_suffix(folder):
+    files = {"5_a/a.caption": "x", "5_a/a.png": "", "5_a/a.txt": "y", "5_a/b.jpg": "", "c.caption": "z"}
+    root = folder(files)
+    assert survey(root).captions == ("5_a/a.txt",)
+    found = survey(root, suffix=".caption")
+    assert (found.captions, found.others, found.suffix) == (("5_a/a.caption",), ("c.caption",), ".caption")
+    assert survey(folder({"a.caption": "x", "readme.caption": "x"}, "bare"), suffix=".caption").captions == (
+        "a.caption",
+    )
+    for files in ({"a.caption": "x"}, {"a.caption": "x", "a.png": ""}):
+        with pytest.raises(SourceError, match="no captions") as caught:
+            survey(folder(files, f"other{len(files)}"))
+        assert "--caption-extension .caption" in caught.value.cure
+
+
+@pytest.mark.parametrize(("given", "suffix"), [("caption", ".caption"), (".txt", ".txt"), (".Tags", ".Tags")])
+def test_a_suffix_as_the_trainer_takes_it(given, suffix):
+    assert caption_suffix(given) == suffix
+
+
+@pytest.mark.parametrize("given", [".json", "json", ".JSON", ".jsonl", ".png", ".mp4", ".npz", ".csv"])
+def test_files_that_hold_no_plain_text_are_refused(given):
+    with pytest.raises(UsageProblem, match="only plain text") as caught:
+        caption_suffix(given)
+    assert ".txt" in caught.value.cure
+
+
+@pytest.mark.parametrize("given", ["", ".", "a/b", "..", ".a.b", "*", ".a b"])
+def test_what_is_no_suffix_is_refused(given):
+    with pytest.raises(UsageProblem, match="no suffix"):
+        caption_suffix(given)
 
 
 def test_two_images_of_one_stem_share_a_caption(folder):
@@ -74,6 +130,18 @@ def test_what_is_no_text_becomes_a_finding(folder):
     assert codes(read(root, "latin.txt")) == ["caption-not-utf8"] and read(root, "latin.txt").sha256
     assert codes(read(root, "dir.txt")) == codes(read(root, "pipe.txt")) == ["caption-not-a-file"]
     assert codes(read(root, "none.txt")) == ["caption-unreadable"]
+
+
+def test_an_encoding_that_can_be_told_is_named_with_a_sample(folder):
+    text = "现代风格, 白色墙壁, " * 20
+    root = folder(
+        {"a.txt": text.encode("gb18030"), "b.txt": "sofa, lamp".encode("utf-16-le"), "c.txt": "sofa\0, lamp"}
+    )
+    seen = {name: read(root, name) for name in ("a.txt", "b.txt", "c.txt")}
+    assert [codes(seen[name]) for name in seen] == [["encoding-guess"], ["encoding-guess"], []]
+    assert seen["a.txt"].text is seen["b.txt"].text is None and seen["c.txt"].text == "sofa\0, lamp"
+    assert seen["a.txt"].findings[0].detail == f"GB18030, which reads: {text[:40]}…"
+    assert seen["b.txt"].findings[0].detail == "UTF-16 little-endian, which reads: sofa, lamp"
 
 
 def test_links(folder, tmp_path):

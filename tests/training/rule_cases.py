@@ -189,7 +189,7 @@ DATA = [
         "data-left-out",
         {**o(train_data_dir="data"), "files": {**ROOT, "data/dogs/b.png": ""}},
         {**o(train_data_dir="data"), "files": {**ROOT, "data/.hidden/b.png": ""}},
-        "images-unreadable",
+        "image-broken",
     ),
     case(
         "data-twice",
@@ -444,7 +444,7 @@ SIZE = [
         },
     ),
     case(
-        "images-unreadable",
+        "image-broken",
         {
             "found": images(
                 unreadable=("x.png",), captioned=frozenset({"x.png"} | {f"{n}.png" for n in range(20)})

@@ -163,10 +163,10 @@ def bucket_off_cut(part: SubsetView) -> Iterator[Finding]:
         yield finding("bucket-off-cut", f"{many(len(cut), 'image')}: {names(cut)}", option="enable_bucket")
 
 
-@subset_rule("images-unreadable", needs=("images",))
-def images_unreadable(part: SubsetView) -> Iterator[Finding]:
+@subset_rule("image-broken", needs=("images",))
+def image_broken(part: SubsetView) -> Iterator[Finding]:
     if part.images.unreadable:
-        yield finding("images-unreadable", names(part.images.unreadable))
+        yield finding("image-broken", names(part.images.unreadable))
 
 
 @subset_rule("images-too-small", reads=BUCKETS, needs=("images",))

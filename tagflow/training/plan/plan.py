@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tagflow.audit.file import Audit, current_audit
-from tagflow.dataset.survey import Survey, survey
+from tagflow.dataset.survey import CAPTION_SUFFIX, Survey, caption_suffix, survey
 from tagflow.engines.local import run_stages
 from tagflow.errors import SourceError, UsageProblem
 from tagflow.findings.finding import Finding, finding
@@ -62,8 +62,9 @@ class ImageFolder:
 class PlanRequest:
     """What a user asks of a plan. `sets`: `name=value` texts. None: as the preset or the data has it.
 
-    `leading`: categories in front, for a rendered structure; `captions_to`: where its captions go as well.
-    `ontology`, `max_tokens`: those of tagflow.toml, for a dataset without an audit.
+    `caption_extension`: else that of the audit. `leading`: categories in front, for a rendered structure;
+    `captions_to`: where its captions go as well. `ontology`, `max_tokens`: those of tagflow.toml, for a
+    dataset without an audit.
     """
 
     base: Path
@@ -73,6 +74,7 @@ class PlanRequest:
     structure: Structure = "none"
     leading: tuple[str, ...] | None = None
     captions_to: Path | None = None
+    caption_extension: str | None = None
     epochs: int | None = None
     repeats: int | None = None
     resolution: int | None = None
@@ -120,14 +122,15 @@ def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     EncoderError for a damaged audit or base model.
     """
     wanted, root = preset(name), dataset.resolve()
-    found = survey(dataset, empty=True)
-    run = run_folder(root, asked.out, name)
+    audit, run = current_audit(root), run_folder(root, asked.out, name)
     short = {"max_train_epochs": asked.epochs, "resolution": asked.resolution}  # for --set
     sets = [*asked.sets, *(f"{option}={value}" for option, value in short.items() if value is not None)]
     choices = Choices(parse_settings(sets, known_options()))
-    extension = str(choices.get("dataset.toml", "caption_extension") or "txt").removeprefix(".")
+    of_audit = CAPTION_SUFFIX if audit is None else audit.meta.options.suffix
+    named = choices.get("dataset.toml", "caption_extension") or asked.caption_extension
+    found = survey(dataset, empty=True, suffix=caption_suffix(str(named or of_audit)))
     plugins = None if asked.around.machine is None else asked.around.machine.plugins
-    audit, folders = current_audit(root), image_folders(found, f".{extension}", plugins)
+    folders = image_folders(found, found.suffix, plugins)
     looked = tuple(folder for folder in folders if folder.images.count)
     if not looked:
         unseen = [one.why for folder in folders for one in folder.images.overlooked.values()]
@@ -137,10 +140,17 @@ def make_plan(dataset: Path, name: str, asked: PlanRequest) -> Plan:
     notes = [*folder_faults(folders), *asked.around.notes]
     base = decide.base_of(asked.base)
     decide.from_preset(choices, wanted)
+    if found.suffix != CAPTION_SUFFIX:
+        reason, source = "the suffix of the captions here", "the audit" if named is None else "the command"
+        choices.put("dataset.toml", "caption_extension", found.suffix, reason, source)
     called = _DASHES.sub("-", _UNSAFE.sub("-", asked.name or f"{root.name}-{name}")).strip("-.") or "lora"
     decide.for_files(choices, run, base, asked.vae, called)  # a name that every file system takes
     notes += decide.for_base(choices, base)
     notes += decide.for_audit(choices, audit, root, asked.max_tokens)
+    if audit is not None and found.suffix != of_audit:
+        text = f"the audit is of {of_audit} files, and {found.suffix} files would be trained"
+        cure = f"`tagflow run {root} --caption-extension {found.suffix}`, then plan again"
+        notes.append(finding("plan-audit-missing", text, file=str(root), cure=cure))
     notes += decide.for_machine(choices, asked.around)
     buckets = decide.for_buckets(choices)
     memory_there = vram(asked.vram, asked.around)

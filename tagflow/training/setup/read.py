@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.errors import EncoderError
+from tagflow.files.image import look_at
 from tagflow.files.read import read_toml, settings_text
 from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Finding, finding
@@ -197,17 +198,17 @@ def images(subset: Subset, plugins: files.Plugins = None) -> Images:
         return Images({}, (), frozenset(), (), (), {})
     extension = str(subset.values.get("caption_extension") or files.DEFAULT_CAPTION)
     pictures = [name for name in names if files.is_image(name, plugins)]
-    sizes = {name: _size(folder / name) for name in pictures}
+    looks = {name: look_at(folder / name) for name in pictures}
     captions = {name: found for name in pictures if (found := files.caption_of(folder / name, extension))}
     texts = {name: _text(file) for name, file in captions.items()}
     here = {file.name for file in captions.values() if file.parent == folder}
-    sizeless = [name for name, size in sizes.items() if size is None]
+    sound = {name: look.size for name, look in looks.items() if not look.fault}
     stems = {files.split_name(name)[0] for name in pictures}
     beside = Counter(files.split_name(name)[1] for name in names if files.split_name(name)[0] in stems)
     return Images(
-        sizes={name: size for name, size in sizes.items() if size is not None},
-        unreadable=tuple(name for name in sizeless if _is_known(name)),
-        unsized=tuple(name for name in sizeless if not _is_known(name)),
+        sizes={name: size for name, size in sound.items() if size is not None},
+        unreadable=tuple(name for name in pictures if name not in sound),
+        unsized=tuple(name for name, size in sound.items() if size is None),
         captioned=frozenset(captions),
         caches=tuple(name for name in names if name.endswith(files.ANY_CACHE) or name == files.FOLDER_CACHE),
         stale=tuple(files.stale_caches(folder, names, here)),
@@ -216,23 +217,6 @@ def images(subset: Subset, plugins: files.Plugins = None) -> Images:
         other_captions={one: beside[one] for one in _TEXTS if beside[one] and one != extension},
         overlooked=files.overlooked(names, extension, plugins),
     )
-
-
-def _is_known(name: str) -> bool:
-    """Whether Pillow, as it is here, reads files of this suffix; without a plug-in of its own it may not."""
-    from PIL import Image
-
-    return files.split_name(name)[1].lower() in Image.registered_extensions()
-
-
-def _size(file: Path) -> tuple[int, int] | None:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as image:
-            return image.size
-    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
-        return None
 
 
 def _text(file: Path) -> str | tuple[str]:

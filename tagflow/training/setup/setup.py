@@ -21,11 +21,11 @@ from tagflow.training.sd_scripts.options import Options, Value
 class Images:
     """What lies in a subset's folder. `sizes`: (width, height) in pixels by file name, as far as readable.
 
-    `unreadable`: images that are damaged; `unsized`: those of a kind that Pillow cannot read here, though the
-    trainer may. `overlooked`: pictures that the trainer does not see, or may not, by name. `captioned`:
-    images whose caption file sd-scripts would find. `caches`: the names of its caches there; `stale`: those
-    that hold an old text. `texts`: what the caption files of images hold; `unusable`: why one stops the run
-    (`empty`, `not UTF-8`), by image.
+    `unreadable`: images that the trainer stops at; `unsized`: those of a kind whose size is not read here,
+    though the trainer may. `overlooked`: pictures that the trainer does not see, or may not, by name.
+    `captioned`: images whose caption file sd-scripts would find. `caches`: the names of its caches there;
+    `stale`: those that hold an old text. `texts`: what the caption files of images hold; `unusable`: why
+    one stops the run (`empty`, `not UTF-8`), by image.
     `other_captions`: files of another extension that could be captions, by extension.
     """
 

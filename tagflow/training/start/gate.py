@@ -16,7 +16,7 @@ from pathlib import Path
 from tagflow.audit.drift import Present, drift
 from tagflow.audit.file import Audit, certifies, current_audit
 from tagflow.clip.tokenizer import WINDOW
-from tagflow.dataset.survey import CAPTION_SUFFIX, read, survey
+from tagflow.dataset.survey import read, survey
 from tagflow.encoders import fingerprint_of
 from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError, TrainerError, UsageProblem
 from tagflow.files.read import read_toml
@@ -140,7 +140,7 @@ def audit_passed(start: AuditedStart) -> Iterator[Finding]:
 def dataset_drifted(start: AuditedStart) -> Iterator[Finding]:
     root, options = start.dataset.root, start.audit.meta.options
     try:
-        found = survey(root, empty=True)
+        found = survey(root, empty=True, suffix=options.suffix)
     except (SourceError, UsageProblem) as problem:
         yield finding("captions-drifted", problem.message)
         return
@@ -176,6 +176,7 @@ def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
         said = f"{setup.text('dataset_class')} reads the data"
         yield finding("dataset-foreign", said, option="dataset_class")
     certified = {folder / path for path in start.captions}
+    wanted = start.audit.meta.options.suffix
     looked_at = setup.images or (None,) * len(setup.subsets or ())
     for subset, images in zip(setup.subsets or (), looked_at, strict=True):
         fault, option = "", "image_dir"
@@ -183,10 +184,10 @@ def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
             fault, option = "captions of a metadata file", "metadata_file"
         elif subset.folder is None or not subset.folder.resolve().is_relative_to(folder):
             fault = f"{subset.folder} is not in {folder}"
-        elif (suffix := subset.values.get("caption_extension")) != CAPTION_SUFFIX:
+        elif (suffix := subset.values.get("caption_extension")) != wanted:
             fault, option = f"captions in {suffix} files", "caption_extension"
         elif images is not None:
-            files = {name: caption_of(subset.folder / name, CAPTION_SUFFIX) for name in images.names}
+            files = {name: caption_of(subset.folder / name, wanted) for name in images.names}
             # One that nobody certified lies in a hidden folder, say; and there may be none.
             other = [name for name, file in files.items() if file is None or file.resolve() not in certified]
             fault = f"no certified caption: {names(other)}" if other else ""

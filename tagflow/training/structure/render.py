@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from tagflow.audit.file import Audit
 from tagflow.clip.tokenizer import Tokenizer
-from tagflow.dataset.survey import CAPTION_SUFFIX, Survey, read, survey
+from tagflow.dataset.survey import Survey, read, survey
 from tagflow.errors import TrainerError, UsageProblem
 from tagflow.files.read import sha256
 from tagflow.findings.finding import Finding, finding
@@ -114,9 +114,10 @@ def changed(run: Path, plan: PlanFile) -> Iterator[Finding]:
         if not (folder / path).is_file():
             yield finding("rendered-image-missing", f"{folder / path}")
     known = {*listed.captions, *listed.images}
+    suffixes = {PurePosixPath(path).suffix for path in listed.captions}
     for file in sorted(folder.glob("*/*")):  # put there by somebody: the trainer takes it, too
         if file.relative_to(folder).as_posix() not in known and (
-            is_image(file.name) or file.suffix == CAPTION_SUFFIX
+            is_image(file.name) or file.suffix in suffixes
         ):
             yield finding("rendered-foreign", f"{file}")
 
@@ -245,7 +246,7 @@ def render_data(
     UsageProblem for a wrong folder or category.
     """
     root, out = root.absolute(), out.absolute()
-    found = survey(root)
+    found = survey(root, suffix=audit.meta.options.suffix)
     texts = _texts(found, audit)
     by_folder: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for path in found.captions:

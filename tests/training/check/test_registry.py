@@ -21,8 +21,8 @@ from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.read import setup_of_command, with_files
 from tagflow.training.start.gate import CHECKS
 
-OF_CAPTIONS = ("image-needs-plugin", "image-not-seen")
-"""Codes of findings/captions.toml that a rule has, too: `tagflow check` finds the same."""
+OF_CAPTIONS = ("image-broken", "image-needs-plugin", "image-not-seen")
+"""Codes of findings/captions.toml and images.toml that a rule has, too: `tagflow check` finds the same."""
 SHARED = {"dataset_config", "masked_loss"}
 """What `derived.parts` asks for to tell which subsets there are, on behalf of any rule."""
 

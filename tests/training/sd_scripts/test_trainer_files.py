@@ -27,7 +27,7 @@ from tagflow.checks.tags import read_lists
 from tagflow.dataset.survey import stale_by_caption, survey, tree
 from tagflow.training.check.rules import faults_of
 from tagflow.training.plan.plan import folder_faults, image_folders
-from tagflow.training.sd_scripts import files
+from tagflow.training.sd_scripts import files, steps
 from tagflow.training.sd_scripts.files import (
     FOLDER_CACHE,
     IMAGE_SUFFIXES,
@@ -99,7 +99,7 @@ def of_train_check(root: Path, plugins: Collection[str] | None) -> set[str]:
     setup = setup_of_command(words, root)
     setup = replace(setup, machine=None if plugins is None else machine(plugins))
     return {one.code for one in faults_of(with_files(setup))} & {
-        "image-not-seen", "image-needs-plugin", "folder-empty", "captions-missing", "images-unreadable",
+        "image-not-seen", "image-needs-plugin", "folder-empty", "captions-missing", "image-broken",
     }  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def test_names_in_two_unicode_forms_are_two_files_as_for_the_trainer(tmp_path: P
     folder_of(tmp_path, f"{NFC}.png", f"{NFD}.txt")
     found = survey(tmp_path)
     assert found.uncaptioned == (f"5_x/{NFC}.png",) and found.others == (f"5_x/{NFD}.txt",)
-    assert of_check(tmp_path) == WITHOUT | LOST
+    assert of_check(tmp_path) == {"name-normalisation"}
     assert of_train_check(tmp_path, None) == {"captions-missing"}
     assert of_plan(tmp_path, None) == {"image-uncaptioned"}
 
@@ -259,17 +259,19 @@ def test_no_second_list_of_suffixes_and_no_second_name_of_a_cache() -> None:
 
 
 def test_a_light_command_loads_nothing_of_training_but_these_rules() -> None:
-    """`check` starts in a moment: what it shares with the trainer's commands is one small module."""
+    """`check` starts in a moment: what it shares with the trainer's commands are two small modules."""
 
     def imported(file: Path) -> set[str]:
         doc = ast.parse(file.read_text(encoding="utf-8"))
         return {node.module or "" for node in ast.walk(doc) if isinstance(node, ast.ImportFrom)}
 
     assert {name for name in imported(Path(files.__file__)) if "tagflow" in name} == {"tagflow.files.read"}
+    assert not {name for name in imported(Path(steps.__file__)) if "tagflow" in name}
     for room in ("dataset", "checks"):
         asked = {name for file in (PACKAGE / room).glob("*.py") for name in imported(file)}
         assert {name for name in asked if name.startswith("tagflow.training")} <= {
             "tagflow.training.sd_scripts.files", "tagflow.training.sd_scripts",
+            "tagflow.training.sd_scripts.steps",
         }  # fmt: skip
 
 
