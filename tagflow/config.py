@@ -6,6 +6,7 @@
     ontology = "architecture"
     overlay = "my-tags.csv"      # categories of your own tags, over the ontology's
     clean = false
+    description = "join"         # or "keep": what becomes of a description below the tags
     cache = true                 # keep the encoders' vectors for the next run
     cache_size = "4 GiB"
     device = "auto"
@@ -49,12 +50,21 @@ OnLow = Literal["keep", "relax", "write"]
 ON_LOW: tuple[OnLow, ...] = get_args(OnLow)
 """What may become of a caption that misses a limit; see docs/fidelity.md."""
 
+Description = Literal["keep", "join"]
+DESCRIPTION: tuple[Description, ...] = get_args(Description)
+"""Whether a description below the tags stays there, or is joined to them; see docs/captions.md."""
+
+Images = Literal["none", "link", "copy"]
+IMAGES: tuple[Images, ...] = get_args(Images)
+"""Whether images stand beside the captions that `--out` writes."""
+
 DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
 
 _Kinds = dict[str, type | tuple[type, ...]]
 _TOP: _Kinds = {
     "dir": str, "caption_extension": str, "encoders": str, "ontology": str, "overlay": str, "device": str,
-    "dtype": str, "clean": bool, "strict": bool, "cache": bool, "cache_size": str, "threads": int,
+    "dtype": str, "clean": bool, "description": str, "strict": bool, "cache": bool, "cache_size": str,
+    "threads": int,
 }  # fmt: skip
 _TABLES: dict[str, _Kinds] = {
     "trigger": {"words": list, "keep_first": int, "detect": bool, "folders": dict},
@@ -155,6 +165,8 @@ def _value_fault(name: str, value: Any) -> str | None:
         return f"must be one of {', '.join(DTYPE_WORDS)}"
     if name == "on_low" and value not in ON_LOW:
         return f"must be one of {', '.join(ON_LOW)}"
+    if name == "description" and value not in DESCRIPTION:
+        return f"must be one of {', '.join(DESCRIPTION)}"
     if name == "cache_size" and byte_size(value) is None:
         return 'must be a size such as "2 GiB" or "500 MB"'
     low, high = _RANGES.get(name, (None, None))

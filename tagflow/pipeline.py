@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tagflow.audit.file import Audit, Limits, Meta, certifies
 from tagflow.clip.tokenizer import Tokenizer
-from tagflow.config import OnLow
+from tagflow.config import Description, OnLow
 from tagflow.dataset.survey import CAPTION_SUFFIX, Survey
 from tagflow.engines.local import Stage, run_stages
 from tagflow.history.originals import OriginalsIndex
@@ -26,6 +26,7 @@ from tagflow.progress import Progress, silent
 from tagflow.schema import add_findings, rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
+from tagflow.stages.describe import put_back, set_aside
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import parse_captions
 from tagflow.stages.reorder import Pins, Reorder, relax_levels
@@ -45,6 +46,7 @@ class Options:
     clean: bool = False
     limits: Limits = field(default_factory=Limits)
     on_low: OnLow = "keep"
+    description: Description = "keep"
 
     def count(self, tokenizer: Tokenizer | None) -> Count:
         """The stage that counts, with the limits chosen."""
@@ -97,7 +99,9 @@ class Pipeline:
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
         earlier = OriginalsIndex(survey, previous, self.certifies, self.remembers)
-        read = extract(survey, previous, selected, self.progress("reading"), earlier)
+        join = self.options.description == "join"
+        read = extract(survey, previous, selected, self.progress("reading"), earlier, seconds=join)
+        read = set_aside(read, join=join)
         parse = partial(parse_captions, clean=self.options.clean)
         parsed = run_stages(read, [parse], self.progress("parsing"))
         triggers = settle(self.options.triggers, partial(detect, parsed), may_detect=self.options.detect)
@@ -112,6 +116,10 @@ class Pipeline:
             table = Relax(read, parsed, table, levels, parse, order, gate)()
         table, judgement = gate.judge(table)
         return Outcome(table, judgement, triggers, tidied, survey.suffix, survey.images)
+
+    def put_back(self, table: pa.Table) -> pa.Table:
+        """The stage that puts descriptions behind the tags, in the category of what is unknown."""
+        return put_back(table, category=self.ontology.fallback)
 
     def gate(self, *, tidied: bool, write_low: bool = False, sentences_stay: bool = True) -> Gate:
         """What measures and judges the captions of one folder."""
@@ -143,7 +151,8 @@ class Pipeline:
         """The stages between parse and proof."""
         pins = Pins(self.options.keep_first, triggers.named(), triggers.detected())
         count = self.options.count(self.tokenizer)
-        return [Classify(self.ontology, triggers.words()), Reorder(self.ontology, pins), count]
+        stages: list[Stage] = [Classify(self.ontology, triggers.words()), Reorder(self.ontology, pins)]
+        return [*stages, self.put_back, count]
 
 
 def parsed(survey: Survey) -> pa.Table:

@@ -32,6 +32,13 @@ _COLUMNS = (
     _field("original", pa.string(), "the text last certified, or, before any certification, first seen"),
     _field("sha256_original", pa.string(), "SHA-256 of the original's bytes, hexadecimal"),
     _field("sha256_read", pa.string(), "SHA-256 of the file's bytes when it was read"),
+    _field("second", pa.string(), "what the second file of the caption holds, `a_nl.txt` beside `a.txt`"),
+    _field(
+        "description",
+        pa.string(),
+        "the description that stands behind the tags because this run or an earlier one joined it; else null",
+    ),
+    _field("held", pa.string(), "what the file held, while `text` is without its description"),
     _field("selected", pa.bool_(), "whether this caption was among those to be reordered", null=False),
     _field("source", pa.string(), "the text that is reordered: `text`, tidied where --clean was given"),
     _field(
@@ -84,7 +91,7 @@ AUDIT = pa.schema(
         FIELDS[name]
         for name in (
             "path", "status", "original", "rewritten", "tags", "categories", "moved", "relax_level", "tokens",
-            "windows", "sim_te1", "sim_te2", "sim_unet", "sim_dtype", "findings", "details",
+            "windows", "sim_te1", "sim_te2", "sim_unet", "sim_dtype", "description", "findings", "details",
             "sha256_original", "sha256_rewritten", "sha256_file",
         )
     ]

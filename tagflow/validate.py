@@ -17,6 +17,7 @@ from tagflow.judge.judge import standing
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import add, add_findings, rows
 from tagflow.stages.classify import Classify
+from tagflow.stages.describe import set_aside
 from tagflow.stages.extract import extract
 from tagflow.stages.parse import parse_captions
 from tagflow.stages.trigger import Trigger, Triggers
@@ -28,10 +29,11 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     # Nothing is sorted here, so a relaxed text that was certified is no less an original than another.
     earlier = OriginalsIndex(survey, audit, pipeline.certifies, lambda meta, relax_level: True)
     table = extract(survey, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
+    table = set_aside(table, join=False)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     named = [one.word for one in pipeline.options.triggers]
     classify = Classify(pipeline.ontology, (*named, *then.all_triggers))
-    stages = (parse_captions, classify, pipeline.options.count(pipeline.tokenizer))
+    stages = (parse_captions, classify, pipeline.put_back, pipeline.options.count(pipeline.tokenizer))
     table = run_stages(table, stages, pipeline.progress("checking"))
     tidied = earlier.tidied or then.tidied
     gate = pipeline.gate(tidied=tidied, sentences_stay=then.sentences_stay)

@@ -7,8 +7,9 @@ back; after a kill the next command does.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from tagflow import __version__
 from tagflow.audit.file import AuditOptions, Meta, dataset_digest, to_bytes
+from tagflow.config import Images
 from tagflow.dataset.survey import (
     AUDIT_NAME,
     STATE_FOLDER,
@@ -25,7 +27,8 @@ from tagflow.dataset.survey import (
     why_not_replace,
 )
 from tagflow.errors import SourceError, UsageProblem
-from tagflow.files.read import sha256
+from tagflow.files.link import How
+from tagflow.files.read import is_file, sha256
 from tagflow.files.replace import Changed
 from tagflow.history.record import Change, ClearedCache, Record, new_run_id
 from tagflow.history.store import Store
@@ -41,6 +44,7 @@ class Written:
     """What a command left behind. `audit` is None where nothing was to be written.
 
     `stale`: the trainer's caches that hold an old text, or would after this run; `cleared`: those removed.
+    `placed`: how many images stand beside the captions now, as links and as copies.
     """
 
     table: pa.Table
@@ -48,6 +52,7 @@ class Written:
     audit: Path | None
     stale: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()
+    placed: Mapping[How, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +110,27 @@ class Writing:
             meta = self._keep_audit(record, table, self.outcome.judgement)
         return Written(table, meta, published(self.store, record), _names(caches))
 
-    def from_folder(self, source: Path) -> Written:
+    def from_folder(self, source: Path, images: Images, progress: Progress) -> Written:
         """Leave the captions in `source` as they are; write all of them and the audit to the store's folder.
 
         Captions that were not rewritten are copied as they are; one that cannot be read is left out, and the
-        audit names it. Where the gate fails only the audit is written.
+        audit names it. `images`: whether those that the trainer reads come, too, masks among them. Where the
+        gate fails only the audit is written.
         """
         new, judgement = targets(self.outcome), self.outcome.judgement
         table = _as_left(self.outcome.table, {path: sha256(text.encode()) for path, text in new.items()})
         with self.store.locked():
             record = Record(self.store.new_run(), self.command, "writing")
             with rewriting(self.store, record):
+                placed = Counter[How]()
                 if judgement.verdict != "fail":
-                    self._copied(source, record, table, new)
+                    self._copied(source, record, table, new, images)
+                    if images != "none":
+                        for at, path in enumerate(record.images):
+                            progress(at, len(record.images))
+                            placed[self.store.place_image(source, path, images)] += 1
                 meta = self._keep_audit(record, table, judgement)
-            return Written(table, meta, published(self.store, record))
+            return Written(table, meta, published(self.store, record), placed=placed)
 
     def _replaced(self, record: Record, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
         """Replace the files one by one, after the record names them all.
@@ -174,11 +185,15 @@ class Writing:
                 named[path] = digests[place]
         return named
 
-    def _copied(self, source: Path, record: Record, table: pa.Table, new: Mapping[str, str]) -> None:
+    def _copied(
+        self, source: Path, record: Record, table: pa.Table, new: Mapping[str, str], images: Images
+    ) -> None:
         """Write every caption that could be read, all of them or none, after the record names them."""
         out, read, left = self.store.root, _by_path(table, "sha256_read"), _by_path(table, "sha256_file")
         readable = [path for path, sha in read.items() if sha is not None]
-        begin(self.store, record, [Change(path, "", left[path]) for path in readable])
+        changes = [Change(path, "", left[path]) for path in readable]
+        there = [path for path in self.outcome.images or () if images != "none" and is_file(source / path)]
+        begin(self.store, record, changes, there, source)
         for path in readable:
             data = bytes_now(source / path)
             if sha256(data) != read[path]:
@@ -210,6 +225,7 @@ class Writing:
                 ontology=ontology.source,
                 overlay=None if ontology.overlay is None else str(ontology.overlay),
                 **options.order(),
+                description=options.description,
                 detected_trigger=next(iter(self.outcome.triggers.detected()), None),
                 detected_triggers=self.outcome.triggers.detected(),
                 on_low=options.on_low,

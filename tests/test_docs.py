@@ -73,13 +73,30 @@ def test_the_comparison_prints_what_the_page_says(
     check_examples(page, capsys)
 
 
+def test_the_guide_begins_with_what_it_says(
+    tmp_path: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first section alone: the others need sd-scripts."""
+    shutil.copytree(ROOT / "data_samples" / "described", tmp_path / "described")
+    (tmp_path / "sdxl.safetensors").symlink_to(checkpoint)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "from-captions-to-lora.md").read_text(encoding="utf-8")
+    section = re.split(r"^(?=## )", page, flags=re.MULTILINE)[1]
+    assert len(list(examples(section))) == 3
+    check_examples(section, capsys)
+
+
 def check_examples(section: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Run the commands of a section, in their order and in one folder."""
     for command, lines in examples(section):
         program, *args = shlex.split(command)
         assert program == "tagflow"
         assert run(args) == 0, command
-        printed = capsys.readouterr().out.splitlines()
+        out, err = capsys.readouterr()
+        printed = [*err.splitlines(), *out.splitlines()]
         at = 0
         for line in lines:
             if line == "...":

@@ -1,4 +1,4 @@
-"""Golden results: what the pipeline makes of every file in data_samples/traps, byte for byte.
+"""Golden results: what the pipeline makes of data_samples/traps and data_samples/described, byte for byte.
 
 `python tests/test_traps.py` writes data_samples/expected anew; read the difference before you keep it.
 """
@@ -13,6 +13,7 @@ from hostile import outcome, rewritten_bytes
 
 SAMPLES = Path(__file__).parent.parent / "data_samples"
 TRAPS, EXPECTED = SAMPLES / "traps", SAMPLES / "expected"
+DESCRIBED, JOINED = SAMPLES / "described", EXPECTED / "described"
 FINDINGS = EXPECTED / "findings.json"
 NAMES = sorted(path.name for path in TRAPS.glob("*.txt"))
 
@@ -28,6 +29,16 @@ def made() -> dict[str, tuple[bytes, list[str]]]:
     return {
         row["path"]: (rewritten_bytes(TRAPS, row), sorted(set(row["findings"]))) for row in table.to_pylist()
     }
+
+
+def joined() -> dict[str, bytes]:
+    """What `--description join` makes of every described sample."""
+    table = outcome(DESCRIBED, description="join").table
+    return {row["path"]: rewritten_bytes(DESCRIBED, row) for row in table.to_pylist()}
+
+
+def test_descriptions_are_joined() -> None:
+    assert joined() == {path.name: path.read_bytes() for path in JOINED.glob("*.txt")}
 
 
 def test_every_trap_has_a_golden_file_and_no_other() -> None:
@@ -77,5 +88,8 @@ if __name__ == "__main__":
     golden = made()
     for name, (data, _) in golden.items():
         (EXPECTED / name).write_bytes(data)
+    JOINED.mkdir(exist_ok=True)
+    for name, data in joined().items():
+        (JOINED / name).write_bytes(data)
     codes = {name: found for name, (_, found) in sorted(golden.items())}
     FINDINGS.write_text(json.dumps(codes, indent=2) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_type_hints
 
 import pyarrow as pa
 
-from tagflow.config import OnLow
+from tagflow.config import Description, OnLow
 from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, state_folder
 from tagflow.errors import AuditError
 from tagflow.files.parquet import read_parquet
@@ -29,8 +29,8 @@ _PREFIX = "tagflow."
 _BEFORE_2 = {"rung": "relax_level"}
 """Columns that `tagflow.audit/1` calls by other names."""
 
-_LATER = {"relax_level", "sim_dtype"}
-"""Columns that came after the first version; a `tagflow.audit/1` may lack them."""
+_LATER = {1: {"relax_level", "sim_dtype", "description"}, 2: {"description"}}
+"""Columns that an audit of each version may lack: they came after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class AuditOptions:
     detected_trigger: the first of detected_triggers, as earlier audits have it.
     tidied: copies of a tag may have gone, by `--clean` of this run or of an uncertified one before it.
     dtype, sim_error: what the encoders computed in, and the largest difference to fp32 that was seen.
-    order_hash: the ontology's that made the order. images: those that lay in the folder, by path.
-    sentences_stay: sentences keep their order, which those of earlier audits need not.
-    caption_extension: the suffix of its captions, with the dot.
+    description: what became of descriptions below the tags. order_hash: the ontology's that made the order.
+    images: those that lay in the folder, by path. sentences_stay: sentences keep their order, which those of
+    earlier audits need not. caption_extension: the suffix of its captions, with the dot.
     """
 
     ontology: str | None = None
@@ -62,6 +62,7 @@ class AuditOptions:
     triggers: tuple[str, ...] | None = None
     detect: bool | None = None
     clean: bool | None = None
+    description: Description | None = None
     detected_trigger: str | None = None
     detected_triggers: tuple[str, ...] | None = None
     on_low: OnLow | None = None
@@ -170,10 +171,10 @@ def read_audit(file: Path) -> Audit | None:
         former = [AUDIT.field(new).with_name(old) for old, new in _BEFORE_2.items()]
         table = read_parquet(file, pa.schema([*AUDIT, *former]))
         meta, number = _meta(table.schema.metadata or {})
-        if number == 1:  # today's names, and nulls where its tagflow had no such column yet
+        if number == 1:  # today's names
             table = table.rename_columns([_BEFORE_2.get(name, name) for name in table.column_names])
-            missing = _LATER.difference(table.column_names)
-            table = add(table, **{name: [None] * table.num_rows for name in missing})
+        missing = _LATER[number].difference(table.column_names)
+        table = add(table, **{name: [None] * table.num_rows for name in missing})
         table = table.select(AUDIT.names).cast(AUDIT)
         table.validate(full=True)
         if any(table.column(field.name).null_count for field in AUDIT if not field.nullable):

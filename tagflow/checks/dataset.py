@@ -1,18 +1,21 @@
-"""Checks of all captions together; open it for missing triggers, copies, common tags, two spellings."""
+"""Checks of all captions together; open it for triggers, copies, common tags, spellings, descriptions."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from tagflow.captions.description import has_description
 from tagflow.captions.grammar import holds, tag_key
 from tagflow.checks.tags import Facts
+from tagflow.dataset.survey import Survey, read, second_file
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import some
 
 LEAST_CAPTIONS = 10
 COMMON_PERCENT = 95
 _NAMED = 3
+_LOOKED_AT = 100  # captions
 
 
 def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> Iterator[Finding]:
@@ -29,6 +32,21 @@ def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> It
             yield finding(
                 "tag-common", detail, file=".", tag=key, figures={"captions": count, "of": len(tagged)}
             )
+
+
+def descriptions_untrained(found: Survey, paths: Sequence[str], texts: Sequence[str | None]) -> bool:
+    """Whether most captions have tags on the first line and a description that the trainer does not read.
+
+    A large folder is judged by some of its captions, evenly spread.
+    """
+    step = -(-len(paths) // _LOOKED_AT) or 1
+    looked_at = list(zip(paths, texts, strict=True))[::step]
+    untrained = 0
+    for path, text in looked_at:
+        second = second_file(path)
+        beside = read(found.root, second).text if second in found.descriptions else None
+        untrained += text is not None and has_description(text, beside)
+    return 2 * untrained > len(looked_at)
 
 
 def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Finding]]:

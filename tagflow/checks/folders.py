@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tagflow.checks.tags import Lists, key
-from tagflow.dataset.survey import CAPTION_SUFFIX, Tree, is_report
+from tagflow.dataset.survey import CAPTION_SUFFIX, SECOND_END, Tree, is_report
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many
 from tagflow.training.sd_scripts.files import (
@@ -134,7 +134,8 @@ def _folded(name: str) -> str:
 
 def _lost(folder: Folder, homes: dict[str, Folder], lists: Lists) -> Iterator[Finding]:
     """Captions that no image asks for; where a folder holds no image, those whose image lies elsewhere."""
-    for stem in sorted(folder.captions - folder.images.keys() - folder.claimed):
+    seconds = {stem for stem in folder.captions if stem.removesuffix(SECOND_END) in folder.captions - {stem}}
+    for stem in sorted(folder.captions - folder.images.keys() - folder.claimed - seconds):
         home = homes.get(stem)
         exempt = is_report(stem) or key(stem) in lists.exempt["not-a-caption"]
         if exempt or (home is None and not folder.images):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import holds
 from tagflow.checks.caption import Words, word_findings
-from tagflow.checks.dataset import common_tags, copies, two_spellings
+from tagflow.checks.dataset import common_tags, copies, descriptions_untrained, two_spellings
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.images import image_findings
 from tagflow.checks.tags import Facts, Lists, facts, read_lists
@@ -31,12 +31,15 @@ Detect = Callable[[pa.Table], Triggers]
 class Checked:
     """What the checks found. `captions`: the paths that were reported on; findings name files from the root.
 
+    `descriptions_untrained`: most captions of the folder have one that `--description join` would join.
+
     The findings of captions come first, caption by caption, then those of images, folders and the whole.
     """
 
     captions: tuple[str, ...]
     findings: tuple[Finding, ...]
     triggers: Triggers
+    descriptions_untrained: bool
 
 
 def check(
@@ -63,6 +66,7 @@ def check(
     by_caption = [[known[tag] for tag in group or ()] for group in tags]
     triggers = detect(table)
     of_words = dict(zip(rows(table, "path"), _in_captions(table, by_caption, triggers, lists), strict=True))
+    untrained = descriptions_untrained(found, rows(table, "path"), rows(table, "text"))
     table = add(table, rewritten=rows(table, "text"))
     if selected is not None:
         chosen_rows = [at for at, path in enumerate(rows(table, "path")) if path in selected]
@@ -86,7 +90,7 @@ def check(
     placed.sort(key=lambda one: one.where.file or "")
     placed += [*common_tags(by_caption, triggers.words()), *spelled]
     chosen = [one for one in placed if selected is None or one.where.file in selected]
-    return Checked(tuple(paths), (*captions, *chosen), triggers)
+    return Checked(tuple(paths), (*captions, *chosen), triggers, untrained)
 
 
 def _in_captions(

@@ -50,6 +50,7 @@ def options(
         clean=bool(config.get("clean", order.clean, False)),
         limits=limits(config, tokens, similarity),
         on_low=config.get("on_low", on_low, "keep"),
+        description=config.get("description", order.description, "keep"),
     )
 
 

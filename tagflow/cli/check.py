@@ -166,9 +166,12 @@ def _of_root(
         progress.progress,
         deep=asked.deep,
     )
+    if checked.descriptions_untrained and config.get("description", None) is None:
+        output.note_descriptions(len(found.captions))
     if not found.captions and not checked.findings:
         survey(root, suffix=suffix)  # says what a folder without captions lacks
-    others = found.others if selected is None else sorted(selected.difference(checked.captions))
+    strays = set(selected or ()).difference(checked.captions, found.descriptions)
+    others = found.others if selected is None else sorted(strays)
     # With paths as the user would write them.
     findings = (one.at(file=(root / (one.where.file or ".")).as_posix()) for one in checked.findings)
     return _Part(

@@ -16,11 +16,11 @@ Entry = tuple[str, str, str]
 
 _OPTIONS = {
     "Captions": "caption_extension",
-    "Ontology and order": "ontology_name overlay triggers keep_first clean on_low",
+    "Ontology and order": "ontology_name overlay triggers keep_first clean description on_low",
     "Encoders": "encoders device dtype threads no_cache",
     "Limits": "min_sim min_sim_each max_tokens warn_tokens tolerance",
-    "What is written": "out dry_run diff clear_caches hook pruning keep older_than accept accept_above "
-    "captions_to name",
+    "What is written": "out images dry_run diff clear_caches hook pruning keep older_than accept "
+    "accept_above captions_to name",
     "Training": "preset base vae sets structure leading vram epochs repeats resolution run_folder detached "
     "resume forced dataset",
     "The trainer": "sd_scripts trainer_python",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tagflow.config import DTYPE_WORDS, ON_LOW, Config
+from tagflow.config import DESCRIPTION, DTYPE_WORDS, IMAGES, ON_LOW, Config, Description, Images
 from tagflow.dataset.survey import CAPTION_SUFFIX, caption_suffix
 from tagflow.errors import EncoderError, UsageProblem, VocabularyMissing
 
@@ -106,7 +106,12 @@ order_options = stacked(
                  help="The first N tags of every line stay where they are."),
     click.option("--clean", is_flag=True, default=None,
                  help="Tidy up: empty and repeated tags, trailing and full-width commas, BOM, CR LF."),
+    click.option("--description", type=click.Choice(DESCRIPTION),
+                 help="A description below the tags, or in a_nl.txt beside a.txt, is not trained: `join` "
+                      "puts it behind the tags. Default: keep."),
     click.option("--out", type=FOLDER, metavar="DIR", help="Write to another folder; the captions stay."),
+    click.option("--images", type=click.Choice(IMAGES),
+                 help="With --out: the images, too, as links, which take no room, or copies. Default: none."),
     click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing."),
     click.option("--diff", is_flag=True, help="Show every changed caption, before and after."),
 )  # fmt: skip
@@ -122,7 +127,7 @@ encoder_options = stacked(
     click.option("--encoders", metavar="SPEC",
                  help="A .safetensors checkpoint, a diffusers folder, a hub id, or `stand-in`."),
     click.option("--device", metavar="auto|cpu|cuda[:N]", help="Default: auto, all GPUs or else the CPU."),
-    click.option("--dtype", type=click.Choice(DTYPE_WORDS),
+    click.option("--dtype", type=click.Choice(DTYPE_WORDS), hidden=True,
                  help="Default: auto, what is fastest here; close calls are made in fp32 whatever it is."),
     click.option("--threads", type=click.IntRange(1, 1024), metavar="N", hidden=True,
                  help="CPU threads of the encoders. Default: torch's choice."),
@@ -130,7 +135,8 @@ encoder_options = stacked(
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),
     click.option("--min-sim-each", type=COSINE, metavar="X",
                  help="A caption below this keeps its original. Default: off."),
-    click.option("--no-cache", is_flag=True, help="Encode everything anew, and keep no vectors for later."),
+    click.option("--no-cache", is_flag=True, hidden=True,
+                 help="Encode everything anew, and keep no vectors for later."),
 )  # fmt: skip
 
 low_options = stacked(
@@ -167,7 +173,9 @@ class OrderOptions(OntologyOptions):
     triggers: tuple[str, ...] = ()
     keep_first: int | None = None
     clean: bool | None = None
+    description: Description | None = None
     out: Path | None = None
+    images: Images | None = None
     dry_run: bool = False
     diff: bool = False
 

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagflow.findings.wording import many
+from tagflow.findings.wording import many, some
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from tagflow.audit.file import Meta
+    from tagflow.config import Images
     from tagflow.encoders import EncoderPair
+    from tagflow.write import Written
 
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _CELL = 60  # characters of a tag in a table
+_FILES = 5  # that a line names
 
 
 def out(text: str) -> None:
@@ -65,6 +68,15 @@ def encoded(pair: EncoderPair | None) -> None:
     """Say how much the encoders had to do; both count, so a short line is two windows."""
     if pair is not None and any(pair.windows()):
         note("encoded {} token windows, {} from the cache".format(*pair.windows()))
+
+
+def note_descriptions(captions: int) -> None:
+    """Say loudly that most captions of a folder have a description that the trainer does not read."""
+    note(
+        f"DESCRIPTIONS ARE NOT TRAINED: most of {many(captions, 'caption')} have tags on the first line and "
+        "a description below it or in a second file, and the trainer reads the first line alone; "
+        "`--description join` puts it behind the tags, `--description keep` says that it may stay"
+    )
 
 
 def visible(text: str) -> str:
@@ -115,6 +127,56 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
     if meta.encoders:
         yield f"encoders    {meta.encoders}"
     yield f"verdict     {meta.verdict.upper()}" + (f": {'; '.join(meta.reasons)}" if meta.reasons else "")
+
+
+def images(written: Written, asked: Images, images: int) -> str:
+    """What stands beside the captions now; what could not be linked, or not be found, is said."""
+    links, copies = (written.placed.get(how, 0) for how in ("link", "copy"))
+    parts = [many(links, "link")] if links else []
+    parts += [many(copies, "copy", "copies")] if copies else []
+    said = " and ".join(parts) or "none"
+    if asked == "link" and copies:
+        said += "; no link could be made there"
+    gone = images - links - copies
+    return said + (f"; {gone} could not be found" if gone else "")
+
+
+def caches(written: Written) -> str:
+    """What a person must know of the trainer's caches; nothing where there is nothing to say."""
+    parts = []
+    if written.cleared:
+        parts.append(f"{len(written.cleared)} of the trainer's cleared; it makes them anew")
+    if written.stale:
+        hold = "hold" if written.audit else "would hold"
+        parts.append(
+            f"{len(written.stale)} of the trainer's {hold} an old text and would be trained "
+            f"({some(written.stale, _FILES)}); --clear-caches removes them"
+        )
+    return "; ".join(parts)
+
+
+def facts(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
+    """What `run --json` says of a run beside its findings."""
+    encoded, cached = (None, None) if pair is None else pair.windows()
+    status = written.table.column("status").to_pylist()
+    return {
+        "captions": len(status),
+        **{name: status.count(name) for name in ("rewritten", "unchanged", "kept", "failed")},
+        "relaxed": {str(level): count for level, count in relaxed(written.table)},
+        "sim_te1_mean": written.meta.sim_te1_mean,
+        "sim_te2_mean": written.meta.sim_te2_mean,
+        "dtype": written.meta.options.dtype,
+        "sim_error": written.meta.options.sim_error,
+        "verdict": written.meta.verdict,
+        "audit": None if written.audit is None else str(written.audit),
+        "run": written.meta.run,
+        "windows_encoded": encoded,
+        "windows_cached": cached,
+        "caches_stale": len(written.stale),
+        "caches_cleared": len(written.cleared),
+        "images_linked": written.placed.get("link", 0),
+        "images_copied": written.placed.get("copy", 0),
+    }
 
 
 def relaxed(table: pa.Table) -> list[tuple[int, int]]:

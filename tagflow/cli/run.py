@@ -17,6 +17,7 @@ import click
 
 from tagflow.audit.drift import drift
 from tagflow.audit.file import Audit, current_audit
+from tagflow.checks.dataset import descriptions_untrained
 from tagflow.cli import output
 from tagflow.cli.build import options, vector_cache
 from tagflow.cli.build import pipeline as build
@@ -162,6 +163,8 @@ class _Job:
             raise UsageProblem("--diff and --json both want stdout", "use one of them")
         if asked.dry_run and asked.out:
             raise UsageProblem("--dry-run writes nothing, --out wants a folder", "use one of them")
+        if asked.images not in (None, "none") and not asked.out:
+            raise UsageProblem("--images is for another folder, and none was named", "add --out DIR")
         if asked.clear_caches and asked.out:
             raise UsageProblem("--out leaves the captions, so their caches stay right", "use one of them")
 
@@ -193,7 +196,7 @@ class _Job:
                 (recover_interrupted if writes else report_interrupted)(store)
                 outcome = pipeline(found, current_audit(found.root), selected)
                 written = self._leave(pipeline, outcome, found, store, started, progress)
-        for path in sorted(set(selected or ()).difference(found.captions)):
+        for path in sorted(set(selected or ()).difference(found.captions, found.descriptions)):
             output.note(f"{path}: no caption in {found.root}; not touched")
         output.encoded(pipeline.pair)
         return self._tell(found, outcome, written, pipeline.pair)
@@ -208,7 +211,8 @@ class _Job:
         progress: Progress,
     ) -> Written:
         if out := self.asked.out:
-            return Writing(pipeline, outcome, Store(out), self.command, started).from_folder(found.root)
+            writing = Writing(pipeline, outcome, Store(out), self.command, started)
+            return writing.from_folder(found.root, self.asked.images or "none", progress.progress("images"))
         writing = Writing(pipeline, outcome, store, self.command, started)
         # An audit in git would change at every commit where a hook wrote one with nothing to rewrite.
         if self.asked.dry_run or (self.hook and not targets(outcome)):
@@ -228,7 +232,10 @@ class _Job:
                     Report(
                         "tagflow.run/2",
                         tuple(findings),
-                        {**facts(written, pair), "triggers": [asdict(one) for one in outcome.triggers.taken]},
+                        {
+                            **output.facts(written, pair),
+                            "triggers": [asdict(one) for one in outcome.triggers.taken],
+                        },
                     )
                 )
             )
@@ -239,7 +246,9 @@ class _Job:
             why = "dry run: nothing" if self.asked.dry_run else "nothing"
             where = written.audit or f"none ({why} was written)"
             output.out(f"audit       {where}")
-            if caches := _caches(written):
+            if self.asked.images in ("link", "copy") and not failed:
+                output.out(f"images      {output.images(written, self.asked.images, len(found.images))}")
+            if caches := output.caches(written):
                 output.out(f"caches      {caches}")
             if written.audit:
                 back = f"  (`tagflow undo {found.root}` takes it back)" if targets(outcome) else ""
@@ -274,6 +283,10 @@ class _Job:
         if found.uncaptioned:
             what = many(len(found.uncaptioned), "image has no caption", "images have no caption")
             output.note(f"{what}: {some(found.uncaptioned, _NAMED)}")
+        paths, texts = rows(outcome.table, "path"), rows(outcome.table, "text")
+        silent = self.config.get("description", self.asked.description) is not None
+        if not silent and descriptions_untrained(found, paths, texts):
+            output.note_descriptions(len(texts))
         if written.meta.verdict == "fail":
             output.note(
                 "the gate failed and no caption was written. Look at the worst captions (`tagflow audit`), "
@@ -297,42 +310,6 @@ def _findings(written: Written, root: Path) -> list[Finding]:
 def _counting(findings: Sequence[Finding], *, strict: bool) -> list[Finding]:
     """What makes the command end with 1; how many there are of all others stands in the summary."""
     return [one for one in findings if one.severity == "error" or (strict and one.severity == "warning")]
-
-
-def _caches(written: Written) -> str:
-    """What a person must know of the trainer's caches; nothing where there is nothing to say."""
-    parts = []
-    if written.cleared:
-        parts.append(f"{len(written.cleared)} of the trainer's cleared; it makes them anew")
-    if written.stale:
-        hold = "hold" if written.audit else "would hold"
-        parts.append(
-            f"{len(written.stale)} of the trainer's {hold} an old text and would be trained "
-            f"({some(written.stale, _NAMED)}); --clear-caches removes them"
-        )
-    return "; ".join(parts)
-
-
-def facts(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
-    """What `run --json` says of a run beside its findings."""
-    encoded, cached = (None, None) if pair is None else pair.windows()
-    status = written.table.column("status").to_pylist()
-    return {
-        "captions": len(status),
-        **{name: status.count(name) for name in ("rewritten", "unchanged", "kept", "failed")},
-        "relaxed": {str(level): count for level, count in output.relaxed(written.table)},
-        "sim_te1_mean": written.meta.sim_te1_mean,
-        "sim_te2_mean": written.meta.sim_te2_mean,
-        "dtype": written.meta.options.dtype,
-        "sim_error": written.meta.options.sim_error,
-        "verdict": written.meta.verdict,
-        "audit": None if written.audit is None else str(written.audit),
-        "run": written.meta.run,
-        "windows_encoded": encoded,
-        "windows_cached": cached,
-        "caches_stale": len(written.stale),
-        "caches_cleared": len(written.cleared),
-    }
 
 
 @command()
@@ -379,7 +356,7 @@ def validate(asked: ValidateOptions) -> int:
     if written.meta.verdict != "pass":
         output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
     if asked.as_json:
-        report = Report("tagflow.validate/2", tuple(findings), facts(written, pipeline.pair))
+        report = Report("tagflow.validate/2", tuple(findings), output.facts(written, pipeline.pair))
         output.as_json(as_object(report))
     else:
         output.out_lines(output.summary(written.table, written.meta))

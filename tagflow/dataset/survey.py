@@ -2,9 +2,10 @@
 
 If the tree holds images, a caption is a `.txt` that the trainer would read for one of them, or that stands
 beside a picture of another kind with the same stem; other `.txt` files are listed and never touched. If it
-holds no image, every `.txt` is one that is not named like a report (readme, licence, log). Another suffix may
-be asked for. Names that begin with a dot are left out. What the trainer takes for images, captions and caches
-is in :mod:`tagflow.training.sd_scripts.files`.
+holds no image, every `.txt` is one that is not named like a report (readme, licence, log). But `a_nl.txt`
+beside the caption `a.txt` is the description that belongs to it. Another suffix may be asked for. Names that
+begin with a dot are left out. What the trainer takes for images, captions and caches is in
+:mod:`tagflow.training.sd_scripts.files`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from tagflow.training.sd_scripts.files import (
 )
 
 CAPTION_SUFFIX = ".txt"
+SECOND_END = "_nl"
+"""Behind a caption's stem: the second file, with a description in natural language."""
+
 STATE_FOLDER = ".tagflow"
 AUDIT_NAME = "tagflow-audit.parquet"
 _NO_TEXTS = frozenset(
@@ -73,6 +77,7 @@ class Survey:
     misnamed: frozenset[str] = frozenset()  # captions whose names are not UTF-8, as `captions` spells them
     images: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    descriptions: frozenset[str] = frozenset()  # second files of captions, `a_nl.txt` beside `a.txt`
     stores: tuple[str, ...] = ()  # folders below `root` that tagflow has worked in by themselves
     suffix: str = CAPTION_SUFFIX
 
@@ -134,10 +139,13 @@ def survey(root: Path, *, empty: bool = False, suffix: str = CAPTION_SUFFIX) -> 
     found = _walk(root, suffix)
     texts = set(found.texts)
     read = {path: _caption_of(path, texts, suffix) for path in found.images}
+    images_say = {*read.values(), *(split_name(path)[0] + suffix for path in found.foreign)}
     if found.images:
-        captions = texts & {*read.values(), *(split_name(path)[0] + suffix for path in found.foreign)}
+        captions = texts & images_say
     else:
         captions = {path for path in texts if not is_report(path.rpartition("/")[2].removesuffix(suffix))}
+    descriptions = {second_file(path) for path in captions} & texts - images_say
+    captions = captions - descriptions
     if not captions and not empty:
         cure = f"give a folder that holds {suffix} captions, in itself or below"
         if found.elsewhere:
@@ -148,11 +156,12 @@ def survey(root: Path, *, empty: bool = False, suffix: str = CAPTION_SUFFIX) -> 
     return Survey(
         root,
         tuple(sorted(captions)),
-        tuple(sorted(texts - captions)),
+        tuple(sorted(texts - captions - descriptions)),
         tuple(sorted(path for path, caption in read.items() if caption is None)),
         frozenset(found.misnamed & captions),
         tuple(sorted(found.images)),
         tuple(sorted(found.foreign)),
+        frozenset(descriptions),
         tuple(found.stores),
         suffix,
     )
@@ -170,6 +179,12 @@ def is_report(stem: str) -> bool:
     names = [word for word in words if not word.isdecimal()]
     known = all(name in _REPORTS or name in _BESIDE for name in names)
     return known and (not _REPORTS.isdisjoint(names) or names[:2] == ["read", "me"])
+
+
+def second_file(caption: str) -> str:
+    """The path of a caption's second file, whether or not there is one."""
+    stem, suffix = split_name(caption)
+    return stem + SECOND_END + suffix
 
 
 def _caption_of(image: str, texts: set[str], suffix: str) -> str | None:

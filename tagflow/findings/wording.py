@@ -15,6 +15,16 @@ def some(names: Iterable[object], most: int = 3, *, among: int | None = None) ->
     return ", ".join(listed[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
+LONG = 60
+"""Characters of a text that a message shows."""
+
+
+def short(text: str) -> str:
+    """The text, or its beginning where it would make a message too long to read; on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= LONG else text[: LONG - 1].rstrip() + "…"
+
+
 def many(count: int, noun: str, plural: str = "") -> str:
     """A count with its noun: `1 image`, `2,140 images`. `plural`: where it is not the noun with an s."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

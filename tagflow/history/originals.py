@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from tagflow.audit.file import Audit, Meta, read_audit
+from tagflow.captions.description import set_apart
 from tagflow.dataset.survey import STATE_FOLDER, Survey
 from tagflow.files.read import sha256
 from tagflow.history.record import read_record
@@ -30,6 +31,7 @@ class _Entry:
     digest: str | None
     original: str | None
     relax_level: int | None
+    description: str | None
 
 
 @dataclass
@@ -42,7 +44,7 @@ class _Run:
 
     @cached_property
     def left(self) -> dict[str, _Entry]:
-        names = ("path", "sha256_file", "original", "relax_level")
+        names = ("path", "sha256_file", "original", "relax_level", "description")
         columns = zip(*(rows(self.audit.table, name) for name in names), strict=True)
         return {f"{self.root}/{path}": _Entry(*rest) for path, *rest in columns}
 
@@ -121,6 +123,21 @@ class OriginalsIndex:
             entry = run.entry(place, digest)
             if entry is not None and self.remembers(run.audit.meta, entry.relax_level) and run.stands:
                 return entry.relax_level
+        return None
+
+    def description(self, path: str, text: str) -> str | None:
+        """The description that a run joined to this caption, where the first line still ends in it.
+
+        Raises AuditError where a run's audit is damaged.
+        """
+        place, digest = f"{self._root}/{path}", sha256(text.encode())
+        for run in self._newest_first():
+            left = run.entry(place, digest)
+            entry = left or run.left.get(place)  # an edit in front of the description leaves it what it is
+            if entry and entry.description and set_apart(text, entry.description) is not None:
+                return entry.description
+            if left is not None:
+                break
         return None
 
     @cached_property

@@ -52,7 +52,8 @@ class Record:
     """What one run did. `changes` names every caption it was going to replace, `undone` those given back.
 
     `aside`: the edits that undoing it by force replaced. `caches`: the trainer's caches that it removed.
-    `pruned`: its originals were given up on request, so it cannot be undone any more.
+    `pruned`: its originals were given up on request, so it cannot be undone any more. `images`: those that
+    `--images` put beside the captions, linked or copied from the folder `source`.
     """
 
     run: str
@@ -64,6 +65,8 @@ class Record:
     aside: list[Aside] = field(default_factory=list)
     caches: list[ClearedCache] = field(default_factory=list)
     pruned: bool = False
+    images: list[str] = field(default_factory=list)
+    source: str = ""
 
     @property
     def stands(self) -> bool:

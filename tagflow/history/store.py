@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 from tagflow.dataset.survey import AUDIT_NAME, state_folder
 from tagflow.errors import AuditError, SourceError
+from tagflow.files.link import How, place, take_away
 from tagflow.files.lock import held
 from tagflow.files.read import digest_of, inside, sha256
 from tagflow.files.replace import Changed, copied, put, sweep, sync_folder
@@ -158,6 +159,13 @@ class Store:
             )
         return target
 
+    def place_image(self, source: Path, path: str, how: How) -> How:
+        """Put an image of another folder here, under the same path; gives how. Raises SourceError."""
+        target = self.root / path
+        self.make_room(target)
+        with self._writing_to(target):
+            return place(source / path, target, self._way(), how)
+
     # -- records -------------------------------------------------------------------------------------
 
     def runs(self) -> list[Record]:
@@ -203,9 +211,7 @@ class Store:
             return False
         if not change.before:  # a run made it: it goes, and the folders that are empty without it
             target.unlink()
-            with suppress(OSError):
-                for folder in target.relative_to(self.real).parents[:-1]:
-                    (self.real / folder).rmdir()
+            self._remove_empty(target)
             return True
         self.make_room(target)
         try:
@@ -213,6 +219,26 @@ class Store:
         except Changed:
             return False
         return True
+
+    def take_away_images(self, record: Record) -> list[str]:
+        """Remove the images that a run put here, and the folders that are empty without them.
+
+        Gives those that stay: what is not the source's image any more is somebody else's.
+        """
+        left = []
+        for path in record.images:
+            self.place(path.rpartition("/")[0])
+            target = self.real / path
+            if take_away(Path(record.source) / path, target):
+                self._remove_empty(target)
+            else:
+                left.append(path)
+        return left
+
+    def _remove_empty(self, target: Path) -> None:
+        with suppress(OSError):
+            for folder in target.relative_to(self.real).parents[:-1]:
+                (self.real / folder).rmdir()
 
     def make_room(self, target: Path) -> None:
         """Make the folder that a file is to lie in. Raises SourceError."""

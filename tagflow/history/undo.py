@@ -121,6 +121,7 @@ def published(store: Store, record: Record) -> Path:
 def roll_back(store: Store, record: Record) -> tuple[str, ...]:
     """Put back every file of a run; gives those that were edited since, which are left alone."""
     left = tuple(change.path for change in record.changes if not store.put_back(change))
+    left += tuple(store.take_away_images(record))
     record.state = "rolled-back"
     store.save(record)
     return left
@@ -144,9 +145,15 @@ def rewriting(store: Store, record: Record) -> Iterator[None]:
         raise
 
 
-def begin(store: Store, record: Record, changes: Sequence[Change]) -> None:
-    """Write down which files are about to change, and set room aside for putting them back on a full disk."""
-    record.changes = list(changes)
+def begin(
+    store: Store, record: Record, changes: Sequence[Change], images: Sequence[str] = (), source: Path = Path()
+) -> None:
+    """Write down which files are about to change, and set room aside for putting them back on a full disk.
+
+    images: those of the folder `source` that are about to stand beside them.
+    """
+    record.changes, record.images = list(changes), list(images)
+    record.source = str(source.resolve()) if images else ""
     store.replace(_reserve(store), bytes(_ROOM + 2 * len(to_bytes(record))))
     store.save(record)
 
@@ -158,12 +165,12 @@ def _reserve(store: Store) -> Path:
 def _take_back(store: Store, record: Record, error: BaseException) -> None:
     try:
         _reserve(store).unlink(missing_ok=True)
-        if record.changes:
+        if record.changes or record.images:
             roll_back(store, record)
         else:  # nothing was touched, so there is nothing to tell of
             shutil.rmtree(store.run_folder(record.run), ignore_errors=True)
     except (TagflowError, OSError) as second:
-        if not record.changes:
+        if not record.changes and not record.images:
             return
         raise SourceError(
             f"{error or 'interrupted'}; and not every caption could be put back: {second}. Each is whole, as "

@@ -77,6 +77,7 @@ class Ontology:
         self.categories = tuple(category.name for category in definition.categories)
         self.descriptions: tuple[Category, ...] = definition.categories
         self.profiles: tuple[Profile, ...] = definition.profiles
+        self.fallback = definition.fallback
         self._definition = definition
         self._ranks = {category: rank for rank, category in enumerate(self.categories)}
         self._known: dict[str, Classification] = {}

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import stripped_lines, tag_key, tags_by_line
 from tagflow.clip.tokenizer import WINDOW, Tokenizer
-from tagflow.findings.wording import some
+from tagflow.findings.wording import LONG, short, some
 from tagflow.schema import add, add_findings, rows
 
 Span = tuple[int, int]
@@ -84,7 +84,7 @@ class Count:
             yield "window-straddled", some(straddling, _NAMED)
         if original is not None and original != text:
             before = _tokenized(tokenizer, original, original_starts, original_ends)
-            spilled = _spilled(before, lines)
+            spilled = [short(tag) for tag in _spilled(before, lines)]
             if spilled:
                 yield "window-spill", some(spilled, _NAMED)
         if count > self.max_tokens:
@@ -102,13 +102,18 @@ class Count:
             if len(tokens) > self.max_tokens:  # from the tag on that ends behind the last token that is read
                 read = bisect_right(ends, tokens[self.max_tokens][0])
                 starts = [first for first, _ in tokens]
-                cut += [line[slice(*place)] for place in places[read:] if _has_token(tokens, starts, place)]
+                unread = tokens[self.max_tokens][0]
+                for start, end in places[read:]:
+                    if _has_token(tokens, starts, (start, end)):
+                        # Of a sentence it matters where the trainer stops reading.
+                        inside = end - start > LONG and start < unread
+                        cut.append(f"…{short(line[unread:end])}" if inside else short(line[start:end]))
             cross = dict[int, None]()  # a tag that two borders cut is one
             for border in range(WINDOW, min(len(tokens), self.max_tokens), WINDOW):
                 at = bisect_right(ends, tokens[border][0])
                 if at < read and places[at][0] < tokens[border - 1][1]:
                     cross[at] = None
-            straddling += [line[slice(*places[at])] for at in cross]
+            straddling += [short(line[slice(*places[at])]) for at in cross]
         return straddling, cut
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tagflow.dataset.survey import Reading, Survey, read
+from tagflow.dataset.survey import Reading, Survey, read, second_file
 from tagflow.files.read import sha256
 from tagflow.findings.finding import finding
 from tagflow.progress import Progress
@@ -31,19 +31,21 @@ def extract(
     earlier: OriginalsIndex | None = None,
     *,
     against_audit: bool = False,
+    seconds: bool = False,
 ) -> pa.Table:
     """Read a survey's captions. `selected`: the paths to be reordered, None for all.
 
     `earlier` knows the originals; without it every text is its own.
     `against_audit` holds the files to what the previous audit says: originals are the audit's, and a file
     that differs from it is a finding (`caption-changed`, `caption-new`, `caption-missing`).
+    `seconds`: the captions' second files are read, too.
     """
     known = previous.by_path() if previous else {}
     columns: dict[str, list[Any]] = {
         name: []
         for name in (
             "path", "text", "original", "sha256_original", "sha256_read", "selected", "relax_level",
-            "findings", "details",
+            "description", "second", "findings", "details",
         )
     }  # fmt: skip
     gone = known.keys() - set(found.captions) if against_audit else set()
@@ -55,6 +57,15 @@ def extract(
         row = _row(reading, note, original)
         row["selected"] = selected is None or path in selected
         row["relax_level"] = None if against_audit else _relax_level(reading, earlier)
+        row["second"] = row["description"] = None
+        if earlier is not None and reading.text is not None:
+            row["description"] = earlier.description(path, reading.text)
+        if seconds and (second := second_file(path)) in found.descriptions:
+            beside = read(found.root, second)
+            row["second"] = beside.text
+            for one in beside.findings:
+                row["findings"].append("description-left")
+                row["details"].append(f"{second.rpartition('/')[2]}: {one.code} {one.detail}".rstrip())
         for name, values in columns.items():
             values.append(row[name])
     progress(len(paths), len(paths))

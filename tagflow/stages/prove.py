@@ -64,7 +64,7 @@ def _loosened(tags: Counter[str], *, tidied: bool) -> Counter[str]:
     """
     counted: Counter[str] = Counter()
     for tag, times in tags.items():
-        for part in loose_parts(tag):
+        for part in loose_parts(tag.replace("，", ",") if tidied else tag):
             bare = part.rstrip(_MARKS)
             if bare:
                 counted[tag_key(bare) if tidied else bare] += times
