@@ -41,11 +41,18 @@ def descriptions_untrained(found: Survey, paths: Sequence[str], texts: Sequence[
     """
     step = -(-len(paths) // _LOOKED_AT) or 1
     looked_at = list(zip(paths, texts, strict=True))[::step]
+    seconds = {path for path, _ in looked_at if second_file(path) in found.descriptions}
+    longer = [
+        (path, text)
+        for path, text in looked_at
+        if text and (path in seconds or "\n" in text.strip() or "\r" in text.strip())
+    ]
+    if 2 * len(longer) <= len(looked_at):  # quick: nearly all folders
+        return False
     untrained = 0
-    for path, text in looked_at:
-        second = second_file(path)
-        beside = read(found.root, second).text if second in found.descriptions else None
-        untrained += text is not None and has_description(text, beside)
+    for path, text in longer:
+        beside = read(found.root, second_file(path)).text if path in seconds else None
+        untrained += has_description(text, beside)
     return 2 * untrained > len(looked_at)
 
 
