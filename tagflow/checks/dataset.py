@@ -42,11 +42,8 @@ def descriptions_untrained(found: Survey, paths: Sequence[str], texts: Sequence[
     step = -(-len(paths) // _LOOKED_AT) or 1
     looked_at = list(zip(paths, texts, strict=True))[::step]
     seconds = {path for path, _ in looked_at if second_file(path) in found.descriptions}
-    longer = [
-        (path, text)
-        for path, text in looked_at
-        if text and (path in seconds or "\n" in text.strip() or "\r" in text.strip())
-    ]
+    lines = [(path, text.strip()) for path, text in looked_at if text]
+    longer = [(path, text) for path, text in lines if path in seconds or "\n" in text or "\r" in text]
     if 2 * len(longer) <= len(looked_at):  # quick: nearly all folders
         return False
     untrained = 0
