@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tagflow.captions.grammar import parse, stripped_lines
 from tagflow.errors import TrainerError
 from tagflow.stages.classify import Classify
+from tagflow.stages.trigger import Trigger
 from tagflow.training.sd_scripts.captions import process_caption, read_caption, take_apart
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.structure.arrange import REASONS, restore_commas, split_pieces
@@ -200,7 +201,7 @@ def test_an_order_that_would_be_cut_is_not_shuffled():
 def test_the_order_written_has_the_certified_token_ids(folder, kind):
     """Where a caption has marks of its own or empty tags, those of its tags joined by commas."""
     same = total = 0
-    for row in outcome(SAMPLES / folder, triggers=("zkv house",)).table.to_pylist():
+    for row in outcome(SAMPLES / folder, triggers=(Trigger("zkv house", "named"),)).table.to_pylist():
         if row["rewritten"] is None:
             continue
         found = render_caption(row["rewritten"], layout_of(kind, row), LIMIT)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from trainer_place import real_trainer
 
 from tagflow.captions.grammar import stripped_lines
+from tagflow.stages.trigger import Trigger
 from tagflow.training.sd_scripts.captions import (
     Handling,
     When,
@@ -156,7 +157,7 @@ def cases(count):
 def rendered_samples():
     """The sample captions rendered in both structures, with what was certified; a line each, five seeds."""
     for folder in ("cluster_4", "traps"):
-        table = outcome(SAMPLES / folder, triggers=("zkv house",)).table.to_pylist()
+        table = outcome(SAMPLES / folder, triggers=(Trigger("zkv house", "named"),)).table.to_pylist()
         for row in table:
             category = dict(zip(row["tags"] or (), row["categories"] or (), strict=True))
             for kind in ("separator", "groups") if row["rewritten"] else ():
