@@ -211,6 +211,8 @@ def holds(tag: str, words: str) -> bool:
     key, wanted = tag_key(tag), tag_key(words)
     if key == wanted or tag_key(strip_weight(tag)) == wanted:
         return True
+    if tag.startswith("<"):  # `<lora:zkv_v2:0.8>` calls a file of that name
+        return False
     return wanted in key and re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", key) is not None
 
 

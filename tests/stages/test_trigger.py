@@ -192,6 +192,7 @@ def test_captions_without_tags_are_not_counted() -> None:
         ("zkv mansion", "zkv man", False),
         ("zkv man's hat", "zkv man", True),
         ("man", "zkv man", False),
+        ("<lora:zkv_man_v2:0.8>", "zkv man", False),
         ("ohwxy", "ohwx", False),
         ("a.b", "a.b", True),
         ("axb", "a.b", False),
