@@ -79,6 +79,8 @@ class Outcome:
     """The ontology's hash that the captions were ordered by; None: the pipeline's."""
     sentences_stay: bool = True
     """Sentences kept their order; a validation of an older audit does not ask."""
+    parsed: pa.Table | None = None
+    """The captions with their tags before they were ordered; None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Pipeline:
             levels = relax_levels(len(self.ontology.categories))
             table = Relax(read, parsed, table, levels, parse, order, gate)()
         table, judgement = gate.judge(table)
-        return Outcome(table, judgement, triggers, tidied, survey.suffix, survey.images)
+        return Outcome(table, judgement, triggers, tidied, survey.suffix, survey.images, parsed=parsed)
 
     def put_back(self, table: pa.Table) -> pa.Table:
         """The stage that puts descriptions behind the tags, in the category of what is unknown."""

@@ -1,6 +1,6 @@
 """`--clean`: what is tidied in a caption where its owner asks for it. Open it to see or change what that is.
 
-Removed: byte order marks in front, CR in line ends, full-width commas (they become plain ones), empty tags, a
+Removed: byte order marks in front, CR in line ends, wide commas (they become plain ones), empty tags, a
 trailing comma, and every later copy of a tag on a line. Prose lines keep every character between their ends.
 
 A line is tidied only where the result, read again, is sure to hold the same tags and nothing more to tidy:
@@ -17,12 +17,15 @@ from itertools import groupby
 from typing import NamedTuple
 
 from tagflow.captions.grammar import FIXED, Caption, join, parse, tag_key
+from tagflow.captions.split import WIDE_COMMA, WIDE_COMMAS
 
 _LINE_ENDS = re.compile(r"\r\n?")
-_COMMAS = re.compile(r"(?<![\s,，])\s*(?:[,，]\s*)+")  # looking back keeps long runs cheap
-_LEADING = re.compile(r"^\s*(?:[,，]\s*)+")
-_TRAILING = re.compile(r"(?<![\s,，])\s*(?:[,，]\s*)+$")
-_UNTIDY = re.compile(r"，|,\s*,")
+_COMMAS = re.compile(
+    rf"(?<![\s,{WIDE_COMMAS}])\s*(?:[,{WIDE_COMMAS}]\s*)+"
+)  # looking back keeps long runs cheap
+_LEADING = re.compile(rf"^\s*(?:[,{WIDE_COMMAS}]\s*)+")
+_TRAILING = re.compile(rf"(?<![\s,{WIDE_COMMAS}])\s*(?:[,{WIDE_COMMAS}]\s*)+$")
+_UNTIDY = re.compile(rf"[{WIDE_COMMAS}]|,\s*,")
 _COMMA = ", "
 _APART = ("", ",", " ")
 
@@ -51,11 +54,11 @@ def tidied(caption: Caption) -> Caption:
     A line is `FIXED` where something untidy had to stay, or where tags are parted by a full-width comma for
     `--clean` and not for the trainer: in another order more of it might be tidied, or read differently.
     """
-    readings = _Readings() if "，" in caption.text else _Readings({caption.text: caption})
+    readings = _Readings() if WIDE_COMMA.search(caption.text) else _Readings({caption.text: caption})
     made, held = _tidied(caption.text, readings)
     if made != caption.text:
-        caption = parse(made) if "，" in made else readings[made]
-    if "，" in made:
+        caption = parse(made) if WIDE_COMMA.search(made) else readings[made]
+    if WIDE_COMMA.search(made):
         wide = _spans(readings[made])
         held |= {line for line, spans in _spans(caption).items() if spans != wide.get(line)}
     if not held:

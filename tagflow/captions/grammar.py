@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
+from tagflow.captions.leftovers import no_caption
 from tagflow.captions.sentences import UnitKind, may_contain_sentences, read_units
 from tagflow.captions.split import split_line
 from tagflow.findings.finding import Finding, finding
@@ -29,6 +30,8 @@ _WEIGHT = re.compile(r":\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*$")
 _ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
 _PARTING = re.compile(r"[,|]|;;;")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
+_ESCAPED = re.compile(r"\\(?=[()\[\]{}])")
+_SPACED = re.compile(r"(?<=\w) ?: ?(?=\w)")  # `rating: general`
 
 
 class Tag(NamedTuple):  # a tuple, for a folder has tens of thousands
@@ -123,6 +126,7 @@ class _Line:
         self.split = split
         self.findings: list[Finding] = list(split.findings)
         self.frozen = any(found.code == "separator-in-group" for found in split.findings)
+        self.frozen = self.frozen or no_caption(split.text) is not None
 
     def tags(self) -> Iterator[Tag]:
         if not may_contain_sentences(self.split):
@@ -167,8 +171,11 @@ def _beginning(text: str, width: int = 60) -> str:
 
 @lru_cache(1 << 16)  # a folder says few tags many times
 def tag_key(tag: str) -> str:
-    """What two spellings of one tag have in common: case, underscores and spacing do not count."""
-    return " ".join(tag.casefold().replace("_", " ").split()) or tag
+    """What spellings of one tag have in common: case, underscores, spacing and escapes do not count."""
+    key = " ".join(tag.casefold().replace("_", " ").split()) or tag
+    if "\\" in key:
+        key = _ESCAPED.sub("", key)
+    return _SPACED.sub(":", key) if ": " in key or " :" in key else key
 
 
 def _duplicates(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Finding]:

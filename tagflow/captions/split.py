@@ -14,9 +14,13 @@ from itertools import accumulate
 
 from tagflow.findings.finding import Finding, finding
 
-_ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|]|(?:^|[\s,])'|BREAK|，""")
+WIDE_COMMAS = "，、､﹐"
+"""Commas of East Asian writing, full-width, ideographic, small: they part tags, but not for the trainer."""
+
+_ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|]|(?:^|[\s,])'|BREAK|[，、､﹐]""")
 # One class of characters is quick to look for; nearly all lines hold none of them.
-_MAY_BE_ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|'，B]""")
+WIDE_COMMA = re.compile(f"[{WIDE_COMMAS}]")
+_MAY_BE_ODD = re.compile(r"""[()\[\]{}<>"“”«»「」『』\\|'，、､﹐B]""")
 _NUMBER_LIKE = re.compile(r"\d,\d")
 _PLAIN_PART = re.compile(r"[^\s,](?:[^,]*[^\s,])?")
 _CALL = re.compile(r"<[A-Za-z][A-Za-z0-9_]*:[^<>]*>|<\|[a-z]+\|>")
@@ -35,14 +39,14 @@ _EMOTICON = re.compile(
     re.VERBOSE,
 )
 _QUOTES = (("“", "”"), ("«", "»"), ("「", "」"), ("『", "』"))
-_STRAIGHT = re.compile(r'(?<![^\s,，(\[{|])"(?=\S)[^"]*(?<!\s)"(?![^\s,，.;:!?)\]}|])')
-_SINGLE = re.compile(r"(?<![^\s,，(\[{])'(?=[^\W\d])[^']*'(?=\s*(?:[,，.!?)]|$))")
+_STRAIGHT = re.compile(r'(?<![^\s,，、､﹐(\[{|])"(?=\S)[^"]*(?<!\s)"(?![^\s,，、､﹐.;:!?)\]}|])')
+_SINGLE = re.compile(r"(?<![^\s,，、､﹐(\[{])'(?=[^\W\d])[^']*'(?=\s*(?:[,，、､﹐.!?)]|$))")
 _SEPARATOR = re.compile(r",|\|\|\||(?<!\w)BREAK(?!\w)")
-_WIDE_SEPARATOR = re.compile(r"[,，]|\|\|\||(?<!\w)BREAK(?!\w)")
+_WIDE_SEPARATOR = re.compile(rf"[,{WIDE_COMMAS}]|\|\|\||(?<!\w)BREAK(?!\w)")
 _OPENING = {")": "(", "]": "[", "}": "{", "\\)": "\\("}
 _BRACKET = re.compile(r"\\.|[()\[\]{}]", re.DOTALL)
 _TRIPLE = "|||"
-_COMMAS = (",", "，")
+_COMMAS = (",", *WIDE_COMMAS)
 
 Span = tuple[int, int]
 
@@ -84,7 +88,7 @@ def split_line(line: str, *, fullwidth_commas: bool = False) -> Split:
         else:
             cuts.append(found.span())
     findings = [finding("separator-in-group")] if inside else []
-    if not fullwidth_commas and any(not atoms.cover(found.start()) for found in re.finditer("，", line)):
+    if not fullwidth_commas and any(not atoms.cover(found.start()) for found in WIDE_COMMA.finditer(line)):
         findings.append(finding("comma-fullwidth"))
     if unbalanced:
         findings.append(finding("bracket-unbalanced"))

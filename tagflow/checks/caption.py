@@ -1,7 +1,7 @@
 """The findings that one caption gives by itself; open it for odd characters, contradictions and repeats.
 
-Lines that are not read and leftovers of prompts are reported here, too; what follows from a single tag is in
-tags.py.
+Lines that are not read, or are no captions, and leftovers of prompts are reported here, too; what follows
+from a single tag is in tags.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Set as AbstractSet
 from itertools import groupby
 from typing import NamedTuple
 
-from tagflow.checks.tags import Exclusion, Facts, Lists
+from tagflow.captions.grammar import line_spans
+from tagflow.captions.leftovers import is_unread, loop, no_caption
+from tagflow.checks.tags import Facts, Lists
 from tagflow.findings.finding import Finding, finding, line_and_column
 from tagflow.findings.wording import some
 
@@ -37,6 +39,10 @@ def in_text(text: str) -> Iterator[Finding]:
         below = [line for line in _LINE_END.split(text)[1:] if line.strip()]
         if below:
             yield finding("lines-unread", f"{len(below)} below the first", figures={"lines": len(below)})
+    if is_unread(text):
+        yield finding("script-unread")
+    if said := loop(text):
+        yield finding("leftover-repetition", said)
 
 
 _NAMED = 4  # so many examples are named in a finding; more would not be read
@@ -96,24 +102,31 @@ def _contradictions(words: Words, at: Sequence[int], lists: Lists) -> Iterator[F
     if len(charged) < 2 or not lists.exempt["several-pictures"].isdisjoint(places):
         return
     person: bool | None = None
-    found: dict[Exclusion, tuple[str, str]] = {}
+    sets: dict[str, set[int]] = {}  # for each reason all tags that exclude another for it
     together = set(charged)
     for number, left in enumerate(charged):
         if excluded[left].keys().isdisjoint(together):
             continue
         for right in charged[number + 1 :]:
             row = excluded[left].get(right)
-            if row is None or row in found or not row.unless.isdisjoint(places):
+            if row is None or not row.unless.isdisjoint(places):
                 continue
             if row.scope == "person":
                 person = _one_person(places.keys(), lists) if person is None else person
                 if not person:
                     continue
-            found[row] = left, right
-    for row, (left, right) in found.items():
-        one, two = words.tags[places[left]], words.tags[places[right]]
-        start = words.starts[places[right]]
-        yield _at(words.text, start, "tag-contradiction", f"{one}, {two}: {row.reason}", two)
+            sets.setdefault(row.reason, set()).update((places[left], places[right]))
+    for reason, at_odds in sets.items():
+        named = [words.tags[index] for index in sorted(at_odds)]
+        last = max(at_odds)
+        if len(named) > 1:  # else one group of tags says both, as `(day, night:1.2)` does
+            yield _at(
+                words.text,
+                words.starts[last],
+                "tag-contradiction",
+                f"{', '.join(named)}: {reason}",
+                named[-1],
+            )
 
 
 def _one_person(meanings: AbstractSet[str], lists: Lists) -> bool:
@@ -129,10 +142,19 @@ def _one_person(meanings: AbstractSet[str], lists: Lists) -> bool:
 
 def _leftovers(words: Words) -> Iterator[Finding]:
     """One finding for each code, with the first places by name."""
+    scored, told = set[int](), set[str]()
+    for number, (begin, end) in enumerate(line_spans(words.text)):
+        left = no_caption(words.text[begin:end])
+        if left is not None and left.code not in told:
+            yield _at(words.text, begin + left.at, left.code, left.detail)
+            told.add(left.code)
+        if left is not None and left.code == "leftover-confidence":
+            scored.add(number)  # its scores are no weights
     found: dict[str, list[int]] = {}
     for index, known in enumerate(words.facts):
         for code in known.leftovers:
-            found.setdefault(code, []).append(index)
+            if code != "leftover-weight" or words.lines[index] not in scored:
+                found.setdefault(code, []).append(index)
     for code, places in found.items():
         flat = (" ".join(words.tags[index].split()) for index in places)
         short = (tag if len(tag) <= _WIDTH else tag[: _WIDTH - 1] + "…" for tag in flat)

@@ -1,4 +1,4 @@
-"""Checks of all captions together; open it for triggers, copies, common tags, spellings, descriptions."""
+"""Checks of all captions together; open it for copies, common tags, spellings, descriptions, scripts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tagflow.captions.description import has_description
 from tagflow.captions.grammar import holds, tag_key
+from tagflow.captions.leftovers import is_unread
 from tagflow.checks.tags import Facts
 from tagflow.dataset.survey import Survey, read, second_file
 from tagflow.findings.finding import Finding, finding
@@ -89,3 +90,27 @@ def two_spellings(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iter
         name = key.replace(" ", "_")
         detail = f"{len(both)} tags, such as {name} {underscores} times and {key} {spaces} times"
         yield finding("underscores-mixed", detail, file=".", tag=key, figures={"tags": len(both)})
+
+
+def mixed_escapes(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iterator[Finding]:
+    """Names with escaped brackets beside names with plain ones. `counts`: captions by tag."""
+    spelled: dict[bool, list[str]] = {True: [], False: []}
+    for tag, facts in known.items():
+        if facts.escaped is not None:
+            spelled[facts.escaped].append(tag)
+    if all(spelled.values()):
+        escaped, plain = (max(tags, key=lambda tag: counts[tag]) for tags in (spelled[True], spelled[False]))
+        detail = (
+            f"{len(spelled[True])} escaped such as {escaped}, {len(spelled[False])} plain such as {plain}"
+        )
+        yield finding("escape-mixed", detail, file=".", tag=escaped)
+
+
+def mostly_unread(texts: Sequence[str | None]) -> Iterator[Finding]:
+    """One finding where most captions are in a script that the encoders were not trained on."""
+    written = [text for text in texts if text and text.strip()]
+    count = sum(map(is_unread, written))
+    if 2 * count > len(written):
+        yield finding(
+            "script-unread", f"{count} of {len(written)} captions", file=".", figures={"captions": count}
+        )

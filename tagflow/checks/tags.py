@@ -1,14 +1,15 @@
-"""What a tag shows by itself; open it for leftovers of prompts, or for what the two lists beside it mean.
+"""What a tag shows by itself; open it for leftovers of prompts, or for what the lists beside it mean.
 
 It is worked out once for each distinct tag, whatever caption it stands in. The lists are reviewed by hand:
-contradictions.csv (tags that exclude each other) and exempt.csv (tags that a check leaves out).
+contradictions.csv (tags that exclude each other), implications.csv (tags that say another one, too) and
+exempt.csv (tags that a check leaves out).
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -33,15 +34,19 @@ class Exclusion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """`excluded`: for a tag, each tag it excludes with the row that says so. `exempt`: exempt.csv by list."""
+    """`excluded`: for a tag, each tag it excludes with the row that says so. `exempt`: exempt.csv by list.
+
+    `implied`: for a tag, what it says, too, in the tags of one ontology.
+    """
 
     excluded: dict[str, dict[str, Exclusion]]
     exempt: dict[str, frozenset[str]]
+    implied: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @cache
-def read_lists() -> Lists:
-    """Read both files, once in a process."""
+def read_lists(ontology: str = "") -> Lists:
+    """Read the files, once in a process. `ontology`: whose implications are asked for; empty for none."""
     excluded: defaultdict[str, dict[str, Exclusion]] = defaultdict(dict)
     for row in exclusions():
         for left, right in product(row.left, row.right):
@@ -50,7 +55,11 @@ def read_lists() -> Lists:
     exempt: defaultdict[str, set[str]] = defaultdict(set)
     for name, tag, _ in _rows("exempt.csv", 3):
         exempt[name].add(key(tag))
-    return Lists(dict(excluded), {name: frozenset(tags) for name, tags in exempt.items()})
+    implied: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    for name, wider, narrower in _rows("implications.csv", 3) if ontology else ():
+        for tag in _tags(narrower) if name == ontology else ():
+            implied[tag] += (tag_key(wider),)
+    return Lists(dict(excluded), {name: frozenset(tags) for name, tags in exempt.items()}, dict(implied))
 
 
 def exclusions() -> list[Exclusion]:
@@ -77,20 +86,34 @@ def _rows(name: str, size: int) -> list[list[str]]:
 
 
 _WORDY = re.compile(r"[\w'’.&-]+(?: [\w'’.&-]+)*")
+_SHORTEST = 3  # letters of the longest word: else it is a face
 _LONGEST = 6  # words; what is longer is a phrase, and its last words are no tag that somebody forgot
-_MAY_BE_LEFT = re.compile(r"[<(&@/:.{]|__|\b(?:AND|ADD[A-Z]+)\b")
+_MAY_BE_LEFT = re.compile(r"[<(&@/:.{\[%$]|\+\+|__|\b(?:AND|ADD[A-Z]+)\b")
 _LETTER = "[^\\W\\d_]"
 
 _FILES = "png|jpe?g|webp|bmp|gif|tiff?|avif|safetensors|ckpt|txt|psd|mp4"
 _HTML = "br|p|b|i|em|strong|span|div|a|ul|li"
-_SETTINGS = (
-    r"negative prompt\s*:|steps: \d|sampler: \w|cfg scale: \d|seed: \d|clip skip: \d|model hash: [\da-f]"
-    r"|denoising strength: \d|size: \d+x\d"
+_BLANKS = (
+    r"trigger(?:[ _-]?words?)?|activation[ _](?:word|token)|(?:your|my)[ _-][\w -]{1,30}"
+    r"|insert[ _-][\w -]{1,30}|name"
+    r"|(?:character|subject|concept|person|artist|instance|class|style)[ _-]?(?:name|token|word|prompt)"
+    r"|subject|concept"
+    r"|token|class|instance|keywords?|filewords|caption|prompt|placeholder|char|user|tags?"
 )
 _LEFTOVERS = {
     "leftover-lora": re.compile(r"<(?:lora|lyco|locon|loha|hypernet|embedding)\s*:[^<>]*>", re.IGNORECASE),
-    # `(a cup:1.2)`, never the name `vertin_(reverse:1999)`, a ratio `(16:9)` or a time `(10:30)`
-    "leftover-weight": re.compile(rf"(?<![\w\\])\((?=[^():]*{_LETTER})[^():\\]+:\s*(?:\d(?:\.\d+)?|\.\d+)\)"),
+    # `(a cup:1.2)`, `((cup))`, `(cup)1.2`, `[cup]`, `{cup}`, `cup:1.2`, `1.2::cup::`, `cup++`; never the name
+    # `vertin_(reverse:1999)`, a ratio `(16:9)`, a time `(10:30)` or a face `(o)_(o)`: a word is three letters
+    "leftover-weight": re.compile(
+        rf"(?<![\w\\])\((?=[^():]*{_LETTER})[^():\\]+:\s?(?:\d(?:\.\d+)?|\.\d+)\)"
+        rf"|^[(\[{{]+(?=[^()\[\]{{}}|]*{_LETTER}{{3}})[^()\[\]{{}}|\\]+[)\]}}]+(?: ?:? ?\d?\.\d+|[+-]+)?$"
+        rf"|(?<![\w\\])(?:\(\(|\[\[|\{{\{{)(?=[^()\[\]{{}}|]*{_LETTER}{{3}})[^()\[\]{{}}|\\]+"
+        r"(?:\)\)|\]\]|\}\})"
+        r"|^(?!(?:iso|ratio|aspect|version|aperture|scale|zoom|score)\b)"
+        rf"[^():]*{_LETTER}{{2}}:\s?[01]?\.\d{{1,2}}$"
+        rf"|^-?\d?\.?\d+::[^:]*{_LETTER}|{_LETTER}{{3}}\+\+$|{_LETTER}{{3}}\)[+]+$",
+        re.IGNORECASE,
+    ),
     "leftover-wildcard": re.compile(r"(?<![^\W_])__[A-Za-z0-9][\w./*-]*?__(?![^\W_])"),
     "leftover-alternatives": re.compile(r"\{(?=[^{}]*\w)[^{}|]*\|[^{}]*\}"),
     # Each part begins where a word begins and has an end, or a long word would take the square of its length.
@@ -103,7 +126,11 @@ _LEFTOVERS = {
     "leftover-html": re.compile(
         rf"&(?:amp|lt|gt|quot|apos|nbsp|#\d+|#x[\da-f]+);|</?(?:{_HTML})\b[^<>]*>", re.IGNORECASE
     ),
-    "leftover-parameters": re.compile(f"^(?:{_SETTINGS})", re.IGNORECASE),
+    "leftover-placeholder": re.compile(
+        rf"\[{{1,2}}(?:{_BLANKS})\]{{1,2}}|<(?:{_BLANKS})>|\{{{{1,2}}(?:{_BLANKS})\}}{{1,2}}|%(?:{_BLANKS})%"
+        rf"|(?<!\w)\$\{{?(?:{_BLANKS})(?!\w)",
+        re.IGNORECASE,
+    ),
     "leftover-keyword": re.compile(r"^AND$|(?<=[a-z)] )AND(?= [a-z(])|(?<!\w)ADD(?:COMM|ROW|COL|BASE)(?!\w)"),
 }
 
@@ -111,7 +138,8 @@ _LEFTOVERS = {
 class Facts(NamedTuple):
     """One tag. `key` is its spelling for comparisons, without weight; empty where it stands for several.
 
-    `heads`: the shorter tags that it says, too. `excludes`: tags that it contradicts. `leftovers`: codes.
+    `heads`: other tags that it says, too. `meanings`: the plain tags in it, as contradictions.csv has them.
+    `leftovers`: codes. `escaped`: whether the brackets of a name in it are; None where it has none.
     """
 
     key: str
@@ -119,6 +147,7 @@ class Facts(NamedTuple):
     meanings: tuple[str, ...]
     leftovers: tuple[str, ...]
     underscored: bool
+    escaped: bool | None
 
 
 def facts(tag: str, lists: Lists) -> Facts:
@@ -127,14 +156,23 @@ def facts(tag: str, lists: Lists) -> Facts:
     shortened = tag_key(plain[0]) if len(plain) == 1 else ""
     return Facts(
         shortened,
-        tuple(head for one in plain for head in _heads(tag_key(one), lists)),
+        tuple(
+            head for one in plain for head in (*_heads(tag_key(one), lists), *lists.implied.get(key(one), ()))
+        ),
         tuple(key(one) for one in plain),
-        tuple(code for code, pattern in _LEFTOVERS.items() if pattern.search(tag))
-        if _MAY_BE_LEFT.search(tag)
-        else (),
+        _leftovers(tag) if _MAY_BE_LEFT.search(tag) else (),
         # Underscores that stand for spaces: not in `^_^`, in a wildcard, or in a LoRA's name.
         bool(_UNDERSCORED.search(tag)) and not any(sign in tag for sign in ("__", "<", "/")),
+        None if not (found := _BRACKETED.search(tag)) else "\\" in found[0],
     )
+
+
+def _leftovers(tag: str) -> tuple[str, ...]:
+    """The codes of what a tag was left with; the brackets of a placeholder are no weight."""
+    codes = [code for code, pattern in _LEFTOVERS.items() if pattern.search(tag)]
+    if "leftover-placeholder" in codes and "leftover-weight" in codes:
+        codes.remove("leftover-weight")
+    return tuple(codes)
 
 
 def _plain(tag: str) -> list[str]:
@@ -152,10 +190,15 @@ def _heads(text: str, lists: Lists) -> list[str]:
     exempt = lists.exempt
     if len(words) > _LONGEST or words[-1].endswith(".") or words[0] in exempt["not-implied-first"]:
         return []
+    # Behind a preposition stands another thing; `x x` and `o o` are faces.
+    if not exempt["not-implied-across"].isdisjoint(words[1:-1]) or max(map(len, words)) < _SHORTEST:
+        return []
     ends = [" ".join(words[at:]) for at in range(len(words))]
     if any(end.replace("-", " ") in exempt["not-implied"] for end in ends):
         return []
     return ends[1:]
 
 
+# `saber (fate)`, `saber_\\(fate\\)`: a word before the bracket and a letter in it; never a weight or a face.
+_BRACKETED = re.compile(r"\w\w[ _]\\?\((?=[^():]*[^\W\d_][^():]*(?::[^():\d]+)?\\?\)$)")
 _UNDERSCORED = re.compile(r"[^\W_]_[^\W_(]|[^\W_]_\(")

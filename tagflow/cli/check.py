@@ -21,10 +21,13 @@ from tagflow.cli.findings import FindingOptions, Report, chosen, exit_code, find
 from tagflow.cli.help import command
 from tagflow.cli.options import (
     FOLDER,
+    OntologyOptions,
     TokenOptions,
     caption_option,
     collected,
     limits,
+    load_ontology,
+    ontology_options,
     suffix_of_captions,
     token_options,
     tokenizer_folder,
@@ -45,7 +48,7 @@ from tagflow.stages.trigger import Trigger, Triggers, detect, settle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckOptions(FindingOptions, TokenOptions):
+class CheckOptions(FindingOptions, TokenOptions, OntologyOptions):
     """What `tagflow check` was asked."""
 
     paths: tuple[Path, ...]
@@ -65,6 +68,7 @@ class CheckOptions(FindingOptions, TokenOptions):
     metavar="WORD",
     help="Belongs in captions that show the subject; may be given several times. `none`: look for none.",
 )
+@ontology_options
 @caption_option
 @token_options
 @finding_options
@@ -80,7 +84,8 @@ def check(asked: CheckOptions) -> int:
     """Look for faults in caption files, or in all of a folder. Default: the current folder.
 
     Where single captions are given, only they are reported on; what concerns a whole folder (the trigger,
-    copies) is still asked of the folder. Nothing is ever written.
+    copies) is still asked of the folder. Nothing is ever written. Unknown tags are looked for where an
+    ontology was named, here or in tagflow.toml.
     """
     if asked.explain is not None:
         if asked.paths:
@@ -104,12 +109,22 @@ def check(asked: CheckOptions) -> int:
             output.note(
                 f"{path}: no caption (by its suffix, its name, or for want of an image); not looked at"
             )
+        if captions and not all(part.ontology for part in parts):
+            output.note(
+                "no ontology was named, so unknown tags were not looked for (--ontology NAME, or `ontology` "
+                "in tagflow.toml)"
+            )
     taken = [
         one if len(roots) == 1 else replace(one, folder=(root / (one.folder or ".")).as_posix())
         for root, part in zip(roots, parts, strict=True)
         for one in part.triggers
     ]
-    facts = {"captions": captions, "others": others, "triggers": [asdict(one) for one in taken]}
+    facts = {
+        "captions": captions,
+        "others": others,
+        "triggers": [asdict(one) for one in taken],
+        "ontology": parts[0].ontology or None,
+    }
     line = f"trigger: {Triggers(tuple(taken)).described()}"
     tell(
         Report("tagflow.check/2", findings, facts, many(captions, "caption")),
@@ -121,13 +136,17 @@ def check(asked: CheckOptions) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What was found below one root. `others`: files that were given and are no captions."""
+    """What was found below one root. `others`: files that were given and are no captions.
+
+    `ontology`: in which tags were looked up; empty where none was named.
+    """
 
     captions: int
     findings: tuple[Finding, ...]
     others: tuple[str, ...]
     strict: bool
     triggers: tuple[Trigger, ...]
+    ontology: str
 
 
 @contextmanager
@@ -157,11 +176,14 @@ def _of_root(
         known = None if words is None else Tokenizer(words, texts)
         return Count(known, limit.max_tokens, limit.warn_tokens)(table)
 
+    named = asked.ontology_name is not None or asked.overlay is not None or "ontology" in config.values
+    ontology = load_ontology(config, asked) if named else None
     checked = run_checks(
         found,
         tree(root),
         count,
         _triggers(root, config, asked.triggers),
+        ontology,
         selected,
         progress.progress,
         deep=asked.deep,
@@ -180,6 +202,7 @@ def _of_root(
         tuple((root / path).as_posix() for path in others),
         bool(config.get("strict", asked.strict, False)),
         checked.triggers.taken,
+        "" if ontology is None else ontology.name,
     )
 
 

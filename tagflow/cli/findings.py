@@ -38,15 +38,23 @@ _MARGIN = 4  # characters before a place
 _NARROW = 20  # columns: nothing is wrapped tighter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingOptions:
-    """What a user asked about findings: which codes, in which format, all of them or the first of each.
-
-    `select` and `ignore` are as they were typed: codes with commas between.
-    """
+@dataclass(frozen=True, kw_only=True)
+class CodeOptions:
+    """Which findings a user asked for; codes with commas between, as they were typed."""
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises UsageProblem for an unknown code."""
+        for name in ("select", "ignore"):
+            _codes(self, None, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingOptions(CodeOptions):
+    """What a user asked about findings: which codes, in which format, all of them or the first of each."""
+
     form: str | None = None
     show_all: bool = False
     as_json: bool = False
@@ -56,8 +64,7 @@ class FindingOptions:
         """Raises UsageProblem where `--json` and another format are asked for, and for an unknown code."""
         if self.as_json and self.form not in (None, "json"):
             raise UsageProblem(f"--json and --format {self.form} are two results", "give one of them")
-        for name in ("select", "ignore"):
-            _codes(self, None, name)
+        super().__post_init__()
 
     @property
     def format(self) -> str:
@@ -65,10 +72,20 @@ class FindingOptions:
         return "json" if self.as_json else self.form or "text"
 
 
-finding_options = stacked(
+code_options = stacked(
     click.option("--select", multiple=True, metavar="CODES",
                  help="Only these findings: codes with commas between; may be given several times."),
     click.option("--ignore", multiple=True, metavar="CODES", help="All findings but these."),
+)  # fmt: skip
+
+hidden_code_options = stacked(
+    click.option("--select", multiple=True, hidden=True),
+    click.option("--ignore", multiple=True, hidden=True),
+)
+"""The same for `tagflow run`, whose help is long; that of `tagflow check` explains them."""
+
+finding_options = stacked(
+    code_options,
     click.option("--format", "form", type=click.Choice(FORMATS), help="Default: text."),
     click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
     click.option("--all", "show_all", is_flag=True, help="Show every place of every finding."),
@@ -90,9 +107,7 @@ class Report:
     subject: str = ""
 
 
-def chosen(
-    found: Iterable[Finding], asked: FindingOptions, config: Config | None = None
-) -> tuple[Finding, ...]:
+def chosen(found: Iterable[Finding], asked: CodeOptions, config: Config | None = None) -> tuple[Finding, ...]:
     """The findings that `--select` and `--ignore` leave; each wins over its line in the configuration.
 
     Raises ConfigError for an unknown code in the configuration.
@@ -247,7 +262,7 @@ def _table(cells: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield "   ".join(line)
 
 
-def _codes(asked: FindingOptions, config: Config | None, name: str) -> frozenset[str]:
+def _codes(asked: CodeOptions, config: Config | None, name: str) -> frozenset[str]:
     typed: tuple[str, ...] = getattr(asked, name)
     words = [word.strip() for text in typed for word in text.split(",")]
     for word in words:

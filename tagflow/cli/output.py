@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +96,8 @@ def as_json(value: object) -> None:
     out(json.dumps(value, ensure_ascii=False))
 
 
-def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
-    """An audit in a few lines."""
+def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> Iterator[str]:
+    """An audit in a few lines. `codes`: of the findings that count; None: of those in the table."""
     from tagflow.schema import rows  # late, as below: it needs pyarrow, and `undo` does not
 
     counts = Counter(rows(table, "status"))
@@ -121,7 +122,7 @@ def summary(table: pa.Table, meta: Meta) -> Iterator[str]:
         over = sum(count > 75 for count in tokens)
         longest = f"longest {max(tokens)} of {meta.limits.max_tokens}"
         yield f"tokens      {longest}; {many(over, 'caption')} over 75"
-    found = Counter(code for codes in rows(table, "findings") for code in codes)
+    found = Counter(chain.from_iterable(rows(table, "findings")) if codes is None else codes)
     if found:
         yield "findings    " + ", ".join(f"{code} {count}" for code, count in found.most_common())
     if meta.encoders:

@@ -21,7 +21,16 @@ from tagflow.checks.dataset import descriptions_untrained
 from tagflow.cli import output
 from tagflow.cli.build import options, vector_cache
 from tagflow.cli.build import pipeline as build
-from tagflow.cli.findings import Report, as_object, exit_code, tell_beside
+from tagflow.cli.findings import (
+    CodeOptions,
+    Report,
+    as_object,
+    chosen,
+    code_options,
+    exit_code,
+    hidden_code_options,
+    tell_beside,
+)
 from tagflow.cli.help import command
 from tagflow.cli.history import recover_interrupted, report_interrupted
 from tagflow.cli.options import (
@@ -46,11 +55,12 @@ from tagflow.cli.options import (
     token_options,
 )
 from tagflow.cli.output import Progress, show_diff
+from tagflow.cli.run_report import counting, of_captions, of_checks
 from tagflow.cli.run_train import AfterOptions, ready, train_after, train_options
 from tagflow.config import Config, OnLow, load_config
 from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, Survey, by_root, survey
 from tagflow.errors import AuditError, SourceError, UsageProblem
-from tagflow.findings.finding import Finding, of_caption
+from tagflow.findings.finding import Finding
 from tagflow.findings.wording import many, some
 from tagflow.history.store import Store
 from tagflow.pipeline import Outcome, Pipeline
@@ -68,7 +78,7 @@ _NAMED = 5  # files that a note names
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReorderOptions(OrderOptions, TokenOptions, ResultOptions):
+class ReorderOptions(OrderOptions, TokenOptions, ResultOptions, CodeOptions):
     """What `tagflow reorder` was asked."""
 
     paths: tuple[Path, ...] = ()
@@ -77,7 +87,7 @@ class ReorderOptions(OrderOptions, TokenOptions, ResultOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(OrderOptions, TokenOptions, ResultOptions, EncoderOptions, AfterOptions):
+class RunOptions(OrderOptions, TokenOptions, ResultOptions, CodeOptions, EncoderOptions, AfterOptions):
     """What `tagflow run` was asked."""
 
     folder: Path | None = None
@@ -100,6 +110,7 @@ class ValidateOptions(OntologyOptions, TokenOptions, ResultOptions, EncoderOptio
 @order_options
 @token_options
 @cache_option
+@hidden_code_options
 @result_options
 @train_options
 @collected(RunOptions)
@@ -127,6 +138,7 @@ def run(asked: RunOptions) -> int:
     "--hook", is_flag=True, help="For pre-commit: exit 1 where a caption was rewritten, else write nothing."
 )
 @cache_option
+@code_options
 @result_options
 @collected(ReorderOptions)
 def reorder(asked: ReorderOptions) -> int:
@@ -195,11 +207,13 @@ class _Job:
             with store.locked() if writes else nullcontext():
                 (recover_interrupted if writes else report_interrupted)(store)
                 outcome = pipeline(found, current_audit(found.root), selected)
+                # Before files are replaced: where a character stands is told of the text that was read.
+                beside = of_checks(pipeline, outcome, found, selected, progress.progress("images"))
                 written = self._leave(pipeline, outcome, found, store, started, progress)
         for path in sorted(set(selected or ()).difference(found.captions, found.descriptions)):
             output.note(f"{path}: no caption in {found.root}; not touched")
         output.encoded(pipeline.pair)
-        return self._tell(found, outcome, written, pipeline.pair)
+        return self._tell(found, outcome, written, beside, pipeline.pair)
 
     def _leave(
         self,
@@ -219,11 +233,21 @@ class _Job:
             return writing.dry_run()
         return writing.in_place(progress.progress("writing"), clear_caches=self.asked.clear_caches)
 
-    def _tell(self, found: Survey, outcome: Outcome, written: Written, pair: EncoderPair | None) -> int:
+    def _tell(
+        self,
+        found: Survey,
+        outcome: Outcome,
+        written: Written,
+        beside: Sequence[Finding],
+        pair: EncoderPair | None,
+    ) -> int:
         failed = written.meta.verdict == "fail"
         self._notes(found, outcome, written)
-        findings = _findings(written, found.root)
-        tell_beside(_counting(findings, strict=self.strict))
+        findings = of_captions(written, found.root)
+        seen = {(one.where.file, one.code, one.detail) for one in findings}
+        findings += (one for one in beside if (one.where.file, one.code, one.detail) not in seen)
+        findings = list(chosen(findings, self.asked, self.config))
+        tell_beside(counting(findings, strict=self.strict))
         if self.asked.diff:
             show_diff(outcome.table, targets(outcome))
         if self.asked.as_json:
@@ -240,7 +264,7 @@ class _Job:
                 )
             )
         else:
-            for line in output.summary(written.table, written.meta):
+            for line in output.summary(written.table, written.meta, (one.code for one in findings)):
                 output.out(line)
             output.out(output.visible(f"trigger     {outcome.triggers.described()}"))
             why = "dry run: nothing" if self.asked.dry_run else "nothing"
@@ -297,21 +321,6 @@ class _Job:
             output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
 
 
-def _findings(written: Written, root: Path) -> list[Finding]:
-    """The findings of all captions, with paths as the user would write them."""
-    columns = (rows(written.table, name) for name in ("path", "findings", "details"))
-    return [
-        of_caption((root / path).as_posix(), code, detail)
-        for path, codes, details in zip(*columns, strict=True)
-        for code, detail in zip(codes, details, strict=True)
-    ]
-
-
-def _counting(findings: Sequence[Finding], *, strict: bool) -> list[Finding]:
-    """What makes the command end with 1; how many there are of all others stands in the summary."""
-    return [one for one in findings if one.severity == "error" or (strict and one.severity == "warning")]
-
-
 @command()
 @click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
 @encoder_options
@@ -344,14 +353,14 @@ def validate(asked: ValidateOptions) -> int:
             audit = _audit(folder)  # again: a recovery may have put an older one back
             outcome = hold(pipeline, found, audit)
             written = Writing(pipeline, outcome, store, "validate", started).audit_only()
-    of_captions = _findings(written, folder)
+    found_in = of_captions(written, folder)
     changed = [
         one.at(file=(folder / one.where.file).as_posix()) if one.where.file else one
         for one in drift(audit, present(pipeline, found, outcome, gone))
         if not one.code.startswith("caption-")  # those are findings of their captions
     ]
-    findings = [*of_captions, *changed]
-    tell_beside([*_counting(of_captions, strict=strict), *changed])
+    findings = [*found_in, *changed]
+    tell_beside([*counting(found_in, strict=strict), *changed])
     output.encoded(pipeline.pair)
     if written.meta.verdict != "pass":
         output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
@@ -359,7 +368,7 @@ def validate(asked: ValidateOptions) -> int:
         report = Report("tagflow.validate/2", tuple(findings), output.facts(written, pipeline.pair))
         output.as_json(as_object(report))
     else:
-        output.out_lines(output.summary(written.table, written.meta))
+        output.out_lines(output.summary(written.table, written.meta, (one.code for one in findings)))
         output.out(f"audit       {written.audit}")
     return max(int(written.meta.verdict == "fail"), exit_code(findings, strict=strict))
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tagflow.audit.file import Limits, Verdict, mean
 from tagflow.captions.grammar import changed_lines
+from tagflow.captions.leftovers import is_unread
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.findings.catalogue import kind_of
 from tagflow.findings.wording import many
@@ -194,6 +195,14 @@ def _uncertified(table: pa.Table, written_low: int, *, measured: bool, trained: 
     elif not trained:
         yield "the stand-in encoders are untrained; their similarities prove nothing"
     yield from _with_errors(table)
+    texts = [text for text in rows(table, "text") if text and text.strip()]
+    unread = sum(map(is_unread, texts))
+    if 2 * unread > len(texts):
+        what = many(unread, "caption is", "captions are")
+        yield (
+            f"{what} mostly in a script that SDXL's text encoders were not trained on: they read pieces of "
+            "bytes, and similarities say nothing of what is meant"
+        )
     if written_low:
         what = many(written_low, "caption was", "captions were")
         yield f"{what} written all the same below the limit for single captions"

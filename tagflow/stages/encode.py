@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tagflow.captions.grammar import changed_lines, parse, tag_key, tags_by_line
+from tagflow.captions.split import WIDE_COMMA
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
 from tagflow.encoders.pair import Line
 from tagflow.errors import EncoderError
@@ -147,7 +148,7 @@ class Encode:
         `places` is where the tags stand in the line. Where `--clean` was given, full-width commas part them,
         too.
         """
-        if self.fullwidth_commas and "，" in line:
+        if self.fullwidth_commas and WIDE_COMMA.search(line):
             places = [(tag.start, tag.end) for tag in parse(line, fullwidth_commas=True).tags]
         encoded = self.tokenizer.encode(line)
         tags: dict[TagKey, tuple[int, ...]] = {}

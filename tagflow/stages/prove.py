@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import gaps_between, parse, tag_key
 from tagflow.captions.sentences import loose_parts
+from tagflow.captions.split import WIDE_COMMA
 from tagflow.schema import add_findings, rows
 
 _MARKS = ".!?"
@@ -48,7 +49,7 @@ def prove(table: pa.Table, *, tidied: bool, sentences: bool = True) -> pa.Table:
 
 def _tags(text: str, starts: Sequence[int], ends: Sequence[int], *, tidied: bool) -> Counter[str]:
     """The tags of a text, and what stands between them without being a separator."""
-    if tidied and "，" in text:
+    if tidied and WIDE_COMMA.search(text):
         return Counter(parse(text, fullwidth_commas=True).texts())
     return Counter([text[start:end] for start, end in zip(starts, ends, strict=True)]) + _between(
         text, starts, ends
@@ -64,7 +65,7 @@ def _loosened(tags: Counter[str], *, tidied: bool) -> Counter[str]:
     """
     counted: Counter[str] = Counter()
     for tag, times in tags.items():
-        for part in loose_parts(tag.replace("，", ",") if tidied else tag):
+        for part in loose_parts(WIDE_COMMA.sub(",", tag) if tidied else tag):
             bare = part.rstrip(_MARKS)
             if bare:
                 counted[tag_key(bare) if tidied else bare] += times

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from tagflow.captions.grammar import FIXED, Caption, gaps_between, holds, join, parse, tag_key
+from tagflow.captions.split import WIDE_COMMA
 from tagflow.files.read import sha256
 from tagflow.ontology import Ontology
 from tagflow.schema import add, add_findings, rows
@@ -211,7 +212,7 @@ def _reads_as(caption: Caption, tags: Sequence[str], segments: Sequence[int], li
 
 def _same_when_wide(before: str, after: str) -> bool:
     """Whether both hold the same tags, too, where full-width commas part them, as they do for `--clean`."""
-    if "，" not in before:
+    if WIDE_COMMA.search(before) is None:
         return True
     one, two = (Counter(parse(text, fullwidth_commas=True).texts()) for text in (before, after))
     return one == two

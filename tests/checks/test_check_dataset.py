@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tagflow.captions.grammar import parse
-from tagflow.checks.dataset import common_tags, copies, two_spellings
+from tagflow.checks.dataset import common_tags, copies, mixed_escapes, mostly_unread, two_spellings
 from tagflow.checks.tags import facts, read_lists
 
 LISTS = read_lists()
@@ -73,3 +73,40 @@ def test_two_spellings():
 )
 def test_no_two_spellings(texts):
     assert not mixed(texts)
+
+
+def escapes(texts):
+    counts = Counter(tag for group in tags_of(texts) for tag in group)
+    return [one.detail for one in mixed_escapes({tag: facts(tag, LISTS) for tag in counts}, counts)]
+
+
+def test_escaped_names_beside_plain_ones():
+    texts = [r"rem \(re:zero\), 1girl", "saber (fate), 1girl", "saber (fate)"]
+    assert escapes(texts) == [r"1 escaped such as rem \(re:zero\), 1 plain such as saber (fate)"]
+    assert escapes([r"rem_\(re:zero\)", "rem_(re:zero)"])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [r"rem \(re:zero\), saber \(fate\)"],
+        ["rem (re:zero), saber (fate)"],
+        [r"rem \(re:zero\)", "(smile:1.2), (o)_(o), lamp (3), ((hat))"],
+        [r"\(^o^)/", "saber (fate)"],
+    ],
+)
+def test_escapes_of_one_kind(texts):
+    assert not escapes(texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["客厅, 沙发", "沙发", "lamp"], ["2 of 3 captions"]),
+        (["客厅", "lamp"], []),
+        (["客厅", None, "", " \n"], ["1 of 1 captions"]),
+        ([], []),
+    ],
+)
+def test_a_folder_in_a_script_that_is_not_read(texts, said):
+    assert [one.detail for one in mostly_unread(texts)] == said

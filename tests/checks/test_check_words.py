@@ -47,12 +47,32 @@ def test_a_tag_that_a_longer_one_says(text, said):
         "elbow gloves, bow", "school uniform, school", "red dress, red", "white walls, wall", "hallway, way",
         r"ganyu \(genshin impact\), impact, genshin", "no humans, humans", "fake tail, tail",
         "hot dog, dog", "floor-to-ceiling windows, ceiling windows", "wall, {white|grey} wall",
-        "wine glass, glass",
+        "wine glass, glass", "hand on hip, hip", "x_x, x", "o_o, o", "house by the sea, sea", "mr. cat, cat",
+        "rabbit with carrot, carrot", "black and white, white",
         "A cat sleeps on the red sofa., sofa", "wall\nwhite wall", "white wall",
     ],
 )  # fmt: skip
 def test_what_is_not_implied(text):
     assert "tag-implied" not in found(text)
+
+
+def test_an_ontology_may_say_more():
+    tags = ["earrings", "jewelry", "lamp"]
+    for name, said in (("danbooru", ["jewelry in earrings"]), ("", []), ("architecture", [])):
+        lists = read_lists(name)
+        words = Words(", ".join(tags), tags, [0, 10, 19], [0, 0, 0], [facts(tag, lists) for tag in tags])
+        assert [one.detail for one in word_findings(words, lists) if one.code == "tag-implied"] == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("indoors, lamp, outdoors, exterior", "indoors, outdoors, exterior: "),
+        ("night, day, noon", "night, day, noon: "),
+    ],
+)
+def test_every_tag_of_a_contradiction_is_named(text, said):
+    assert found(text)["tag-contradiction"].startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +115,32 @@ def test_what_goes_together(text):
             "sofa, (white walls:1.2)",
             ["vertin_(reverse:1999)", "(16:9)", "at (10:30)", r"a \(b:1\)"],
         ),
-        ("leftover-weight", "((big sofa:.9), lamp)", ["((sofa))", "painting (object)", ":)", "a:1"]),
+        ("leftover-weight", "((big sofa:.9), lamp)", ["painting (object)", ":)", "a:1"]),
+        ("leftover-weight", "((sofa))", ["((", "(1)", "(2020)", "(o)_(o)", "\\\\(^o^)/", "(>_<)", "(^^)"]),
+        ("leftover-weight", "[sky]", ["[ ]", "[oc]", "[;", "[trigger]"]),
+        ("leftover-weight", "{red dress}", ["{red|blue} dress", "{name}"]),
+        ("leftover-weight", "(full body)", ["saber (fate)", "saber_(fate)", r"saber \(fate\)", "(k)now"]),
+        ("leftover-weight", "(long hair)1.3", ["(c)", "hair (3)"]),
+        ("leftover-weight", "hat:1.2", ["rating:general", "ratio:1.5", "16:9", "f:1.8", "re:zero", "12:30"]),
+        ("leftover-weight", "1.3::red dress::", ["std::move", "::"]),
+        ("leftover-weight", "red dress++", ["c++", "18+", "6+girls", "a+"]),
+        ("leftover-weight", "big ((red)) sofa", ["x ((", "f(g(x))"]),
+        (
+            "leftover-placeholder",
+            "[trigger], lamp",
+            ["[sky]", "<3", "{red|blue}", "trigger", "gun trigger", "<o>_<o>", "name tag", "50% off"],
+        ),
+        ("leftover-placeholder", "photo of <trigger>, lamp", ["<lora:a:1>", "<br>"]),
+        ("leftover-placeholder", "{{char}}, lamp", ["{{smile}}"]),
+        ("leftover-placeholder", "[your trigger word], lamp", ["your name"]),
+        ("leftover-placeholder", "[insert name here]", []),
+        ("leftover-placeholder", "[filewords]", ["file"]),
+        ("leftover-confidence", "sofa: 0.44, lamp: 0.99", ["sofa:1.2, lamp", "(sofa:0.8), lamp"]),
+        ("leftover-preamble", "sofa, Caption: lamp", ["a sign with a caption: x"]),
+        ("leftover-refusal", "I cannot describe it.", ["a can"]),
+        ("separator-other", "sofa; lamp; rug", ["sofa, lamp; rug"]),
+        ("script-unread", "现代风格, 白色墙壁", ["café, lamp"]),
+        ("leftover-repetition", "a lamp on a hat on a hat on a hat on a hat", ["very very long"]),
         ("leftover-keyword", "sofa BREAK lamp", ["COFFEE BREAK", "a break, breakfast", "BREAKFAST"]),
         ("leftover-keyword", "sofa, AND, lamp", ["black AND_white", "BLACK AND WHITE", "and", "brand"]),
         ("leftover-keyword", "a cat AND a dog", ["ANDY"]),
@@ -115,6 +160,13 @@ def test_what_a_prompt_left_behind(code, text, near):
     assert code in found(text)
     for other in near:
         assert code not in found(other), other
+
+
+def test_scores_are_no_weights():
+    assert "leftover-weight" not in found("sofa: 0.44, lamp: 0.99")
+    assert set(found("sofa: 0.44, lamp: 0.99\nhat:1.2, rug")) == {
+        "leftover-confidence", "leftover-weight", "lines-unread"
+    }  # fmt: skip
 
 
 def test_the_place_is_the_tags():

@@ -46,8 +46,8 @@ def test_bom_prose_and_long_captions_are_no_errors(tagflow, folder):
 def test_json(tagflow, folder, monkeypatch):
     root = folder({"a.txt": "sofa,, sofa", "a.png": SOUND, "prompts.txt": "x"})
     result = tagflow("check", root, "--json").json
-    assert list(result) == ["schema", "captions", "others", "triggers", "findings"]
-    assert result["schema"] == "tagflow.check/2" and result["captions"] == 1
+    assert list(result) == ["schema", "captions", "others", "triggers", "ontology", "findings"]
+    assert result["schema"] == "tagflow.check/2" and result["captions"] == 1 and result["ontology"] is None
     assert result["others"] == [f"{root}/prompts.txt"]
     names = ["code", "severity", "where", "detail", "figures", "title", "cure"]
     for one in result["findings"]:
@@ -287,3 +287,95 @@ def test_a_trigger_says_no_shorter_tag(tagflow, folder):
     root = folder({"a.txt": "zkv house, house, lamp", "b.txt": "zkv house, lamp"})
     assert "house in zkv house" in tagflow("check", root).out
     assert "tag-implied" not in tagflow("check", root, "--trigger", "zkv house").out
+
+
+def test_unknown_tags_are_looked_for_where_an_ontology_is_named(tagflow, folder):
+    root = folder({"a.txt": "qvxy, sofa, earrings, jewelry"})
+    plain = tagflow("check", root)
+    assert "tag-unknown" not in plain.out and "unknown tags were not looked for" in plain.err
+    named = tagflow("check", root, "--json", "--ontology", "danbooru")
+    assert "not looked for" not in named.err and named.json["ontology"] == "danbooru"
+    assert {"tag-unknown", "tag-implied"} <= codes(named)
+    assert codes(tagflow("check", root, "--json", "--ontology", "architecture")) == {"tag-unknown"}
+    (root / "tagflow.toml").write_text('ontology = "danbooru"')
+    assert {"tag-unknown", "tag-implied"} <= codes(tagflow("check", root, "--json"))
+    (root / "own.csv").write_text("tag,category\nqvxy,objects\n")
+    overlaid = tagflow("check", root, "--json", "--overlay", root / "own.csv")
+    assert "tag-unknown" not in codes(overlaid)
+    assert tagflow("check", root, "--ontology", "none-such").code == 3
+
+
+LEFT = {
+    "a.txt": "[trigger], sofa, white wall, wall, qvxy",
+    "b.txt": "Sure! Here are the tags: sofa, lamp",
+    "c.txt": "sofa: 0.44, lamp: 0.99",
+    "d.txt": "sofa、lamp、rug",
+    "e.txt": r"rem \(re:zero\), saber (fate), ((sofa)), indoors, outdoors",
+    "f.txt": "sofa, lamp\nrug",
+    "g.txt": "A lamp on a rug on a rug on a rug on a rug.",
+    "h.txt": "I cannot describe this image.",
+    "5_x/i.png": "",
+}
+
+
+@pytest.mark.parametrize("ontology", ["architecture", "danbooru"])
+@pytest.mark.parametrize(
+    "chosen", [(), ("--ignore", "leftover-weight,tag-unknown"), ("--select", "separator-other")]
+)
+def test_a_reorder_reports_what_a_check_reports(tagflow, folder, ontology, chosen):
+    files = {name: text for name, text in LEFT.items() if name.endswith(".txt")}
+    root = folder(files)
+    asked = ("--ontology", ontology, "--json", *chosen)
+    checked = tagflow("check", root, *asked)
+    for command in (("reorder", root, "--dry-run"), ("run", root, "--dry-run", "--encoders", "stand-in")):
+        done = tagflow(*command, *asked)
+        assert done.code == checked.code
+
+        def of(result):
+            seen = {(one["where"]["file"], one["code"], one["detail"]) for one in result.json["findings"]}
+            return {one for one in seen if one[1] != "window-spill"}
+
+        assert of(done) == of(checked)
+
+
+def test_a_reorder_counts_all_findings_in_its_summary(tagflow, folder):
+    root = folder(
+        {"a.txt": "white wall, [trigger], wall", "tagflow.toml": '[check]\nignore = ["tag-implied"]'}
+    )
+    said = tagflow("reorder", root, "--dry-run").out
+    assert "leftover-placeholder 1" in said and "tag-implied" not in said
+    assert "tag-implied 1" in tagflow("reorder", root, "--dry-run", "--ignore", "prose").out
+
+
+def test_a_folder_in_another_script_is_said_and_never_certified(tagflow, folder):
+    root = folder({"a.txt": "客厅, 沙发", "b.txt": "卧室, 床", "c.txt": "sofa, lamp"})
+    places = {
+        (one["where"]["file"], one["detail"])
+        for one in tagflow("check", root, "--json").json["findings"]
+        if one["code"] == "script-unread"
+    }
+    assert places == {(f"{root}/a.txt", ""), (f"{root}/b.txt", ""), (str(root), "2 of 3 captions")}
+    assert "2 captions are mostly in a script" in tagflow("reorder", root, "--dry-run").out
+
+
+def test_a_line_that_is_no_caption_is_not_put_in_order(tagflow, folder):
+    root = folder({"a.txt": "Negative prompt: lowres, photograph, sofa", "b.txt": "sofa, photograph"})
+    tagflow("reorder", root)
+    assert (root / "a.txt").read_text() == "Negative prompt: lowres, photograph, sofa"
+    assert (root / "b.txt").read_text() == "photograph, sofa"
+
+
+def test_with_clean_a_reorder_reports_what_the_files_hold(tagflow, folder):
+    files = {
+        "a.txt": "\ufeffsofa, wall, white wall, [sky]\r\n", "b.txt": "sofa，lamp,, sofa, [sky]",
+        "c.txt": "white wall, wall, [sky], wall", "d.txt": "lamp, sofa\n",
+    }  # fmt: skip
+    root = folder({name: text.encode() for name, text in files.items()})
+    checked, cleaned = (
+        {
+            (one["where"]["file"], one["code"], one["detail"])
+            for one in tagflow(*command, "--json", "--ontology", "architecture").json["findings"]
+        }
+        for command in (("check", root), ("reorder", root, "--dry-run", "--clean"))
+    )
+    assert cleaned == checked and len(checked) > 10

@@ -114,6 +114,15 @@ def test_errors_in_the_data_never_pass():
     assert rows(done, "status") == ["rewritten", "failed", "failed"]  # what lost a tag is not written
 
 
+def test_a_folder_that_the_encoders_cannot_read_never_passes():
+    given = table(*(changed(0.99, 0.99) for _ in range(3)))
+    for unread, said in ((1, "pass"), (2, "uncertified")):
+        texts = ["客厅, 沙发" if at < unread else text for at, text in enumerate(rows(given, "text"))]
+        _, judged = verdict(add(given, text=texts))
+        assert judged.verdict == said and (said == "pass") == (not judged.reasons)
+        assert not judged.reasons or judged.reasons[0].startswith("2 captions are mostly in a script")
+
+
 def test_the_stand_in_keeps_nothing_back_and_certifies_nothing():
     done, judged = verdict(table(changed(0.1, 0.1)), Limits(min_sim_each=0.9), trained=False)
     assert judged.verdict == "uncertified" and judged.sim_te1_mean == pytest.approx(0.1)
