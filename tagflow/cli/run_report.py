@@ -38,8 +38,8 @@ def of_checks(
     table = outcome.parsed
     if table is None:  # a validation reads no caption anew
         return []
-    # Where --clean tidied, or a description was set aside, the checks are of what the file holds; a byte order
-    # mark and line ends that went change no tag and no place.
+    # Where --clean tidied, or a description was set aside, the checks are of what the file holds; a byte
+    # order mark and line ends that went change no tag and no place.
     pairs = list(zip(rows(table, "source"), rows(table, "held"), strict=True))
     texts = [source if held is not None and source == _plain(held) else held for source, held in pairs]
     table = add(table, text=texts, original=texts)

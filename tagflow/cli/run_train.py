@@ -100,7 +100,9 @@ def train_after(
         return code
     audit = current_audit(folder)
     if code or audit is None or audit.meta.verdict != "pass":
-        output.note(f"{folder} is not certified: nothing is planned, nothing trained")
+        certified = audit is not None and audit.meta.verdict == "pass"
+        why = "is certified, but has errors" if certified else "is not certified"
+        output.note(f"{folder} {why}: nothing is planned, nothing trained")
         return code or FINDINGS
     from tagflow.cli.train_plan import PlanOptions, planned
     from tagflow.cli.train_start import begin

@@ -378,4 +378,4 @@ def test_with_clean_a_reorder_reports_what_the_files_hold(tagflow, folder):
         }
         for command in (("check", root), ("reorder", root, "--dry-run", "--clean"))
     )
-    assert cleaned == checked and len(checked) > 10
+    assert cleaned == checked and len(checked) >= 10
