@@ -227,6 +227,6 @@ def test_a_bug_is_told_apart_from_a_finding_played_by_a_stage_that_raises(tagflo
         raise ZeroDivisionError
 
     before = texts(data)
-    monkeypatch.setattr(pipeline, "detect_trigger", broken)
+    monkeypatch.setattr(pipeline, "detect", broken)
     result = tagflow("reorder", data)
     assert result.code == 4 and "bug in tagflow" in result.err and texts(data) == before

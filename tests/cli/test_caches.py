@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from pictures import SOUND
 
 from tagflow.files.read import sha256
 
@@ -18,7 +19,7 @@ def root(folder):
     """Two captions, one in order, with all the caches that sd-scripts may have left."""
     root = folder({"5_room/a.txt": MIXED, "5_room/b.txt": "photograph, sofa", "5_room/a.b.txt": MIXED})
     for name in ("a", "b", "a.b"):
-        (root / f"5_room/{name}.png").write_bytes(b"")
+        (root / f"5_room/{name}.png").write_bytes(SOUND)
         (root / f"5_room/{name}_te_outputs.npz").write_bytes(b"old " + name.encode())
     for path in ("5_room/metadata_cache.json", "metadata_cache.json", *LATENTS):
         (root / path).write_bytes(b"cache")
