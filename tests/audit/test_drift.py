@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pictures import SOUND
 
 from tagflow.audit.drift import Present, caption_drift, drift
 from tagflow.audit.file import AuditOptions, read_audit
@@ -16,7 +17,9 @@ MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room
 
 @pytest.fixture
 def root(tagflow, folder):
-    root = folder({"a.txt": MIXED, "a.png": "", "b.txt": "lamp, photograph", "b.png": "", "c.png": ""})
+    root = folder(
+        {"a.txt": MIXED, "a.png": SOUND, "b.txt": "lamp, photograph", "b.png": SOUND, "c.png": SOUND}
+    )
     assert tagflow("reorder", root).code == 0
     return root
 
