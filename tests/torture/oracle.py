@@ -16,7 +16,7 @@ from itertools import zip_longest
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _STOP = re.compile(r"([.!?]+)(?=\s|$)")
 _CUT = re.compile(r",|\|\|\||BREAK")
-_WIDE_CUT = re.compile(r"[,，]|\|\|\||(?<!\w)BREAK(?!\w)")
+_WIDE_CUT = re.compile(r"[,，、､﹐]|\|\|\||(?<!\w)BREAK(?!\w)")
 _SIGN = re.compile(r"\\.|[()\[\]{}<>\"]|,|\|\|\||(?<!\w)BREAK(?!\w)")
 
 
