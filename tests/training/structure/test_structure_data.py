@@ -169,7 +169,7 @@ def test_the_leading_categories_can_be_chosen(render):
 
 def test_the_layout_follows_the_ontology_of_the_audit(dataset):
     audit = current_audit(dataset)
-    options = replace(audit.meta.options, ontology="danbooru", keep_first=2, detected_trigger="Ohwx_Man")
+    options = replace(audit.meta.options, ontology="danbooru", keep_first=2, detected_triggers=("Ohwx_Man",))
     audit = replace(audit, meta=replace(audit.meta, options=options))
     found = layout("separator", audit, wildcards=True)
     assert found.leading == ("count", "character", "series") and found.category["window"] == "architectural"
