@@ -189,6 +189,7 @@ def missing(
     """
     found: list[list[tuple[str, str]]] = [[] for _ in paths]
     folders = [folder_of(path) for path in paths]
+    of_the_class = {folder for folder in set(folders) if looks_like_regularisation(folder)}
     for trigger in triggers.taken:
         asked = [
             at
@@ -197,8 +198,9 @@ def missing(
         ]
         having = {at for at in asked if holds(texts[at] or "", trigger.word)}
         using = {folders[at] for at in having} or {folders[at] for at in asked}
+        using -= of_the_class
         for at in asked:
-            if at not in having and folders[at] in using and not looks_like_regularisation(folders[at]):
+            if at not in having and folders[at] in using:
                 found[at].append(("trigger-missing", trigger.word))
     return found
 
@@ -209,12 +211,13 @@ def moved(triggers: Triggers, table: pa.Table) -> list[Beginning]:
     `table`: the reordered batch (`path`, `source`, `rewritten`).
     """
     columns = [rows(table, name) for name in ("path", "source", "rewritten")]
-    gone: Counter[tuple[str, str]] = Counter()
-    for path, source, rewritten in zip(*columns, strict=True):
-        for one in triggers.passed:
-            if one.folder == folder_of(path) and source is not None and rewritten is not None:
-                gone[one.folder, one.word] += _begins(source, one.word) and not _begins(rewritten, one.word)
-    return [one for one in triggers.passed if 2 * gone[one.folder, one.word] > one.count]
+    passed = {one.folder: one for one in triggers.passed}  # a folder has one beginning
+    gone: Counter[str] = Counter()
+    for path, source, rewritten in zip(*columns, strict=True) if passed else ():
+        one = passed.get(folder_of(path))
+        if one is not None and source is not None and rewritten is not None:
+            gone[one.folder] += _begins(source, one.word) and not _begins(rewritten, one.word)
+    return [one for one in triggers.passed if 2 * gone[one.folder] > one.count]
 
 
 def _begins(text: str, word: str) -> bool:
