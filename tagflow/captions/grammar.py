@@ -19,6 +19,7 @@ from tagflow.captions.leftovers import no_caption
 from tagflow.captions.sentences import UnitKind, may_contain_sentences, read_units
 from tagflow.captions.split import split_line
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import short
 
 FIXED = -1
 """Segment number of a tag that stays in its place."""
@@ -137,16 +138,16 @@ class _Line:
             return
         units, doubt = read_units(self.split)
         if any(unit.kind == "prose" for unit in units):
-            self.findings = [finding("prose", _beginning(self.split.text))]
+            self.findings = [finding("prose", short(self.split.text))]
             yield from self._numbered(units, frozen=True)
             return
         self.findings += [
-            finding("sentence", _beginning(self.split.text[unit.start : unit.end]))
+            finding("sentence", short(self.split.text[unit.start : unit.end]))
             for unit in units
             if unit.kind == "sentence"
         ]
         if doubt:
-            self.findings.append(finding("order-ambiguous", _beginning(self.split.text)))
+            self.findings.append(finding("order-ambiguous", short(self.split.text)))
         self.findings += _duplicates(self.split.text, [(unit.start, unit.end) for unit in units])
         yield from self._numbered(units, frozen=self.frozen or doubt)
 
@@ -162,11 +163,6 @@ class _Line:
                 segment = self.segment if not (stays or frozen) and self.split.movable(stretch) else FIXED
             tag_kind: TagKind = "tag" if kind == "subject" else kind
             yield Tag(self.start + start, self.start + end, self.number, segment, tag_kind)
-
-
-def _beginning(text: str, width: int = 60) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 @lru_cache(1 << 16)  # a folder says few tags many times

@@ -25,7 +25,7 @@ from tagflow.files.read import sha256
 from tagflow.findings.wording import many
 from tagflow.schema import add, add_findings, rows
 
-_OF_TAG = ("tags", "segments", "lines", "told", "categories")
+_OF_TAG = ("tags", "segments", "lines", "categories")
 
 
 def set_aside(table: pa.Table, *, join: bool) -> pa.Table:
@@ -111,7 +111,7 @@ def put_back(table: pa.Table, *, category: str) -> pa.Table:
         number, row["starts"], row["ends"] = _with_one_more(
             row["rewritten"], row["starts"], row["ends"], description
         )
-        new = {"tags": description, "segments": FIXED, "lines": 0, "told": True, "categories": category}
+        new = {"tags": description, "segments": FIXED, "lines": 0, "categories": category}
         for name in _OF_TAG:
             row[name] = [*row[name][:number], new[name], *row[name][number:]]
         number, row["original_starts"], row["original_ends"] = _with_one_more(

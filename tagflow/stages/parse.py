@@ -12,7 +12,7 @@ from tagflow.schema import add, add_findings, rows
 
 
 def parse_captions(table: pa.Table, *, clean: bool = False) -> pa.Table:
-    """`text, original` -> `source, tags, starts, ends, segments, lines, told`, spans of the original's tags.
+    """`text, original` -> `source, tags, starts, ends, segments, lines`, spans of the original's tags.
 
     With `clean` the source is the tidied text, but for captions that are not selected. Findings are those of
     the text as it stands in the file, tidied or not. An original that is not the text is parsed as well.
@@ -34,7 +34,6 @@ def parse_captions(table: pa.Table, *, clean: bool = False) -> pa.Table:
         ends=[caption and [tag.end for tag in caption.tags] for caption in sources],
         segments=[caption and [tag.segment for tag in caption.tags] for caption in sources],
         lines=[caption and [tag.line for tag in caption.tags] for caption in sources],
-        told=[caption and [tag.kind != "tag" for tag in caption.tags] for caption in sources],
         original_told=[caption and [tag.kind != "tag" for tag in caption.tags] for caption in originals],
         original_starts=[caption and [tag.start for tag in caption.tags] for caption in originals],
         original_ends=[caption and [tag.end for tag in caption.tags] for caption in originals],
