@@ -33,7 +33,7 @@ def own_store(data: Path, run: Path) -> None:
 
 def base_beside_the_plan(data: Path, run: Path) -> None:
     base = json.loads((run / "plan.json").read_text())["base"]["path"]
-    shutil.copy(base, run / "base.safetensors")
+    (run / "base.safetensors").hardlink_to(base)
     replace_line(
         run / "train.toml", "pretrained_model_name_or_path",
         'pretrained_model_name_or_path = "base.safetensors"',
