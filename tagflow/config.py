@@ -16,6 +16,7 @@
     [trigger]
     words = ["ohwx house"]       # go in front, in this order
     keep_first = 0
+    keep_tokens_separator = "##" # the trainer's option; what stands before it stays
     detect = true
 
     [trigger.folders]            # of one folder alone, by its path
@@ -67,7 +68,9 @@ _TOP: _Kinds = {
     "threads": int,
 }  # fmt: skip
 _TABLES: dict[str, _Kinds] = {
-    "trigger": {"words": list, "keep_first": int, "detect": bool, "folders": dict},
+    "trigger": {
+        "words": list, "keep_first": int, "keep_tokens_separator": str, "detect": bool, "folders": dict,
+    },
     "limits": {
         "min_sim": (int, float), "min_sim_each": (int, float), "on_low": str, "max_tokens": int,
         "warn_tokens": int,

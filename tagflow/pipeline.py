@@ -47,6 +47,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     on_low: OnLow = "keep"
     description: Description = "keep"
+    keep_tokens_separator: str | None = None
 
     def count(self, tokenizer: Tokenizer | None) -> Count:
         """The stage that counts, with the limits chosen."""
@@ -59,6 +60,7 @@ class Options:
             "triggers": tuple(dict.fromkeys(one.word for one in self.triggers)),
             "detect": self.detect,
             "clean": self.clean,
+            "keep_tokens_separator": self.keep_tokens_separator,
         }
 
 
@@ -103,8 +105,9 @@ class Pipeline:
         earlier = OriginalsIndex(survey, previous, self.certifies, self.remembers)
         join = self.options.description == "join"
         read = extract(survey, previous, selected, self.progress("reading"), earlier, seconds=join)
-        read = set_aside(read, join=join)
-        parse = partial(parse_captions, clean=self.options.clean)
+        separator = self.options.keep_tokens_separator
+        read = set_aside(read, join=join, separator=separator)
+        parse = partial(parse_captions, clean=self.options.clean, separator=separator)
         parsed = run_stages(read, [parse], self.progress("parsing"))
         triggers = settle(self.options.triggers, partial(detect, parsed), may_detect=self.options.detect)
         order = self._order(triggers)
@@ -125,8 +128,8 @@ class Pipeline:
 
     def gate(self, *, tidied: bool, write_low: bool = False, sentences_stay: bool = True) -> Gate:
         """What measures and judges the captions of one folder."""
-        limits, how = self.options.limits, (tidied, write_low, sentences_stay)
-        return Gate(limits, self.pair, self.tokenizer, self.progress, *how)
+        how = (tidied, write_low, sentences_stay, self.options.keep_tokens_separator)
+        return Gate(self.options.limits, self.pair, self.tokenizer, self.progress, *how)
 
     def certifies(self, meta: Meta) -> bool:
         """Whether an earlier run's pass makes its texts the originals of this one."""
@@ -153,10 +156,11 @@ class Pipeline:
         """The stages between parse and proof."""
         pins = Pins(self.options.keep_first, triggers.named(), triggers.detected())
         count = self.options.count(self.tokenizer)
-        stages: list[Stage] = [Classify(self.ontology, triggers.words()), Reorder(self.ontology, pins)]
-        return [*stages, self.put_back, count]
+        reorder = Reorder(self.ontology, pins, self.options.keep_tokens_separator)
+        return [Classify(self.ontology, triggers.words()), reorder, self.put_back, count]
 
 
-def parsed(survey: Survey) -> pa.Table:
+def parsed(survey: Survey, separator: str | None = None) -> pa.Table:
     """The batch of captions as they stand, with their tags; nothing is classified."""
-    return run_stages(extract(survey, None, None, silent), [parse_captions], silent)
+    parse = partial(parse_captions, separator=separator)
+    return run_stages(extract(survey, None, None, silent), [parse], silent)

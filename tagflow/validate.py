@@ -6,6 +6,8 @@ the audit is written anew, with its similarity columns filled and a verdict.
 
 from __future__ import annotations
 
+from functools import partial
+
 import pyarrow as pa
 
 from tagflow.audit.drift import Present
@@ -29,11 +31,13 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     # Nothing is sorted here, so a relaxed text that was certified is no less an original than another.
     earlier = OriginalsIndex(survey, audit, pipeline.certifies, lambda meta, relax_level: True)
     table = extract(survey, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
-    table = set_aside(table, join=False)
+    separator = pipeline.options.keep_tokens_separator
+    table = set_aside(table, join=False, separator=separator)
     table = add(table, rewritten=rows(table, "text"), sha256_rewritten=rows(table, "sha256_read"))
     named = [one.word for one in pipeline.options.triggers]
     classify = Classify(pipeline.ontology, (*named, *then.all_triggers))
-    stages = (parse_captions, classify, pipeline.put_back, pipeline.options.count(pipeline.tokenizer))
+    parse = partial(parse_captions, separator=separator)
+    stages = (parse, classify, pipeline.put_back, pipeline.options.count(pipeline.tokenizer))
     table = run_stages(table, stages, pipeline.progress("checking"))
     tidied = earlier.tidied or then.tidied
     gate = pipeline.gate(tidied=tidied, sentences_stay=then.sentences_stay)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 from examples import THOROUGH
 
+from tagflow.captions.split import separators
 from tagflow.encoders.locate import FAMILIES, OTHERS
 from tagflow.models.structure import KNOWN_EXTRAS
 from tagflow.ontology import Folder, built_in, find, read_folder
@@ -45,6 +46,11 @@ _TABLE = {
     ("captions/grammar.py", r'rf"(?<!\w){re.escape(wanted)}(?!\w)"'): [
         r"(?<!\w)a\ a\ a(?!\w)",
         r"(?<!\w)\(\((?!\w)",
+    ],
+    ("captions/split.py", r"rf'{named}{comma}|\|\|\||(?<!\w)BREAK(?!\w)'"): [
+        separators(fullwidth_commas=wide, separator=mark).pattern
+        for wide in (False, True)
+        for mark in (None, "##")
     ],
     ("encoders/layout.py", r're.escape(layout.layer).replace(r"\{\}", r"(\d{1,3})")'): [r"a\.(\d{1,3})\.b"],
     ("encoders/locate.py", "part"): [part for part, _ in (*OTHERS, *FAMILIES)],

@@ -51,7 +51,8 @@ class AuditOptions:
     detected_trigger: the first of detected_triggers, as earlier audits have it.
     tidied: copies of a tag may have gone, by `--clean` of this run or of an uncertified one before it.
     dtype, sim_error: what the encoders computed in, and the largest difference to fp32 that was seen.
-    description: what became of descriptions below the tags. order_hash: the ontology's that made the order.
+    keep_tokens_separator: what was named as the trainer's. description: what became of descriptions below the
+    tags. order_hash: the ontology's that made the order.
     images: those that lay in the folder, by path. sentences_stay: sentences keep their order, which those of
     earlier audits need not. caption_extension: the suffix of its captions, with the dot.
     """
@@ -62,6 +63,7 @@ class AuditOptions:
     triggers: tuple[str, ...] | None = None
     detect: bool | None = None
     clean: bool | None = None
+    keep_tokens_separator: str | None = None
     description: Description | None = None
     detected_trigger: str | None = None
     detected_triggers: tuple[str, ...] | None = None

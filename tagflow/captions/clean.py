@@ -41,23 +41,29 @@ class _Line(NamedTuple):
 class _Readings(dict[str, Caption]):
     """Texts as `--clean` reads them, each parsed when it is first asked for."""
 
+    def __init__(self, known: dict[str, Caption], separator: str | None) -> None:
+        super().__init__(known)
+        self.separator = separator
+
     def __missing__(self, text: str) -> Caption:
-        self[text] = caption = parse(text, fullwidth_commas=True)
+        self[text] = caption = parse(text, fullwidth_commas=True, separator=self.separator)
         return caption
 
 
-def tidied(caption: Caption) -> Caption:
+def tidied(caption: Caption, separator: str | None = None) -> Caption:
     """The tidied text of a caption, parsed as the trainer reads it; no order of it gives more to tidy.
 
     A caption with nothing to tidy comes back as it is, and so does a tidied one.
 
     A line is `FIXED` where something untidy had to stay, or where tags are parted by a full-width comma for
     `--clean` and not for the trainer: in another order more of it might be tidied, or read differently.
+
+    `separator`: the keep_tokens_separator that the caption was parsed with.
     """
-    readings = _Readings() if WIDE_COMMA.search(caption.text) else _Readings({caption.text: caption})
+    readings = _Readings({} if WIDE_COMMA.search(caption.text) else {caption.text: caption}, separator)
     made, held = _tidied(caption.text, readings)
     if made != caption.text:
-        caption = parse(made) if WIDE_COMMA.search(made) else readings[made]
+        caption = parse(made, separator=separator) if WIDE_COMMA.search(made) else readings[made]
     if WIDE_COMMA.search(made):
         wide = _spans(readings[made])
         held |= {line for line, spans in _spans(caption).items() if spans != wide.get(line)}
@@ -133,7 +139,7 @@ def _firsts(words: Sequence[str]) -> list[str]:
 
 
 def _rebuild(line: _Line, *, copies: bool) -> str:
-    """The line with `, ` between its tags, with its copies or without; `|||` and `BREAK` stay."""
+    """The line with `, ` between its tags, with its copies or without; separators and `BREAK` stay."""
     made, pending = "", _COMMAS.sub(_COMMA, _LEADING.sub("", line.gaps[0]))
     seen: set[str] = set()
     for word, gap in zip(line.words, line.gaps[1:], strict=True):
@@ -147,7 +153,7 @@ def _rebuild(line: _Line, *, copies: bool) -> str:
 
 
 def _across(before: str, after: str) -> str:
-    """One gap for the two on either side of a tag that went: its comma goes, `|||` and `BREAK` stay."""
+    """One gap for the two on either side of a tag that went: its comma goes, separators and `BREAK` stay."""
     if before == _COMMA or after == _COMMA:
         gap = after if before == _COMMA else before
     else:

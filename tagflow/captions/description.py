@@ -10,9 +10,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from tagflow.captions.grammar import line_spans, parse
+from tagflow.captions.split import USUAL_SEPARATOR
 
 _LEAST_WORDS = 4  # so many make a line of one part a description: `a cat` may be a tag
-_KEEPS = "|||"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ def has_description(text: str, second: str | None) -> bool:
     return find(text, second).description is not None
 
 
-def find(text: str, second: str | None, second_name: str = "") -> Found:
+def find(text: str, second: str | None, second_name: str = "", separator: str | None = None) -> Found:
     """The description of a caption. `second`: the text of its second file, None where there is none.
 
     Lines below the first come before the second file. The lines of a description become one, without the
-    white space at their ends.
+    white space at their ends. `separator`: the keep_tokens_separator that was named.
     """
     (begin, end), *below = line_spans(text)
     first = text[begin:end]
@@ -67,7 +67,7 @@ def find(text: str, second: str | None, second_name: str = "") -> Found:
         elif description and beside != description:
             left.append(f"{second_name}: not what the lines below say, which come first")
         description = description or beside
-    why = _why_not(first, description) if description else None
+    why = _why_not(first, description, separator) if description else None
     if not description or why:
         return Found(text, left=(*left, *([why] if why else [])))
     tags = _without(text, frozenset(told))
@@ -84,14 +84,16 @@ def description_of(second: str) -> str:
     return " ".join(line for line in lines if line and is_description(line))
 
 
-def _why_not(first: str, description: str) -> str | None:
+def _why_not(first: str, description: str, separator: str | None) -> str | None:
     """Why nothing may be joined to this first line."""
-    units = parse(first, fullwidth_commas=True).tags  # as it is read once `--clean` has tidied it
+    # As it is read once `--clean` has tidied it.
+    units = parse(first, fullwidth_commas=True, separator=separator).tags
     if not units:
         return "the first line holds no tags"
     if units[-1].kind != "tag":
         return "the first line ends in a sentence of its own"
-    return f"{_KEEPS} in the description would part the line" if _KEEPS in description else None
+    marks = (mark for mark in (separator, USUAL_SEPARATOR) if mark and mark in description)
+    return next((f"{mark} in the description would part the line" for mark in marks), None)
 
 
 def _without(text: str, told: AbstractSet[tuple[int, int]]) -> str:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from tagflow.captions.leftovers import no_caption
 from tagflow.captions.sentences import UnitKind, may_contain_sentences, read_units
-from tagflow.captions.split import split_line
+from tagflow.captions.split import Split, split_line
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import short
 
@@ -88,10 +88,11 @@ def line_spans(text: str) -> list[tuple[int, int]]:
     return spans if spans and start == len(text) else [*spans, (start, len(text))]
 
 
-def parse(text: str, *, fullwidth_commas: bool = False) -> Caption:
+def parse(text: str, *, fullwidth_commas: bool = False, separator: str | None = None) -> Caption:
     """Parse one caption. Any text parses; what looks wrong becomes a finding.
 
     `fullwidth_commas` lets the full-width comma part tags too, as `--clean` does; the trainer does not.
+    `separator`: the keep_tokens_separator that was named; `|||` is known without that.
     """
     tags: list[Tag] = []
     findings: list[Finding] = []
@@ -102,7 +103,9 @@ def parse(text: str, *, fullwidth_commas: bool = False) -> Caption:
     if "\r" in text:
         findings.append(finding("crlf"))
     for number, (begin, end) in enumerate(line_spans(text)):
-        line = _Line(text, max(begin, start), end, number, segment, fullwidth_commas)
+        begin = max(begin, start)
+        split = split_line(text[begin:end], fullwidth_commas=fullwidth_commas, separator=separator)
+        line = _Line(split, begin, number, segment)
         tags.extend(line.tags())
         findings.extend(line.findings)
         segment = line.segment + 1
@@ -119,12 +122,10 @@ _Part = tuple[int, int, int, UnitKind]  # start, end, stretch, kind: a Unit, or 
 
 
 class _Line:
-    """The work on one line: split, recognise prose, number the segments."""
+    """The work on one line that was split: recognise prose, number the segments."""
 
-    def __init__(self, text: str, start: int, end: int, number: int, segment: int, wide: bool) -> None:
-        self.text, self.start, self.number, self.segment = text, start, number, segment
-        split = split_line(text[start:end], fullwidth_commas=wide)
-        self.split = split
+    def __init__(self, split: Split, start: int, number: int, segment: int) -> None:
+        self.split, self.start, self.number, self.segment = split, start, number, segment
         self.findings: list[Finding] = list(split.findings)
         self.frozen = any(found.code == "separator-in-group" for found in split.findings)
         self.frozen = self.frozen or no_caption(split.text) is not None

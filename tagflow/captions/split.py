@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate
 
 from tagflow.findings.finding import Finding, finding
@@ -41,12 +42,12 @@ _EMOTICON = re.compile(
 _QUOTES = (("“", "”"), ("«", "»"), ("「", "」"), ("『", "』"))
 _STRAIGHT = re.compile(r'(?<![^\s,，、､﹐(\[{|])"(?=\S)[^"]*(?<!\s)"(?![^\s,，、､﹐.;:!?)\]}|])')
 _SINGLE = re.compile(r"(?<![^\s,，、､﹐(\[{])'(?=[^\W\d])[^']*'(?=\s*(?:[,，、､﹐.!?)]|$))")
-_SEPARATOR = re.compile(r",|\|\|\||(?<!\w)BREAK(?!\w)")
-_WIDE_SEPARATOR = re.compile(rf"[,{WIDE_COMMAS}]|\|\|\||(?<!\w)BREAK(?!\w)")
 _OPENING = {")": "(", "]": "[", "}": "{", "\\)": "\\("}
 _BRACKET = re.compile(r"\\.|[()\[\]{}]", re.DOTALL)
-_TRIPLE = "|||"
 _COMMAS = (",", *WIDE_COMMAS)
+
+USUAL_SEPARATOR = "|||"
+"""The keep_tokens_separator of nearly everybody; it counts as one whether it was named or not."""
 
 Span = tuple[int, int]
 
@@ -55,8 +56,8 @@ Span = tuple[int, int]
 class Split:
     """One line parted: `parts` are the spans of the non-empty tags, `stretches` their stretch numbers.
 
-    A new stretch begins at every `|||` and `BREAK`. `kept_before` and `kept_after` bound the stretches
-    that may move: what stands before the first `|||` and after the second stays.
+    A new stretch begins at every keep_tokens_separator and `BREAK`. `kept_before` and `kept_after` bound the
+    stretches that may move: what stands before the first separator and after the second stays.
     """
 
     text: str
@@ -75,16 +76,29 @@ class Split:
         return [piece for start, end in self.parts for piece in parting.split(self.text[start:end])]
 
 
-def split_line(line: str, *, fullwidth_commas: bool = False) -> Split:
-    """Part one line (no line end in it) into tags. Never fails; oddities become findings."""
-    if not (_MAY_BE_ODD.search(line) and _ODD.search(line)) and not _NUMBER_LIKE.search(line):
+@cache  # a command knows one separator
+def separators(*, fullwidth_commas: bool, separator: str | None) -> re.Pattern[str]:
+    """What parts the tags of a line outside groups. `separator`: the keep_tokens_separator that was named."""
+    named = f"{re.escape(separator)}|" if separator else ""
+    comma = f"[,{WIDE_COMMAS}]" if fullwidth_commas else ","
+    return re.compile(rf"{named}{comma}|\|\|\||(?<!\w)BREAK(?!\w)")
+
+
+def split_line(line: str, *, fullwidth_commas: bool = False, separator: str | None = None) -> Split:
+    """Part one line (no line end in it) into tags. Never fails; oddities become findings.
+
+    `separator`: the keep_tokens_separator that was named. Like the trainer, this looks for it anywhere.
+    """
+    named = separator is not None and separator in line
+    odd = named or (_MAY_BE_ODD.search(line) and _ODD.search(line)) or _NUMBER_LIKE.search(line)
+    if not odd:
         return _plain(line)
     atoms, unbalanced = _atoms(line)
-    pattern = _WIDE_SEPARATOR if fullwidth_commas else _SEPARATOR
+    pattern = separators(fullwidth_commas=fullwidth_commas, separator=separator)
     cuts, inside = [], False
     for found in pattern.finditer(line):
         if atoms.cover(found.start()):
-            inside = inside or found.group() in (_TRIPLE, "BREAK")
+            inside = inside or found.group() not in _COMMAS
         else:
             cuts.append(found.span())
     findings = [finding("separator-in-group")] if inside else []
@@ -92,7 +106,8 @@ def split_line(line: str, *, fullwidth_commas: bool = False) -> Split:
         findings.append(finding("comma-fullwidth"))
     if unbalanced:
         findings.append(finding("bracket-unbalanced"))
-    return _assemble(line, cuts, findings)
+    keep = separator if separator is not None and named else USUAL_SEPARATOR
+    return _assemble(line, cuts, findings, keep)
 
 
 @dataclass(slots=True)
@@ -184,26 +199,26 @@ def _plain(line: str) -> Split:
     return Split(line, parts, (0,) * len(parts))
 
 
-def _assemble(line: str, cuts: list[Span], findings: list[Finding]) -> Split:
+def _assemble(line: str, cuts: list[Span], findings: list[Finding], keep: str = USUAL_SEPARATOR) -> Split:
     marks = [line[start:end] for start, end in cuts]
     spans = _parts(line, cuts)
     crossed = list(accumulate((mark not in _COMMAS for mark in marks), initial=0))
     kept = [span for span in spans if span is not None]
     stretches = tuple(number for number, span in zip(crossed, spans, strict=True) if span is not None)
-    triples = [crossed[at + 1] for at, mark in enumerate(marks) if mark == _TRIPLE]
-    extra = [finding("separator-extra")] if len(triples) > 2 else []
+    bounds = [crossed[at + 1] for at, mark in enumerate(marks) if mark == keep]
+    extra = [finding("separator-extra")] if len(bounds) > 2 else []
     return Split(
         line,
         tuple(kept),
         stretches,
-        triples[0] if triples else 0,
-        triples[1] if len(triples) > 1 else None,
+        bounds[0] if bounds else 0,
+        bounds[1] if len(bounds) > 1 else None,
         (*findings, *_comma_findings(marks, spans), *extra),
     )
 
 
 def _comma_findings(marks: list[str], spans: list[Span | None]) -> Iterator[Finding]:
-    """Empty tags: commas with nothing before them, save where `|||` or `BREAK` stands there."""
+    """Empty tags: commas with nothing before them, save where a separator or `BREAK` stands there."""
     empty = [
         at
         for at, mark in enumerate(marks)

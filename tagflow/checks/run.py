@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from tagflow.checks.dataset import (
     mixed_escapes,
     mostly_unread,
     two_spellings,
+    unnamed_separators,
 )
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.images import image_findings
@@ -69,21 +71,22 @@ def check(
     progress: Callable[[str], Progress] = lambda stage: silent,
     *,
     deep: bool = False,
+    separator: str | None = None,
 ) -> Checked:
     """Check a folder. `selected`: report on these paths alone; what concerns all is asked of all, even so.
 
     `detect` gives the triggers of the parsed batch, `count` counts the tokens of what is reported on, and
     unknown tags are looked for in an `ontology`. `progress` gives for a stage's name what is told how far it
-    has come. deep: images are wholly decoded.
+    has come. deep: images are wholly decoded. separator: the keep_tokens_separator that was named.
     """
     read = extract(found, None, None, progress("reading"))
-    table = run_stages(read, [parse_captions], progress("parsing"))
+    table = run_stages(read, [partial(parse_captions, separator=separator)], progress("parsing"))
     triggers = detect(table)
     if ontology is not None:
         from tagflow.stages.classify import Classify  # with what reads ontologies, which few checks need
 
         table = Classify(ontology, triggers.words())(table)
-    look = Look(triggers, ontology, selected, progress("images"), deep)
+    look = Look(triggers, ontology, selected, progress("images"), deep, separator)
     beside = beside_stages(table, found, names, look)
     untrained = descriptions_untrained(found, rows(table, "path"), rows(table, "text"))
     table = add(table, rewritten=rows(table, "text"))
@@ -110,6 +113,7 @@ class Look:
 
     `ontology`: whose names are known to be names, and whose tags imply each other. `selected`: report on
     these paths alone. `images` is told images done, and all. `deep`: images are wholly decoded.
+    `separator`: the keep_tokens_separator that was named.
     """
 
     triggers: Triggers
@@ -117,6 +121,7 @@ class Look:
     selected: Collection[str] | None = None
     images: Progress = silent
     deep: bool = False
+    separator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +161,7 @@ def beside_stages(table: pa.Table, found: Survey, names: Tree, look: Look) -> Be
     placed += two_spellings(known, captions_of)
     placed += mixed_escapes(known, captions_of)
     placed += mostly_unread(rows(table, "text"))
+    placed += unnamed_separators(paths, rows(table, "text"), look.separator)
     return Beside(of_words, [one for one in placed if selected is None or one.where.file in selected])
 
 

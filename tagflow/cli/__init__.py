@@ -21,7 +21,7 @@ class TagflowCommands(Commands):
             "check": ("check", "check", "Look for faults in captions; structure only, changes nothing."),
             "reorder": ("run", "reorder", "Reorder captions and audit; structure only, certifies nothing."),
             "run": ("run", "run", "Reorder captions, prove that the meaning stayed, write and audit."),
-            "validate": ("run", "validate", "Judge files in both encoders against their audit."),
+            "validate": ("validate", "validate", "Judge files in both encoders against their audit."),
             "undo": ("history", "undo", "Bring back the exact bytes that a run replaced."),
             "history": ("history", "history", "List the runs, and what is kept of them; --prune gives up."),
             "audit": ("audit", "audit", "Show an audit: summary and worst captions."),

@@ -40,8 +40,12 @@ def options(
     similarity: EncoderOptions,
     on_low: OnLow | None = None,
     previous: Audit | None = None,
+    separator: str | None = None,
 ) -> Options:
-    """What the command line and the configuration say about a reorder. `previous`: knows earlier triggers."""
+    """What the command line and the configuration say about a reorder.
+
+    `previous`: knows earlier triggers. `separator`: the keep_tokens_separator that was named.
+    """
     named, may_detect = triggers(config, order.triggers, previous)
     return Options(
         keep_first=int(config.get("keep_first", order.keep_first, 0)),
@@ -51,6 +55,7 @@ def options(
         limits=limits(config, tokens, similarity),
         on_low=config.get("on_low", on_low, "keep"),
         description=config.get("description", order.description, "keep"),
+        keep_tokens_separator=separator,
     )
 
 

@@ -7,10 +7,11 @@ from scratch, and no ontology unless a tag has to be looked up in one.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pyarrow as pa
@@ -22,12 +23,14 @@ from tagflow.cli.help import command
 from tagflow.cli.options import (
     FOLDER,
     OntologyOptions,
+    SeparatorOptions,
     TokenOptions,
     caption_option,
     collected,
     limits,
     load_ontology,
     ontology_options,
+    separator_options,
     suffix_of_captions,
     token_options,
     tokenizer_folder,
@@ -35,9 +38,10 @@ from tagflow.cli.options import (
     vocabulary,
 )
 from tagflow.cli.output import Progress
+from tagflow.cli.separator import keep_tokens_separator
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import Vocabulary
-from tagflow.config import Config, load_config
+from tagflow.config import load_config
 from tagflow.dataset.survey import AUDIT_NAME, by_root, survey, tree
 from tagflow.errors import AuditError, UsageProblem
 from tagflow.findings.finding import Finding
@@ -46,9 +50,12 @@ from tagflow.schema import rows
 from tagflow.stages.count import Count
 from tagflow.stages.trigger import Trigger, Triggers, detect, settle
 
+if TYPE_CHECKING:
+    from tagflow.audit.file import Audit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckOptions(FindingOptions, TokenOptions, OntologyOptions):
+class CheckOptions(FindingOptions, TokenOptions, OntologyOptions, SeparatorOptions):
     """What `tagflow check` was asked."""
 
     paths: tuple[Path, ...]
@@ -69,6 +76,7 @@ class CheckOptions(FindingOptions, TokenOptions, OntologyOptions):
     help="Belongs in captions that show the subject; may be given several times. `none`: look for none.",
 )
 @ontology_options
+@separator_options
 @caption_option
 @token_options
 @finding_options
@@ -178,15 +186,19 @@ def _of_root(
 
     named = asked.ontology_name is not None or asked.overlay is not None or "ontology" in config.values
     ontology = load_ontology(config, asked) if named else None
+    previous = _previous(root)
+    separator = keep_tokens_separator(config, asked, root, previous)
+    named_triggers, may_detect = triggers(config, asked.triggers, previous)
     checked = run_checks(
         found,
         tree(root),
         count,
-        _triggers(root, config, asked.triggers),
+        lambda table: settle(named_triggers, lambda: detect(table), may_detect=may_detect),
         ontology,
         selected,
         progress.progress,
         deep=asked.deep,
+        separator=separator,
     )
     if checked.descriptions_untrained and config.get("description", None) is None:
         output.note_descriptions(len(found.captions))
@@ -206,13 +218,12 @@ def _of_root(
     )
 
 
-def _triggers(root: Path, config: Config, asked: tuple[str, ...]) -> Callable[[pa.Table], Triggers]:
-    """Gives the triggers of a parsed folder, as a run would take them."""
-    previous = None
-    if not asked and (root / AUDIT_NAME).is_file():
-        from tagflow.audit.file import read_audit
+def _previous(root: Path) -> Audit | None:
+    """The folder's audit, which knows what was named once; a damaged one knows nothing."""
+    if not (root / AUDIT_NAME).is_file():
+        return None
+    from tagflow.audit.file import read_audit
 
-        with suppress(AuditError):  # a damaged one knows no trigger; `validate` names its fault
-            previous = read_audit(root / AUDIT_NAME)
-    named, may_detect = triggers(config, asked, previous)
-    return lambda table: settle(named, lambda: detect(table), may_detect=may_detect)
+    with suppress(AuditError):  # `validate` names its fault
+        return read_audit(root / AUDIT_NAME)
+    return None

@@ -78,12 +78,6 @@ code_options = stacked(
     click.option("--ignore", multiple=True, metavar="CODES", help="All findings but these."),
 )  # fmt: skip
 
-hidden_code_options = stacked(
-    click.option("--select", multiple=True, hidden=True),
-    click.option("--ignore", multiple=True, hidden=True),
-)
-"""The same for `tagflow run`, whose help is long; that of `tagflow check` explains them."""
-
 finding_options = stacked(
     code_options,
     click.option("--format", "form", type=click.Choice(FORMATS), help="Default: text."),

@@ -5,7 +5,7 @@ A command is imported when it is asked for, so that `--help` does not wait for p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -16,7 +16,8 @@ Entry = tuple[str, str, str]
 
 _OPTIONS = {
     "Captions": "caption_extension",
-    "Ontology and order": "ontology_name overlay triggers keep_first clean description on_low",
+    "Ontology and order": "ontology_name overlay triggers keep_first keep_tokens_separator clean description "
+    "on_low",
     "Encoders": "encoders device dtype threads no_cache",
     "Limits": "min_sim min_sim_each max_tokens warn_tokens tolerance",
     "What is written": "out images dry_run diff clear_caches hook pruning keep older_than accept "
@@ -47,9 +48,22 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
 
-def command(name: str | None = None, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
-    """As `click.command`, with options under headings."""
-    return click.command(name, cls=Command, **settings)
+def command(
+    name: str | None = None, *, hide: Collection[str] = (), **settings: Any
+) -> Callable[[Callable[..., Any]], Command]:
+    """As `click.command`, with options under headings.
+
+    `hide`: parameters whose options are taken and not listed, for a help that would be too long with them.
+    """
+
+    def apply(function: Callable[..., Any]) -> Command:
+        made = click.command(name, cls=Command, **settings)(function)
+        for param in made.params:
+            if isinstance(param, click.Option) and param.name in hide:
+                param.hidden = True
+        return made
+
+    return apply
 
 
 class Commands(click.Group):

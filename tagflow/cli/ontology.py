@@ -21,6 +21,7 @@ from tagflow.cli.options import (
     FOLDER,
     OVERLAY,
     OntologyOptions,
+    SeparatorOptions,
     collected,
     load_ontology,
     ontology_name,
@@ -230,6 +231,7 @@ class CoverageOptions(OntologyOptions):
 def coverage(asked: CoverageOptions) -> int:
     """Count the tags of DIR by category, and name the unknown ones, most frequent first."""
     from tagflow.cli.build import folder_triggers
+    from tagflow.cli.separator import keep_tokens_separator
     from tagflow.dataset.survey import survey
     from tagflow.ontology.suggest import coverage as measure
     from tagflow.pipeline import parsed
@@ -237,7 +239,8 @@ def coverage(asked: CoverageOptions) -> int:
     config = load_config(asked.config_file, asked.folder)
     ontology = load_ontology(config, asked)
     folder = asked.folder or Path(config.path("dir") or ".")
-    table = parsed(survey(folder, suffix=suffix_of_captions(config)))
+    separator = keep_tokens_separator(config, SeparatorOptions(), folder)
+    table = parsed(survey(folder, suffix=suffix_of_captions(config)), separator)
     found = measure(table, ontology, folder_triggers(table, config))
     tags, occurrences = (
         found.tags.total() + len(found.unknown),

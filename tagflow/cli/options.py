@@ -97,6 +97,13 @@ caption_option = click.option(
     "--caption-extension", metavar="EXT", help="Captions are the files with this suffix. Default: .txt."
 )
 
+separator_options = stacked(
+    click.option("--keep-tokens-separator", metavar="SEP",
+                 help="The trainer's option of that name: what stands before SEP in a caption stays."),
+    click.option("--dataset", type=FOLDER, metavar="FILE.toml|RUN", hidden=True,
+                 help="Take keep_tokens_separator from the trainer's dataset file, or from a run folder."),
+)  # fmt: skip
+
 order_options = stacked(
     ontology_options,
     caption_option,
@@ -104,6 +111,7 @@ order_options = stacked(
                  help="Goes in front; may be given several times. `none`: look for no trigger."),
     click.option("--keep-first", type=click.IntRange(0), metavar="N",
                  help="The first N tags of every line stay where they are."),
+    separator_options,
     click.option("--clean", is_flag=True, default=None,
                  help="Tidy up: empty and repeated tags, trailing and full-width commas, BOM, CR LF."),
     click.option("--description", type=click.Choice(DESCRIPTION),
@@ -166,7 +174,15 @@ class OntologyOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderOptions(OntologyOptions):
+class SeparatorOptions:
+    """What `separator_options` ask. None: as configured."""
+
+    keep_tokens_separator: str | None = None
+    dataset: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderOptions(OntologyOptions, SeparatorOptions):
     """What `order_options` ask."""
 
     caption_extension: str | None = None

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tagflow.audit.drift import drift
-from tagflow.audit.file import Audit, current_audit
+from tagflow.audit.file import current_audit
 from tagflow.checks.dataset import descriptions_untrained
 from tagflow.cli import output
 from tagflow.cli.build import options, vector_cache
@@ -28,7 +27,6 @@ from tagflow.cli.findings import (
     chosen,
     code_options,
     exit_code,
-    hidden_code_options,
     tell_beside,
 )
 from tagflow.cli.help import command
@@ -37,18 +35,15 @@ from tagflow.cli.options import (
     FOLDER,
     EncoderChoice,
     EncoderOptions,
-    OntologyOptions,
     OrderOptions,
     ResultOptions,
     TokenOptions,
     cache_option,
-    caption_option,
     collected,
     encoder_choice,
     encoder_options,
     load_ontology,
     low_options,
-    ontology_options,
     order_options,
     result_options,
     suffix_of_captions,
@@ -57,17 +52,16 @@ from tagflow.cli.options import (
 from tagflow.cli.output import Progress, show_diff
 from tagflow.cli.run_report import counting, of_captions, of_checks
 from tagflow.cli.run_train import AfterOptions, ready, train_after, train_options
+from tagflow.cli.separator import keep_tokens_separator, note_unused
 from tagflow.config import Config, OnLow, load_config
-from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, Survey, by_root, survey
-from tagflow.errors import AuditError, SourceError, UsageProblem
+from tagflow.dataset.survey import Survey, by_root, survey
+from tagflow.errors import SourceError, UsageProblem
 from tagflow.findings.finding import Finding
 from tagflow.findings.wording import many, some
 from tagflow.history.store import Store
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.schema import rows
 from tagflow.stages.trigger import moved
-from tagflow.validate import present
-from tagflow.validate import validate as hold
 from tagflow.write import Writing, Written, check_out, now, targets
 
 if TYPE_CHECKING:
@@ -95,22 +89,14 @@ class RunOptions(OrderOptions, TokenOptions, ResultOptions, CodeOptions, Encoder
     clear_caches: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ValidateOptions(OntologyOptions, TokenOptions, ResultOptions, EncoderOptions):
-    """What `tagflow validate` was asked."""
-
-    folder: Path | None
-    caption_extension: str | None = None
-
-
-@command()
+@command(hide=("select", "ignore", "warn_tokens", "clear_caches"))
 @click.argument("folder", metavar="DIR", type=FOLDER, required=False)
 @encoder_options
 @low_options
 @order_options
 @token_options
 @cache_option
-@hidden_code_options
+@code_options
 @result_options
 @train_options
 @collected(RunOptions)
@@ -181,27 +167,28 @@ class _Job:
             raise UsageProblem("--out leaves the captions, so their caches stay right", "use one of them")
 
     def go(self, found: Survey, selected: Collection[str] | None, choice: EncoderChoice | None) -> int:
-        out = self.asked.out
+        asked, out = self.asked, self.asked.out
         if out:
             check_out(found.root, out)
         progress, started = Progress(), now()
         store = Store(found.root)
-        writes = not (out or self.asked.dry_run)
-        asked = self.asked
+        writes = not (out or asked.dry_run)
         similarity, on_low = (
             (asked, asked.on_low) if isinstance(asked, RunOptions) else (EncoderOptions(), None)
         )
+        previous = current_audit(found.root)
+        separator = keep_tokens_separator(self.config, asked, found.root, previous)
         cached = vector_cache(self.config, choice, wanted=not similarity.no_cache)
         with progress.shown(), cached as cache:
             # What may be refused (a wrong checkpoint) is built before the folder is touched.
             pipeline = build(
                 self.config,
-                load_ontology(self.config, self.asked),
-                options(self.config, self.asked, self.asked, similarity, on_low, current_audit(found.root)),
+                load_ontology(self.config, asked),
+                options(self.config, asked, asked, similarity, on_low, previous, separator),
                 choice,
                 progress,
                 cache,
-                keep=not self.asked.dry_run,
+                keep=not asked.dry_run,
                 hub=not self.hook,  # a commit must not wait for a network
             )
             with store.locked() if writes else nullcontext():
@@ -210,6 +197,7 @@ class _Job:
                 # Before files are replaced: where a character stands is told of the text that was read.
                 beside = of_checks(pipeline, outcome, found, selected, progress.progress("images"))
                 written = self._leave(pipeline, outcome, found, store, started, progress)
+        note_unused(separator, rows(outcome.table, "text"))
         for path in sorted(set(selected or ()).difference(found.captions, found.descriptions)):
             output.note(f"{path}: no caption in {found.root}; not touched")
         output.encoded(pipeline.pair)
@@ -319,78 +307,3 @@ class _Job:
             )
         if written.meta.verdict == "uncertified":
             output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
-
-
-@command()
-@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
-@encoder_options
-@ontology_options
-@caption_option
-@token_options
-@result_options
-@collected(ValidateOptions)
-def validate(asked: ValidateOptions) -> int:
-    """Check that the captions in DIR are what the audit says, encode them against their originals, judge.
-
-    DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption. The ontology
-    and the captions' suffix are those of the audit, unless others are named.
-    """
-    config = load_config(asked.config_file, asked.folder)
-    folder = asked.folder or Path(config.path("dir") or ".")
-    audit, store, started = current_audit(folder), Store(folder), now()
-    of_audit = CAPTION_SUFFIX if audit is None else audit.meta.options.suffix
-    found = survey(folder, suffix=suffix_of_captions(config, asked.caption_extension, of_audit))
-    choice = encoder_choice(config, asked)
-    named, gone = _its_ontology(_audit(folder), asked)
-    strict = bool(config.get("strict", asked.strict, False))
-    chosen = options(config, OrderOptions(), asked, asked)
-    progress = Progress()
-    cached = vector_cache(config, choice, wanted=not asked.no_cache)
-    with progress.shown(), cached as cache:
-        pipeline = build(config, load_ontology(config, named), chosen, choice, progress, cache, keep=True)
-        with store.locked():
-            recover_interrupted(store)
-            audit = _audit(folder)  # again: a recovery may have put an older one back
-            outcome = hold(pipeline, found, audit)
-            written = Writing(pipeline, outcome, store, "validate", started).audit_only()
-    found_in = of_captions(written, folder)
-    changed = [
-        one.at(file=(folder / one.where.file).as_posix()) if one.where.file else one
-        for one in drift(audit, present(pipeline, found, outcome, gone))
-        if not one.code.startswith("caption-")  # those are findings of their captions
-    ]
-    findings = [*found_in, *changed]
-    tell_beside([*counting(found_in, strict=strict), *changed])
-    output.encoded(pipeline.pair)
-    if written.meta.verdict != "pass":
-        output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
-    if asked.as_json:
-        report = Report("tagflow.validate/2", tuple(findings), output.facts(written, pipeline.pair))
-        output.as_json(as_object(report))
-    else:
-        output.out_lines(output.summary(written.table, written.meta, (one.code for one in findings)))
-        output.out(f"audit       {written.audit}")
-    return max(int(written.meta.verdict == "fail"), exit_code(findings, strict=strict))
-
-
-def _its_ontology(audit: Audit, asked: OntologyOptions) -> tuple[OntologyOptions, str | None]:
-    """The ontology and the overlay of the run that wrote the audit, where none was named here.
-
-    With it the overlay's path, where the file is not there any more.
-    """
-    if asked.ontology_name is not None or asked.overlay is not None:
-        return asked, None
-    source, overlay = audit.meta.options.ontology, audit.meta.options.overlay
-    gone = overlay if overlay and not Path(overlay).exists() else None
-    return OntologyOptions(
-        ontology_name=source, overlay=Path(overlay) if overlay and not gone else None
-    ), gone
-
-
-def _audit(folder: Path) -> Audit:
-    audit = current_audit(folder)
-    if audit is None:
-        raise AuditError(
-            f"{folder / AUDIT_NAME}: there is no audit", "run `tagflow run` or `tagflow reorder` first"
-        )
-    return audit

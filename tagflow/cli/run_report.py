@@ -35,7 +35,7 @@ def of_checks(
     progress: Progress,
 ) -> list[Finding]:
     """What `tagflow check` sees beside the stages, with paths as the user would write them."""
-    table = outcome.parsed
+    table, separator = outcome.parsed, pipeline.options.keep_tokens_separator
     if table is None:  # a validation reads no caption anew
         return []
     # Where --clean tidied, or a description was set aside, the checks are of what the file holds; a byte
@@ -44,8 +44,9 @@ def of_checks(
     texts = [source if held is not None and source == _plain(held) else held for source, held in pairs]
     table = add(table, text=texts, original=texts)
     if others := [at for at, (source, _) in enumerate(pairs) if source != texts[at]]:
-        table = replace_rows(table, others, parse_captions(table.take(column_of(others, pa.int32()))))
-    look = Look(outcome.triggers, pipeline.ontology, selected, progress)
+        again = table.take(column_of(others, pa.int32()))
+        table = replace_rows(table, others, parse_captions(again, separator=separator))
+    look = Look(outcome.triggers, pipeline.ontology, selected, progress, separator=separator)
     beside = beside_stages(table, found, tree(found.root), look)
     of_texts = (
         one

@@ -22,6 +22,7 @@ from tagflow.cli.options import (
     FOLDER,
     EncoderOptions,
     OntologyOptions,
+    SeparatorOptions,
     collected,
     encoder_choice,
     ontology_name,
@@ -30,6 +31,7 @@ from tagflow.cli.options import (
     suffix_of_captions,
 )
 from tagflow.cli.output import Progress
+from tagflow.cli.separator import keep_tokens_separator
 from tagflow.config import Config, load_config
 from tagflow.dataset.survey import survey
 from tagflow.encoders import TextEmbedder, load_embedder
@@ -194,7 +196,8 @@ def suggest(asked: SuggestOptions) -> int:
     # An overlay that is yet to be written is an empty one.
     there = overlay if overlay and overlay.exists() else None
     ontology = Ontology.load(ontology_name(config, asked.ontology_name), there)
-    table = parsed(survey(folder, suffix=suffix_of_captions(config)))
+    separator = keep_tokens_separator(config, SeparatorOptions(), folder)
+    table = parsed(survey(folder, suffix=suffix_of_captions(config)), separator)
     found = coverage(table, ontology, folder_triggers(table, config))
     for trigger in found.triggers:
         output.note(f"{output.visible(trigger)!r} is the trigger and needs no category: left out")

@@ -149,7 +149,7 @@ class Gate:
 
     pair, tokenizer: None where only the structure is looked at. tidied: copies of a tag may have gone.
     write_low: captions below `min_sim_each` are not kept back. progress: a function for each bar's name.
-    sentences_stay: sentences must have kept their order.
+    sentences_stay: sentences must have kept their order. separator: the keep_tokens_separator that was named.
     """
 
     limits: Limits
@@ -159,6 +159,7 @@ class Gate:
     tidied: bool = False
     write_low: bool = False
     sentences_stay: bool = True
+    separator: str | None = None
     recheck: Fp32Recheck = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +175,8 @@ class Gate:
 
     def measure(self, table: pa.Table, bar: str = "encoding") -> pa.Table:
         """The batch proved and, where there are encoders, with its similarity columns."""
-        table = run_stages(table, [partial(prove, tidied=self.tidied, sentences=self.sentences_stay)], silent)
+        proof = partial(prove, tidied=self.tidied, sentences=self.sentences_stay, separator=self.separator)
+        table = run_stages(table, [proof], silent)
         return table if self.pair is None else self._encoded(self.pair, table, bar)
 
     def judge(self, table: pa.Table) -> tuple[pa.Table, Judgement]:
@@ -191,4 +193,5 @@ class Gate:
     def _encoded(self, pair: EncoderPair, table: pa.Table, bar: str) -> pa.Table:
         if self.tokenizer is None:
             return table
-        return Encode(pair, self.tokenizer, self.limits.max_tokens, self.tidied, self.progress(bar))(table)
+        how = (self.limits.max_tokens, self.tidied, self.separator)
+        return Encode(pair, self.tokenizer, *how, self.progress(bar))(table)

@@ -28,14 +28,16 @@ from tagflow.schema import add, add_findings, rows
 _OF_TAG = ("tags", "segments", "lines", "categories")
 
 
-def set_aside(table: pa.Table, *, join: bool) -> pa.Table:
+def set_aside(table: pa.Table, *, join: bool, separator: str | None = None) -> pa.Table:
     """`text, original, second, description` -> the first two without their descriptions; `held, description`.
 
     A description that an earlier run joined stands behind the tags already. `join`: those below the first
-    line and in second files are to stand there, too, where their captions are selected.
+    line and in second files are to stand there, too, where their captions are selected. `separator`: the
+    keep_tokens_separator that was named.
     """
     names = ("path", "text", "original", "second", "description", "selected")
-    made = [_row(*row, join=join) for row in zip(*(rows(table, name) for name in names), strict=True)]
+    columns = (rows(table, name) for name in names)
+    made = [_row(*row, join=join, separator=separator) for row in zip(*columns, strict=True)]
     table = add(
         table,
         held=rows(table, "text"),
@@ -58,6 +60,7 @@ def _row(
     selected: bool,
     *,
     join: bool,
+    separator: str | None,
 ) -> _Row:
     """One caption's `text, original, description` and what is to be said of it."""
     if text is None or original is None:
@@ -72,10 +75,10 @@ def _row(
         tags = set_apart(text, description)
         if join and beside not in (None, description):
             left.append(f"{name}: not what was joined")
-        if join and tags is not None and find(tags, None).description is not None:
+        if join and tags is not None and find(tags, None, separator=separator).description is not None:
             left.append("prose below; the first line has its description already")
     elif join and selected:
-        found = find(text, second, name)
+        found = find(text, second, name, separator)
         tags, description = found.tags, found.description
         notes.append(("description-joined", many(found.words, "word")))
         left += found.left
@@ -83,7 +86,7 @@ def _row(
         return text, original, None, [("description-left", why) for why in left]
     before = set_apart(original, description)
     if before is None:
-        of_original = find(original, second)
+        of_original = find(original, second, separator=separator)
         if of_original.description != description:
             left.append("its original holds another one; `tagflow undo` brings that back")
             return text, original, None, [("description-left", why) for why in left]

@@ -67,6 +67,7 @@ class Encode:
     tokenizer: Tokenizer
     max_tokens: int
     fullwidth_commas: bool = False
+    separator: str | None = None
     progress: Progress = silent
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -149,7 +150,8 @@ class Encode:
         too.
         """
         if self.fullwidth_commas and WIDE_COMMA.search(line):
-            places = [(tag.start, tag.end) for tag in parse(line, fullwidth_commas=True).tags]
+            wide = parse(line, fullwidth_commas=True, separator=self.separator)
+            places = [(tag.start, tag.end) for tag in wide.tags]
         encoded = self.tokenizer.encode(line)
         tags: dict[TagKey, tuple[int, ...]] = {}
         counts: dict[str, int] = {}

@@ -11,21 +11,24 @@ from tagflow.captions.grammar import Caption, parse
 from tagflow.schema import add, add_findings, rows
 
 
-def parse_captions(table: pa.Table, *, clean: bool = False) -> pa.Table:
+def parse_captions(table: pa.Table, *, clean: bool = False, separator: str | None = None) -> pa.Table:
     """`text, original` -> `source, tags, starts, ends, segments, lines`, spans of the original's tags.
 
     With `clean` the source is the tidied text, but for captions that are not selected. Findings are those of
     the text as it stands in the file, tidied or not. An original that is not the text is parsed as well.
+    `separator`: the keep_tokens_separator that was named.
     """
-    read = [None if text is None else parse(text) for text in rows(table, "text")]
+    read = [None if text is None else parse(text, separator=separator) for text in rows(table, "text")]
     sources: Sequence[Caption | None] = read
     if clean:
         chosen = zip(read, rows(table, "selected"), strict=True)
-        sources = [caption and (tidied(caption) if selected else caption) for caption, selected in chosen]
-    originals = [
-        None if caption is None or text is None else caption if caption.text == text else parse(text)
-        for caption, text in zip(read, rows(table, "original"), strict=True)
-    ]
+        sources = [one and (tidied(one, separator) if selected else one) for one, selected in chosen]
+    originals: list[Caption | None] = []
+    for caption, text in zip(read, rows(table, "original"), strict=True):
+        if caption is None or text is None:
+            originals.append(None)
+        else:
+            originals.append(caption if caption.text == text else parse(text, separator=separator))
     table = add(
         table,
         source=[caption and caption.text for caption in sources],

@@ -15,27 +15,29 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import gaps_between, parse, tag_key
 from tagflow.captions.sentences import loose_parts
-from tagflow.captions.split import WIDE_COMMA
+from tagflow.captions.split import USUAL_SEPARATOR, WIDE_COMMA
 from tagflow.schema import add_findings, rows
 
 _MARKS = ".!?"
 _STOPS = frozenset(".!?\"'”’)")
 
 
-def prove(table: pa.Table, *, tidied: bool, sentences: bool = True) -> pa.Table:
+def prove(table: pa.Table, *, tidied: bool, sentences: bool = True, separator: str | None = None) -> pa.Table:
     """Add `tag-lost`, `tag-added`, `sentence-torn` where `rewritten` is more than an order of `original`.
 
     `tidied`: `--clean` was given, so copies of a tag may have gone; its last copy may not. `sentences` false:
-    the rewritten text is older than the promise that sentences keep their order.
+    the rewritten text is older than the promise that sentences keep their order. `separator`: the
+    keep_tokens_separator that was named.
     """
     names = ("original", "original_starts", "original_ends", "rewritten", "starts", "ends", "original_told")
+    columns = [rows(table, name) for name in names]
     found: list[list[tuple[str, str]]] = []
-    for *texts, told in zip(*(rows(table, name) for name in names), strict=True):
-        original, starts, ends, rewritten = texts[:4]
+    for original, starts, ends, rewritten, *now, told in zip(*columns, strict=True):
         if original is None or rewritten is None or original == rewritten:
             found.append([])
             continue
-        before, after = (_tags(*side, tidied=tidied) for side in (texts[:3], texts[3:]))
+        before = _tags(original, starts, ends, tidied=tidied, separator=separator)
+        after = _tags(rewritten, *now, tidied=tidied, separator=separator)
         if before != after:
             before, after = (_loosened(counted, tidied=tidied) for counted in (before, after))
         found.append(
@@ -47,13 +49,14 @@ def prove(table: pa.Table, *, tidied: bool, sentences: bool = True) -> pa.Table:
     return add_findings(table, found)
 
 
-def _tags(text: str, starts: Sequence[int], ends: Sequence[int], *, tidied: bool) -> Counter[str]:
+def _tags(
+    text: str, starts: Sequence[int], ends: Sequence[int], *, tidied: bool, separator: str | None
+) -> Counter[str]:
     """The tags of a text, and what stands between them without being a separator."""
     if tidied and WIDE_COMMA.search(text):
-        return Counter(parse(text, fullwidth_commas=True).texts())
-    return Counter([text[start:end] for start, end in zip(starts, ends, strict=True)]) + _between(
-        text, starts, ends
-    )
+        return Counter(parse(text, fullwidth_commas=True, separator=separator).texts())
+    tags = Counter([text[start:end] for start, end in zip(starts, ends, strict=True)])
+    return tags + _between(text, starts, ends, separator)
 
 
 def _loosened(tags: Counter[str], *, tidied: bool) -> Counter[str]:
@@ -85,7 +88,7 @@ def _torn(sentences: Sequence[str], text: str) -> list[tuple[str, str]]:
     return []
 
 
-def _between(text: str, starts: Sequence[int], ends: Sequence[int]) -> Counter[str]:
+def _between(text: str, starts: Sequence[int], ends: Sequence[int], separator: str | None) -> Counter[str]:
     """What is no separator between the tags, which counts as a tag: spans that miss a word cannot hide it.
 
     Where nothing parts two tags of a line, the trainer reads both as one, and so does this. A full stop parts
@@ -96,7 +99,9 @@ def _between(text: str, starts: Sequence[int], ends: Sequence[int]) -> Counter[s
         if gap == ", ":
             continue
         mark = gap[:1] if at and gap[:1] in tuple(_MARKS) else ""
-        rest = gap[len(mark) :].replace("|||", ",").replace("BREAK", ",").lstrip("\ufeff")
+        rest = gap[len(mark) :].lstrip("\ufeff")
+        for parting in (separator, USUAL_SEPARATOR, "BREAK"):
+            rest = rest.replace(parting, ",") if parting else rest
         stopped = mark or (at and text[ends[at - 1] - 1] in _STOPS)
         parted = set(rest) & set(",\r\n") or (stopped and rest[:1].isspace())
         if rest.replace(",", "").strip() or (0 < at < len(starts) and not parted):

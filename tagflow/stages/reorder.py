@@ -74,10 +74,12 @@ class Reorder:
 
     `relax_level` says for each caption how many bands of categories are told apart, null for all of them;
     what was put in order leaves with the number itself. Level 1 is `source` untouched, triggers and all.
+    `separator`: the keep_tokens_separator that was named.
     """
 
     ontology: Ontology
     pins: Pins = Pins()
+    separator: str | None = None
     _places: dict[str, int | None] = field(default_factory=dict)
     _detected: dict[str, bool] = field(default_factory=dict)
 
@@ -120,8 +122,8 @@ class Reorder:
         gaps = gaps_between(source, starts, ends)
         changed = _rejoin(gaps, segments, order)
         placed = [tags[at] for at in order]
-        made = parse(join(placed, changed))
-        if not _reads_as(made, placed, segments, lines) or not _same_when_wide(source, made.text):
+        made = parse(join(placed, changed), separator=self.separator)
+        if not _reads_as(made, placed, segments, lines) or not self._same_when_wide(source, made.text):
             findings.append(("order-ambiguous", ""))
             return _Row(source, tags, starts, ends, categories, 0, relax_level, findings)
         starts, ends = [tag.start for tag in made.tags], [tag.end for tag in made.tags]
@@ -183,6 +185,14 @@ class Reorder:
         found = [at for at, tag in enumerate(tags) if self._is_detected(tag)]
         return [("trigger-not-first", tags[at]) for at in found if not first.intersection(found)]
 
+    def _same_when_wide(self, before: str, after: str) -> bool:
+        """Whether both hold the same tags, too, where full-width commas part them, as for `--clean`."""
+        if WIDE_COMMA.search(before) is None:
+            return True
+        read = (parse(text, fullwidth_commas=True, separator=self.separator) for text in (before, after))
+        one, two = (Counter(caption.texts()) for caption in read)
+        return one == two
+
 
 def _rejoin(gaps: Sequence[str], segments: Sequence[int], order: Sequence[int]) -> list[str]:
     """The gaps for the new order: inside a changed stretch they become `, `, empty tags keep their commas."""
@@ -208,11 +218,3 @@ def _reads_as(caption: Caption, tags: Sequence[str], segments: Sequence[int], li
         new == old or (new == FIXED and at in subjects)
         for at, (new, old) in enumerate(zip(read, segments, strict=True))
     )
-
-
-def _same_when_wide(before: str, after: str) -> bool:
-    """Whether both hold the same tags, too, where full-width commas part them, as they do for `--clean`."""
-    if WIDE_COMMA.search(before) is None:
-        return True
-    one, two = (Counter(parse(text, fullwidth_commas=True).texts()) for text in (before, after))
-    return one == two

@@ -10,7 +10,7 @@ import pytest
 from tagflow.cli import cli
 from tagflow.cli.help import HEADINGS, Command, Commands
 
-MOST_OPTIONS = 26
+MOST_OPTIONS = 25
 
 
 def commands(group: click.Group = cli, name: str = "tagflow") -> Iterator[tuple[str, click.Command]]:

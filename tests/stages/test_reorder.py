@@ -72,9 +72,8 @@ def test_nothing_crosses_a_boundary(text: str, pins: Pins) -> None:
 @given(CAPTIONS)
 def test_categories_are_in_order_and_stable_in_every_stretch(text: str) -> None:
     row = reordered(text)
-    if "order-ambiguous" in row["findings"]:
-        assert row["rewritten"] == text
-        return
+    if "order-ambiguous" in row["findings"] and row["rewritten"] == text:
+        return  # of a line in doubt the others may be sorted
     tags = [(tag.segment, one) for tag, one in zip(parse(text).tags, row["tags"], strict=True)]
     for segment, group in groupby(tags, key=lambda pair: pair[0]):
         now = [one for _, one in group if one != "[trigger]"]

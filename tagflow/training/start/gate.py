@@ -194,19 +194,21 @@ def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
         if fault:
             yield finding("dataset-foreign", f"{subset.where}: {fault}", option=option)
     if start.rendered:  # from certified captions, and so of their words, whatever the list of them says
-        words = {_words(start.dataset.root / path) for path in start.audit.by_path()}
-        other = [path for path in start.captions if _words(start.folder / path) not in words]
+        mark = start.audit.meta.options.keep_tokens_separator
+        words = {_words(start.dataset.root / path, mark) for path in start.audit.by_path()}
+        other = [path for path in start.captions if _words(start.folder / path, mark) not in words]
         if other:
             said = f"{start.folder}: words that no certified caption has: {names(other)}"
             yield finding("dataset-foreign", said)
 
 
-def _words(file: Path) -> tuple[str, ...]:
-    """The words of a caption, sorted, without what parts them."""
+def _words(file: Path, separator: str | None) -> tuple[str, ...]:
+    """The words of a caption, sorted, without what parts them; `separator`: the keep_tokens_separator."""
     try:
         text = file.read_bytes().decode("utf-8", errors="replace")
     except OSError:
         return ()
+    text = text.replace(separator, " ") if separator else text
     return tuple(sorted(_PARTING.sub(" ", text).split()))
 
 
@@ -214,6 +216,8 @@ def _words(file: Path) -> tuple[str, ...]:
 def captions_altered(start: PlannedStart) -> Iterator[Finding]:
     """Options that make other words of the certified ones."""
     looked_at = start.setup.images or (None,) * len(start.setup.subsets or ())
+    named = start.audit.meta.options.keep_tokens_separator if start.audit else None
+    known = (KEEP, named)  # of which it was known that they part tags when the captions were certified
     for subset, images in zip(start.setup.subsets or (), looked_at, strict=True):
         texts = images.texts.values() if images is not None else ()
         splits = any(subset.values.get(name) for name in _SPLITTING)
@@ -224,7 +228,7 @@ def captions_altered(start: PlannedStart) -> Iterator[Finding]:
             if name == "secondary_separator":
                 alters = mark != JOIN and any(mark in text for text in texts)
             elif name == "keep_tokens_separator":
-                alters = splits and mark != KEEP and any(mark in text for text in texts)
+                alters = splits and mark not in known and any(mark in text for text in texts)
             elif name == "caption_separator":
                 alters = splits and mark != ","
             else:

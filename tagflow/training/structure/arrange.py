@@ -22,13 +22,13 @@ REASONS = {
     "ambiguous": "in another order the line would not be the same tags to the trainer: it stays whole",
     "over-limit": "another order would be cut at the token limit, the certified one is not: it stays whole",
     "comma-inside": "a comma inside a tag is written `;;;`, so that the tag stays in one piece",
-    "own-separator": "`|||` of the caption's own: what it keeps in place stays there, too",
+    "own-separator": "a separator of the caption's own: what it keeps in place stays there, too",
     "own-group": "`;;;` of the caption's own: the group stays a group",
     "nothing-in-front": "neither the trigger nor a tag of a leading category: all of the line is shuffled",
     "nothing-moves": "every tag stands in front: nothing is shuffled",
     "cut-at-random": "longer than the token limit: which tags are cut changes at every step",
     "blank": "an empty caption: the image is trained without words",
-    "separator-in-prompt": "`|||` of the caption's own: without a shuffle it stays in the prompt",
+    "separator-in-prompt": "a separator of the caption's own: without a shuffle it stays in the prompt",
     "group-in-prompt": "`;;;` of the caption's own: without secondary_separator it stays in the prompt",
 }
 """Why a caption is not like the others, by code."""

@@ -76,6 +76,8 @@ def render_caption(text: str, layout: Layout, limit: Limit | None = None) -> Sho
 
 
 def _line(line: str, layout: Layout, limit: Limit | None) -> tuple[str, Sequence[str]]:
+    if layout.separator:  # the trainer is told one alone, that of the rendered captions
+        line = line.replace(layout.separator, KEEP)
     caption = parse(line)
     how = handling(layout.structure, enable_wildcard=layout.wildcards)
     why = why_whole(caption)

@@ -258,7 +258,7 @@ def render_data(
     # A folder without images is no subset: its captions are of other pictures.
     groups = {name: group for name, group in sorted(by_folder.items()) if group[0]}
     if structure == "none":
-        return _as_they_are(found, groups, texts)
+        return _as_they_are(found, groups, texts, audit.meta.options.keep_tokens_separator)
     check_target(out, root)
     plan = layout(structure, audit, leading, wildcards=wildcards)
     limit = None if tokenizer is None else Limit(tokenizer, max_tokens or audit.meta.limits.max_tokens)
@@ -310,11 +310,11 @@ def _parent(path: str) -> str:
     return str(PurePosixPath(path).parent)
 
 
-def _as_they_are(found: Survey, groups: Groups, texts: Mapping[str, str]) -> Rendered:
+def _as_they_are(found: Survey, groups: Groups, texts: Mapping[str, str], separator: str | None) -> Rendered:
     """Structure `none`: the trainer reads the dataset itself, with every image that lies there."""
     reasons = Counter[str]()
     for text in texts.values():
-        reasons["separator-in-prompt"] += KEEP in text
+        reasons["separator-in-prompt"] += KEEP in text or bool(separator and separator in text)
         reasons["group-in-prompt"] += JOIN in text
         reasons["blank"] += not text.strip("\ufeff \t\r\n")
     images = defaultdict(list)

@@ -129,7 +129,8 @@ class Layout:
 
     `leading`: categories that stand in front; `triggers`: as `tag_key` writes them, before all else;
     `keep_first`: so many first tags of each line were pinned when the captions were certified.
-    `wildcards`: the trainer draws alternatives (`enable_wildcard`).
+    `wildcards`: the trainer draws alternatives (`enable_wildcard`). `separator`: the keep_tokens_separator of
+    the certified captions, where one was named.
     """
 
     structure: Structure
@@ -138,6 +139,7 @@ class Layout:
     triggers: frozenset[str] = frozenset()
     keep_first: int = 0
     wildcards: bool = False
+    separator: str | None = None
 
 
 def layout(
@@ -171,4 +173,5 @@ def layout(
         frozenset(map(tag_key, options.all_triggers)),
         options.keep_first or 0,
         wildcards,
+        options.keep_tokens_separator,
     )
