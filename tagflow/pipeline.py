@@ -114,7 +114,7 @@ class Pipeline:
         table = run_stages(parsed, order, self.progress("reordering"))
         table = add_findings(table, missing(rows(table, "path"), rows(table, "rewritten"), triggers))
         tidied = self.options.clean or earlier.tidied
-        gate = self.gate(tidied=tidied, write_low=self.options.on_low == "write")
+        gate = self.gate(previous, tidied=tidied, write_low=self.options.on_low == "write")
         table = gate.recheck(gate.measure(table))
         if self.options.on_low == "relax" and gate.trained:
             levels = relax_levels(len(self.ontology.categories))
@@ -126,9 +126,13 @@ class Pipeline:
         """The stage that puts descriptions behind the tags, in the category of what is unknown."""
         return put_back(table, category=self.ontology.fallback)
 
-    def gate(self, *, tidied: bool, write_low: bool = False, sentences_stay: bool = True) -> Gate:
-        """What measures and judges the captions of one folder."""
-        how = (tidied, write_low, sentences_stay, self.options.keep_tokens_separator)
+    def gate(
+        self, previous: Audit | None, *, tidied: bool, write_low: bool = False, sentences_stay: bool = True
+    ) -> Gate:
+        """What measures and judges the captions of one folder. `previous`: the run that wrote them."""
+        then = None if previous is None else previous.meta.options.keep_tokens_separator
+        known = dict.fromkeys((self.options.keep_tokens_separator, then))
+        how = (tidied, write_low, sentences_stay, tuple(one for one in known if one))
         return Gate(self.options.limits, self.pair, self.tokenizer, self.progress, *how)
 
     def certifies(self, meta: Meta) -> bool:

@@ -40,7 +40,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     stages = (parse, classify, pipeline.put_back, pipeline.options.count(pipeline.tokenizer))
     table = run_stages(table, stages, pipeline.progress("checking"))
     tidied = earlier.tidied or then.tidied
-    gate = pipeline.gate(tidied=tidied, sentences_stay=then.sentences_stay)
+    gate = pipeline.gate(audit, tidied=tidied, sentences_stay=then.sentences_stay)
     table, judgement = gate.judge(gate.recheck(gate.measure(table)))
     low = rows(table, "status").count("kept")
     return Outcome(

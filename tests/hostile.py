@@ -75,10 +75,11 @@ def reordered(
     *,
     clean: bool = False,
     relax_level: int | None = None,
+    separator: str | None = None,
 ) -> dict[str, Any]:
     """One caption's row after parse, classify and reorder."""
-    table = parsed([text], clean=clean, relax_level=relax_level)
-    return Reorder(ONTOLOGY, pins)(Classify(ONTOLOGY)(table)).to_pylist()[0]
+    table = parsed([text], clean=clean, relax_level=relax_level, separator=separator)
+    return Reorder(ONTOLOGY, pins, separator)(Classify(ONTOLOGY)(table)).to_pylist()[0]
 
 
 def folder(texts: list[str], pins: Pins = Pins(), *, clean: bool = False) -> pa.Table:  # noqa: B008 - frozen
@@ -92,6 +93,7 @@ def parsed(
     *,
     clean: bool = False,
     relax_level: int | None = None,
+    separator: str | None = None,
 ) -> pa.Table:
     """The batch of these captions after parse. `originals`: what they were, where that is another text."""
     count = len(texts)
@@ -104,7 +106,7 @@ def parsed(
         findings=[[]] * count,
         details=[[]] * count,
     )
-    return parse_captions(table, clean=clean)
+    return parse_captions(table, clean=clean, separator=separator)
 
 
 def written(originals: Sequence[str | None], texts: Sequence[str | None]) -> pa.Table:

@@ -38,7 +38,7 @@ from tagflow.cli.options import (
     vocabulary,
 )
 from tagflow.cli.output import Progress
-from tagflow.cli.separator import keep_tokens_separator
+from tagflow.cli.separator import keep_tokens_separator, note_absent
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.clip.vocabulary import Vocabulary
 from tagflow.config import load_config
@@ -189,11 +189,17 @@ def _of_root(
     previous = _previous(root)
     separator = keep_tokens_separator(config, asked, root, previous)
     named_triggers, may_detect = triggers(config, asked.triggers, previous)
+
+    def taken(table: pa.Table) -> Triggers:
+        """The triggers of the parsed folder, as a run would take them."""
+        note_absent(separator, rows(table, "text"))
+        return settle(named_triggers, lambda: detect(table), may_detect=may_detect)
+
     checked = run_checks(
         found,
         tree(root),
         count,
-        lambda table: settle(named_triggers, lambda: detect(table), may_detect=may_detect),
+        taken,
         ontology,
         selected,
         progress.progress,

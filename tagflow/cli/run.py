@@ -52,7 +52,7 @@ from tagflow.cli.options import (
 from tagflow.cli.output import Progress, show_diff
 from tagflow.cli.run_report import counting, of_captions, of_checks
 from tagflow.cli.run_train import AfterOptions, ready, train_after, train_options
-from tagflow.cli.separator import keep_tokens_separator, note_unused
+from tagflow.cli.separator import keep_tokens_separator, note_absent
 from tagflow.config import Config, OnLow, load_config
 from tagflow.dataset.survey import Survey, by_root, survey
 from tagflow.errors import SourceError, UsageProblem
@@ -197,7 +197,7 @@ class _Job:
                 # Before files are replaced: where a character stands is told of the text that was read.
                 beside = of_checks(pipeline, outcome, found, selected, progress.progress("images"))
                 written = self._leave(pipeline, outcome, found, store, started, progress)
-        note_unused(separator, rows(outcome.table, "text"))
+        note_absent(separator, rows(outcome.table, "text"))
         for path in sorted(set(selected or ()).difference(found.captions, found.descriptions)):
             output.note(f"{path}: no caption in {found.root}; not touched")
         output.encoded(pipeline.pair)

@@ -27,8 +27,10 @@ def keep_tokens_separator(
     Named on the command line, else in a dataset file, else in tagflow.toml, else in an earlier run, whose
     audit is `previous`. Raises UsageProblem.
     """
-    from_file = None if asked.dataset is None else _of_dataset(asked.dataset, folder)
-    given = config.get("keep_tokens_separator", asked.keep_tokens_separator or from_file)
+    named = asked.keep_tokens_separator
+    if named is None and asked.dataset is not None:
+        named = _of_dataset(asked.dataset, folder)
+    given = config.get("keep_tokens_separator", named)
     if given is None and previous is not None:
         given = previous.meta.options.keep_tokens_separator
     if given is None or given == NONE:
@@ -41,8 +43,8 @@ def keep_tokens_separator(
     return str(given)
 
 
-def note_unused(separator: str | None, texts: Iterable[str | None]) -> None:
-    """Say so where a separator was named and no caption holds it."""
+def note_absent(separator: str | None, texts: Iterable[str | None]) -> None:
+    """Say so where a separator was named and none of these captions holds it."""
     if separator is not None and not any(separator in text for text in texts if text):
         note(f"keep_tokens_separator is {separator!r}, and no caption holds it")
 
@@ -76,7 +78,7 @@ def _subsets(file: Path) -> tuple[Subset, ...]:
         setup = read.setup_of_command(["--dataset_config", str(file.absolute())], Path.cwd())
     else:
         setup = read.setup_of_toml(file)
-    if setup.subsets is None:
+    if setup.subsets is None or any(one.code.endswith("-unreadable") for one in setup.faults):
         faults = "; ".join(one.detail for one in setup.faults)
         raise UsageProblem(f"{file} cannot be read: {faults}", f"`tagflow train check {file}` says more")
     return setup.subsets

@@ -149,7 +149,8 @@ class Gate:
 
     pair, tokenizer: None where only the structure is looked at. tidied: copies of a tag may have gone.
     write_low: captions below `min_sim_each` are not kept back. progress: a function for each bar's name.
-    sentences_stay: sentences must have kept their order. separator: the keep_tokens_separator that was named.
+    sentences_stay: sentences must have kept their order. separators: the keep_tokens_separator
+    of this run, and that of the run which wrote the texts.
     """
 
     limits: Limits
@@ -159,7 +160,7 @@ class Gate:
     tidied: bool = False
     write_low: bool = False
     sentences_stay: bool = True
-    separator: str | None = None
+    separators: tuple[str, ...] = ()
     recheck: Fp32Recheck = field(init=False)
 
     def __post_init__(self) -> None:
@@ -175,7 +176,7 @@ class Gate:
 
     def measure(self, table: pa.Table, bar: str = "encoding") -> pa.Table:
         """The batch proved and, where there are encoders, with its similarity columns."""
-        proof = partial(prove, tidied=self.tidied, sentences=self.sentences_stay, separator=self.separator)
+        proof = partial(prove, tidied=self.tidied, sentences=self.sentences_stay, separators=self.separators)
         table = run_stages(table, [proof], silent)
         return table if self.pair is None else self._encoded(self.pair, table, bar)
 
@@ -193,5 +194,5 @@ class Gate:
     def _encoded(self, pair: EncoderPair, table: pa.Table, bar: str) -> pa.Table:
         if self.tokenizer is None:
             return table
-        how = (self.limits.max_tokens, self.tidied, self.separator)
+        how = (self.limits.max_tokens, self.tidied, next(iter(self.separators), None))
         return Encode(pair, self.tokenizer, *how, self.progress(bar))(table)

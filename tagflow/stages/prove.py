@@ -22,12 +22,14 @@ _MARKS = ".!?"
 _STOPS = frozenset(".!?\"'”’)")
 
 
-def prove(table: pa.Table, *, tidied: bool, sentences: bool = True, separator: str | None = None) -> pa.Table:
+def prove(
+    table: pa.Table, *, tidied: bool, sentences: bool = True, separators: Sequence[str] = ()
+) -> pa.Table:
     """Add `tag-lost`, `tag-added`, `sentence-torn` where `rewritten` is more than an order of `original`.
 
     `tidied`: `--clean` was given, so copies of a tag may have gone; its last copy may not. `sentences` false:
-    the rewritten text is older than the promise that sentences keep their order. `separator`: the
-    keep_tokens_separator that was named.
+    the rewritten text is older than the promise that sentences keep their order. `separators`:
+    the keep_tokens_separator of this run, and that of the run which wrote the texts.
     """
     names = ("original", "original_starts", "original_ends", "rewritten", "starts", "ends", "original_told")
     columns = [rows(table, name) for name in names]
@@ -36,10 +38,12 @@ def prove(table: pa.Table, *, tidied: bool, sentences: bool = True, separator: s
         if original is None or rewritten is None or original == rewritten:
             found.append([])
             continue
-        before = _tags(original, starts, ends, tidied=tidied, separator=separator)
-        after = _tags(rewritten, *now, tidied=tidied, separator=separator)
+        before = _tags(original, starts, ends, tidied=tidied, separators=separators)
+        after = _tags(rewritten, *now, tidied=tidied, separators=separators)
         if before != after:
-            before, after = (_loosened(counted, tidied=tidied) for counted in (before, after))
+            before, after = (
+                _loosened(counted, tidied=tidied, separators=separators) for counted in (before, after)
+            )
         found.append(
             [("tag-lost", tag) for tag in before - after] + [("tag-added", tag) for tag in after - before]
         )
@@ -50,24 +54,26 @@ def prove(table: pa.Table, *, tidied: bool, sentences: bool = True, separator: s
 
 
 def _tags(
-    text: str, starts: Sequence[int], ends: Sequence[int], *, tidied: bool, separator: str | None
+    text: str, starts: Sequence[int], ends: Sequence[int], *, tidied: bool, separators: Sequence[str]
 ) -> Counter[str]:
     """The tags of a text, and what stands between them without being a separator."""
     if tidied and WIDE_COMMA.search(text):
-        return Counter(parse(text, fullwidth_commas=True, separator=separator).texts())
+        return Counter(parse(text, fullwidth_commas=True, separator=next(iter(separators), None)).texts())
     tags = Counter([text[start:end] for start, end in zip(starts, ends, strict=True)])
-    return tags + _between(text, starts, ends, separator)
+    return tags + _between(text, starts, ends, separators)
 
 
-def _loosened(tags: Counter[str], *, tidied: bool) -> Counter[str]:
+def _loosened(tags: Counter[str], *, tidied: bool, separators: Sequence[str]) -> Counter[str]:
     """Tags by the parts between their commas, without the marks behind them, and the marks themselves.
 
-    One reading may take for a sentence what another takes for tags, and tagflow 0.1 moved the mark that ends
-    a line with the line's last tag: neither loses anything. Where `--clean` was given, each key counts once
-    and no mark.
+    One reading may take for a sentence what another takes for tags, a separator may be named that was text
+    before, and tagflow 0.1 moved the mark that ends a line with the line's last tag: nothing is lost by that.
+    Where `--clean` was given, each key counts once and no mark.
     """
     counted: Counter[str] = Counter()
     for tag, times in tags.items():
+        for separator in separators:
+            tag = tag.replace(separator, ",")
         for part in loose_parts(WIDE_COMMA.sub(",", tag) if tidied else tag):
             bare = part.rstrip(_MARKS)
             if bare:
@@ -88,7 +94,9 @@ def _torn(sentences: Sequence[str], text: str) -> list[tuple[str, str]]:
     return []
 
 
-def _between(text: str, starts: Sequence[int], ends: Sequence[int], separator: str | None) -> Counter[str]:
+def _between(
+    text: str, starts: Sequence[int], ends: Sequence[int], separators: Sequence[str]
+) -> Counter[str]:
     """What is no separator between the tags, which counts as a tag: spans that miss a word cannot hide it.
 
     Where nothing parts two tags of a line, the trainer reads both as one, and so does this. A full stop parts
@@ -100,8 +108,8 @@ def _between(text: str, starts: Sequence[int], ends: Sequence[int], separator: s
             continue
         mark = gap[:1] if at and gap[:1] in tuple(_MARKS) else ""
         rest = gap[len(mark) :].lstrip("\ufeff")
-        for parting in (separator, USUAL_SEPARATOR, "BREAK"):
-            rest = rest.replace(parting, ",") if parting else rest
+        for parting in (*separators, USUAL_SEPARATOR, "BREAK"):
+            rest = rest.replace(parting, ",")
         stopped = mark or (at and text[ends[at - 1] - 1] in _STOPS)
         parted = set(rest) & set(",\r\n") or (stopped and rest[:1].isspace())
         if rest.replace(",", "").strip() or (0 < at < len(starts) and not parted):
