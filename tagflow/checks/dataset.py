@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from tagflow.captions.description import has_description
-from tagflow.captions.grammar import holds, line_spans, tag_key
-from tagflow.captions.leftovers import is_unread, no_caption
+from tagflow.captions.grammar import holds, tag_key
+from tagflow.captions.leftovers import is_unread
+from tagflow.captions.separators import likely_separators
 from tagflow.checks.tags import Facts
 from tagflow.dataset.survey import Survey, read, second_file
 from tagflow.findings.finding import Finding, finding
@@ -18,8 +18,6 @@ LEAST_CAPTIONS = 10
 COMMON_PERCENT = 95
 _NAMED = 3
 _LOOKED_AT = 100  # captions
-# Of `##`, `@@` and the like, which words may hold, only those that stand alone.
-_MARK = re.compile(r"\|{3}|([#&@%])\1{2,}|(?<![^\s,])(?:##|&&|@@|%%|\|\|)(?![^\s,])")
 
 
 def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> Iterator[Finding]:
@@ -63,24 +61,12 @@ def unnamed_separators(
     """Marks between tags that are likely the trainer's keep_tokens_separator, which was not named."""
     holding: defaultdict[str, list[str]] = defaultdict(list)
     for path, text in zip(paths, texts, strict=True):
-        for mark in () if text is None or _MARK.search(text) is None else _marks(text):
+        for mark in () if text is None else likely_separators(text):
             holding[mark].append(path)
     for mark, found in holding.items():
         if mark != named:
             detail = f"{mark!r} in {some(found, _NAMED)}"
             yield finding("separator-unnamed", detail, file=".", figures={"captions": len(found)})
-
-
-def _marks(text: str) -> Iterator[str]:
-    """The marks of a caption that stand once or twice on a line, between tags."""
-    for begin, end in line_spans(text):
-        line = text[begin:end]
-        if no_caption(line) is not None:
-            continue
-        for mark, times in Counter(found.group() for found in _MARK.finditer(line)).items():
-            before, _, after = line.partition(mark)
-            if times <= 2 and before.strip(" ,") and after.strip(" ,"):
-                yield mark
 
 
 def copies(paths: Sequence[str], tags: Sequence[Sequence[str] | None]) -> list[list[Finding]]:

@@ -300,7 +300,7 @@ CAPTIONS = [
         text("a ||| b", keep_tokens_separator="|||"),
         text("a ||| b", keep_tokens_separator="|||", token_warmup_step=0.1),
     ),
-    case("separator-unknown", text("a ||| b"), text("a | b; c;; d")),
+    case("separator-unknown", text("a, b ### c"), text("a | b; c;; d, c## r&&b")),
     case(
         "separator-lacking",
         text("a ||| b", "c", keep_tokens_separator="|||", shuffle_caption=True),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
+from tagflow.captions.separators import likely_separators
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import (
     CACHES_TEXT,
@@ -96,14 +98,19 @@ def separator_in_captions(part: SubsetView) -> Iterator[Finding]:
     needs=("images",),
 )
 def separator_unknown(part: SubsetView) -> Iterator[Finding]:
-    """The usual separators in captions, with an option that does not know them."""
-    for usual, option in ((USUAL_FIXED, "keep_tokens_separator"), (USUAL_GROUP, "secondary_separator")):
-        known = usual in (part.text("keep_tokens_separator"), part.text("secondary_separator"))
-        if known or part.on("enable_wildcard") or part.text("caption_separator") == usual:
-            continue
-        found = [name for name, text in part.lines.items() if usual in text]
-        if found:
-            yield finding("separator-unknown", f"{usual!r} in {names(found)}", option=option)
+    """Separators in captions, with an option that does not know them."""
+    if part.on("enable_wildcard"):
+        return
+    known = {part.text(f"{name}_separator") for name in ("keep_tokens", "secondary", "caption")}
+    holding: defaultdict[str, list[str]] = defaultdict(list)
+    for name, text in part.lines.items():
+        usual = (mark for mark in (USUAL_FIXED, USUAL_GROUP) if mark in text)
+        for mark in dict.fromkeys((*usual, *likely_separators(text))):
+            holding[mark].append(name)
+    for mark, found in holding.items():
+        if mark not in known:
+            option = "secondary_separator" if mark == USUAL_GROUP else "keep_tokens_separator"
+            yield finding("separator-unknown", f"{mark!r} in {names(found)}", option=option)
 
 
 @subset_rule(

@@ -243,3 +243,18 @@ def test_what_a_structure_does_not_go_with():
         "caption_separator": ";", "caption_prefix": "P", "caption_suffix": "S",
     }.items():  # fmt: skip
         assert list(conflicts("groups", {**marks, name: value})) == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("red hair, zkv ## sofa, lamp", "red hair, zkv ||| sofa, lamp"),
+        ("red hair, zkv, ##, sofa, lamp", "red hair, zkv ||| sofa, lamp"),
+        ("red hair##sofa, lamp##rug", "red hair ||| sofa, lamp ||| rug"),
+        ("sofa, lamp", "sofa, lamp"),
+    ],
+)
+def test_the_captions_own_separator_becomes_the_rendered_one(text, shown):
+    row = Classify(ONTOLOGY)(parsed([text], separator="##")).to_pylist()[0]
+    found = render_caption(text, layout_of("separator", row, separator="##"), LIMIT)
+    assert found.text == shown + "\n" and ("own-separator" in found.reasons) == ("##" in text)
