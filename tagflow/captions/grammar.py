@@ -210,6 +210,7 @@ def _wraps(text: str) -> bool:
     return False
 
 
+@lru_cache(1 << 16)
 def holds(tag: str, words: str) -> bool:
     """Whether a tag is a trigger or contains its words: `photo of zkv man`, `(zkv man:1.2)` for `zkv man`."""
     key, wanted = tag_key(tag), tag_key(words)

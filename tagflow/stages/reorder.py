@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -80,8 +80,6 @@ class Reorder:
     ontology: Ontology
     pins: Pins = Pins()
     separator: str | None = None
-    _places: dict[str, int | None] = field(default_factory=dict)
-    _detected: dict[str, bool] = field(default_factory=dict)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows without text keep nulls; rows not selected keep their text as it is."""
@@ -168,16 +166,12 @@ class Reorder:
 
     def trigger(self, tag: str) -> int | None:
         """The place of the named trigger that a tag is or contains; None for any other tag."""
-        if tag not in self._places:
-            words = self.pins.triggers
-            place = next((at for at, word in enumerate(words) if holds(tag, word)), None)
-            self._places[tag] = len(words) if place is None and tag_key(tag) == PLACEHOLDER else place
-        return self._places[tag]
+        words = self.pins.triggers
+        place = next((at for at, word in enumerate(words) if holds(tag, word)), None)
+        return len(words) if place is None and tag_key(tag) == PLACEHOLDER else place
 
     def _is_detected(self, tag: str) -> bool:
-        if tag not in self._detected:
-            self._detected[tag] = any(holds(tag, word) for word in self.pins.detected)
-        return self._detected[tag]
+        return any(holds(tag, word) for word in self.pins.detected)
 
     def _pin_findings(self, tags: Sequence[str], lines: Sequence[int]) -> list[tuple[str, str]]:
         """A detected trigger that stands elsewhere, where none stands first."""
