@@ -41,11 +41,13 @@ _ADJECTIVE = re.compile(
     r"[a-z'’-]*(?:(?<!st)(?<!t)(?<!b)able|ible|ous|(?<!d)ful|less|ish|esque"
     r"|[a-z]-(?:looking|colou?red|store?y|level|[a-z]+ed))"
 )
-_PICTURE = re.compile(
+PICTURE_OF = (
     r"(?:photo(?:graph)?|picture|image|painting|drawing|illustration|portrait|render(?:ing)?|view|shot"
-    r"|close-?up) of ",
-    re.IGNORECASE,
+    r"|close-?up)\s+of\s+"
 )
+"""A pattern of what stands before the subject of a picture, in any case of letters."""
+
+_PICTURE = re.compile(PICTURE_OF, re.IGNORECASE)
 _SIZES = (
     (1, "one word"), (2, "two words"), (3, "three words"), (5, "five words"), (8, "eight words"),
     (12, "twelve words"), (10**9, "more words"),

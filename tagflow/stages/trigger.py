@@ -20,7 +20,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from tagflow.captions.features import is_adjective
+from tagflow.captions.features import PICTURE_OF, is_adjective
 from tagflow.captions.grammar import holds, strip_weight, tag_key
 from tagflow.schema import rows
 
@@ -31,10 +31,7 @@ Source = Literal["named", "tagflow.toml", "earlier audit", "detected"]
 
 _COUNT = re.compile(r"\d+\+?(?:girl|boy|other)s?\+?|score\W?\d\w*|rating\W.*|\d+")
 # `a photo of zkv man`: the trigger is what follows.
-_BEFORE = re.compile(
-    r"^(?:(?:an?|the)\s+)?(?:(?:\w+\s+)?(?:photo|photograph|picture|image|painting|drawing|illustration"
-    r"|portrait|rendering|render|closeup|close-up|shot|view)\s+of\s+)?(?:an?\s+|the\s+)?"
-)
+_BEFORE = re.compile(rf"^(?:(?:an?|the)\s+)?(?:(?:\w+\s+)?{PICTURE_OF})?(?:an?\s+|the\s+)?")
 _REGULARISATION = re.compile(
     r"(?:^|[\W_\d])(?:reg|regs|regulari[sz]ation|regular|class|classes)(?:$|[\W_])", re.IGNORECASE
 )
