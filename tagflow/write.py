@@ -242,6 +242,7 @@ class Writing:
             reasons=judgement.reasons,
             sim_te1_mean=judgement.sim_te1_mean,
             sim_te2_mean=judgement.sim_te2_mean,
+            control=judgement.control,
             started=self.started,
             finished=now(),
         )

@@ -33,6 +33,10 @@ _LATER = {1: {"relax_level", "sim_dtype", "description"}, 2: {"description"}}
 """Columns that an audit of each version may lack: they came after it."""
 
 
+_LATER_FACTS = {"control"}
+"""Facts that an older audit lacks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits in force. Similarities are cosines; tokens are counted without BOS and EOS."""
@@ -95,8 +99,32 @@ class AuditOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """What the encoders made of different captions, beside which a similarity of two orders can be read.
+
+    te1, te2: mean cosines of the fixed pairs, with their standard errors, in `dtype`. folder_te1, folder_te2:
+    of pairs of the folder's own changed captions; None where there were no two.
+    """
+
+    te1: float
+    te2: float
+    te1_error: float
+    te2_error: float
+    dtype: str
+    folder_te1: float | None = None
+    folder_te2: float | None = None
+
+    def of(self, name: str) -> tuple[float, float]:
+        """The mean of the fixed pairs in `te1` or `te2`, and its standard error."""
+        return (self.te1, self.te1_error) if name == "te1" else (self.te2, self.te2_error)
+
+
+@dataclass(frozen=True, slots=True)
 class Meta:
-    """What the audit's file metadata says of its run. Times are UTC, ISO 8601."""
+    """What the audit's file metadata says of its run. Times are UTC, ISO 8601.
+
+    control: None where no encoder was asked, and in audits that are older than it.
+    """
 
     run: str
     command: str
@@ -114,6 +142,7 @@ class Meta:
     sim_te2_mean: float | None
     started: str
     finished: str
+    control: Control | None = None
 
 
 def certifies(meta: Meta, limits: Limits, encoder_fingerprint: str | None) -> bool:
@@ -232,6 +261,8 @@ def _meta(facts: dict[bytes, bytes]) -> tuple[Meta, int]:
     number = schema_number(texts[f"{_PREFIX}schema"], AUDIT_VERSION)
     given: dict[str, Any] = {}
     for name, kind in get_type_hints(Meta).items():
+        if name in _LATER_FACTS and _PREFIX + name not in texts:
+            continue
         text = texts[_PREFIX + name]
         is_text = kind in (str, Verdict)
         try:

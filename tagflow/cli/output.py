@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,11 @@ def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> 
             f"similarity  te1 {meta.sim_te1_mean:.4f}, te2 {meta.sim_te2_mean:.4f} "
             f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
         )
+    if (control := meta.control) is not None:
+        own = ""
+        if control.folder_te1 is not None and control.folder_te2 is not None:
+            own = f"; of this folder te1 {control.folder_te1:.4f}, te2 {control.folder_te2:.4f}"
+        yield f"control     different texts te1 {control.te1:.4f}, te2 {control.te2:.4f} (fixed pairs{own})"
     if meta.options.sim_error is not None:
         exact = rows(table, "sim_dtype").count("fp32")
         yield (
@@ -166,6 +172,7 @@ def facts(written: Written, pair: EncoderPair | None) -> dict[str, Any]:
         "relaxed": {str(level): count for level, count in relaxed(written.table)},
         "sim_te1_mean": written.meta.sim_te1_mean,
         "sim_te2_mean": written.meta.sim_te2_mean,
+        "control": None if written.meta.control is None else asdict(written.meta.control),
         "dtype": written.meta.options.dtype,
         "sim_error": written.meta.options.sim_error,
         "verdict": written.meta.verdict,

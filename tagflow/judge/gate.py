@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tagflow.audit.file import Limits
+from tagflow.audit.file import Control, Limits
+from tagflow.captions.grammar import stripped_lines
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.engines.local import run_stages
 from tagflow.files.read import sha256
-from tagflow.judge.judge import Judgement, counted, judge, judged_sims
+from tagflow.judge.control import is_close, measure_control
+from tagflow.judge.judge import Judgement, changed_sims, counted, judge, judged_sims
 from tagflow.progress import Progress, silent
 from tagflow.schema import replace_rows, rows
 from tagflow.stages.encode import Encode
@@ -76,7 +78,8 @@ class Fp32Recheck:
         return counted(table, self.limits, write_low=self.write_low)
 
     @property
-    def _margin(self) -> float:
+    def margin(self) -> float:
+        """How far off a similarity in the faster dtype is taken to be at most."""
         return max(SAFETY * (self.error or 0.0), LEAST.get(self.dtype, 0.0))
 
     def _exact(self, measure: Measure, table: pa.Table, places: Sequence[int]) -> pa.Table:
@@ -95,7 +98,7 @@ class Fp32Recheck:
         if limit is None:
             return []
         sims = judged_sims(table)
-        return [at for at in _rough(table) if any(abs(sim - limit) <= self._margin for sim in sims[at])]
+        return [at for at in _rough(table) if any(abs(sim - limit) <= self.margin for sim in sims[at])]
 
     def _near_mean(self, table: pa.Table) -> list[int]:
         """Rows of a mean that is near its limit, lowest first, as many as may take the doubt away."""
@@ -113,9 +116,9 @@ class Fp32Recheck:
         if not open_ or len(values) < len(in_means):
             return 0
         gap = abs(math.fsum(values) / len(values) - self.limits.min_sim)
-        if gap > self._margin * open_ / len(values):
+        if gap > self.margin * open_ / len(values):
             return 0
-        sure = int(gap * len(values) / self._margin) if self._margin else 0
+        sure = int(gap * len(values) / self.margin) if self.margin else 0
         return max(1, open_ - sure)
 
 
@@ -162,6 +165,7 @@ class Gate:
     sentences_stay: bool = True
     separators: tuple[str, ...] = ()
     recheck: Fp32Recheck = field(init=False)
+    control: Control | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         exact = None if self.pair is None else self.pair.exact
@@ -182,6 +186,8 @@ class Gate:
 
     def judge(self, table: pa.Table) -> tuple[pa.Table, Judgement]:
         """The batch with each caption's status, and the verdict. Call it with what `recheck` has settled."""
+        if self.pair is not None and self.tokenizer is not None:
+            self.control = self._asked_of_others(self.pair, self.tokenizer, table)
         return judge(
             table,
             self.limits,
@@ -189,7 +195,19 @@ class Gate:
             trained=self.trained,
             write_low=self.write_low,
             sim_error=self.recheck.error,
+            control=self.control,
         )
+
+    def _asked_of_others(self, pair: EncoderPair, tokenizer: Tokenizer, table: pa.Table) -> Control:
+        """What the encoders make of different captions: in fp32 where the answer is near its limit."""
+        places = counted(table, self.limits, write_low=self.write_low)
+        texts = rows(table, "rewritten")
+        lines = [stripped_lines(texts[at])[0] for at in places]
+        asked = (tokenizer, self.limits.max_tokens, lines)
+        control = measure_control(pair, *asked)
+        if pair.exact is not None and is_close(control, changed_sims(table, places), self.recheck.margin):
+            control = measure_control(pair.exact, *asked)
+        return control
 
     def _encoded(self, pair: EncoderPair, table: pa.Table, bar: str) -> pa.Table:
         if self.tokenizer is None:

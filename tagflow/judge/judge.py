@@ -10,18 +10,19 @@ validation found in the files.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from tagflow.audit.file import Limits, Verdict, mean
+from tagflow.audit.file import Control, Limits, Verdict, mean
 from tagflow.captions.grammar import changed_lines
 from tagflow.captions.leftovers import is_unread
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.findings.catalogue import kind_of
 from tagflow.findings.wording import many
+from tagflow.judge.control import not_told_apart
 from tagflow.schema import add, add_findings, rows, with_notes
 
 _DIFFERENT = frozenset({"tag-lost", "tag-added", "sentence-torn"})
@@ -31,7 +32,8 @@ _DIFFERENT = frozenset({"tag-lost", "tag-added", "sentence-torn"})
 class Judgement:
     """What was found: the verdict with its reasons, and both means (None where nothing changed).
 
-    sim_error: how far similarities were seen to be from those in fp32; None where all are in fp32.
+    sim_error: how far similarities were seen to be from those in fp32; None where all are in fp32. control:
+    what the encoders made of different captions; None where they were not asked.
     """
 
     verdict: Verdict
@@ -39,6 +41,7 @@ class Judgement:
     sim_te1_mean: float | None
     sim_te2_mean: float | None
     sim_error: float | None = None
+    control: Control | None = None
 
 
 def judge(
@@ -49,6 +52,7 @@ def judge(
     trained: bool,
     write_low: bool = False,
     sim_error: float | None = None,
+    control: Control | None = None,
 ) -> tuple[pa.Table, Judgement]:
     """Give every caption its status and the folder its verdict.
 
@@ -75,10 +79,13 @@ def judge(
         status = ["kept" if status == "rewritten" else status for status in rows(table, "status")]
         table = _with_status(table, status)
         te1, te2 = (None if mean is None or math.isnan(mean) else mean for mean in (te1, te2))
-        return table, Judgement("fail", tuple(failed), te1, te2, sim_error)
+        return table, Judgement("fail", tuple(failed), te1, te2, sim_error, control)
     written_low = sum(bool(why) and not back for why, back in zip(low, kept, strict=True))
-    reasons = tuple(_uncertified(table, written_low, measured=measured, trained=trained))
-    return table, Judgement("uncertified" if reasons else "pass", reasons, te1, te2, sim_error)
+    reasons = list(_uncertified(table, written_low, measured=measured, trained=trained))
+    if control is not None and (alike := not_told_apart(control, changed_sims(table, _counted(table)))):
+        reasons.append(f"the encoders do not tell captions apart ({'; '.join(alike)})")
+    verdict: Verdict = "uncertified" if reasons else "pass"
+    return table, Judgement(verdict, tuple(reasons), te1, te2, sim_error, control)
 
 
 def after_writing(
@@ -114,6 +121,15 @@ def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list
     """Which rows the means are taken over, where encoders are judged."""
     table, _ = judge(table, replace(limits, min_sim=-1.0), measured=True, trained=True, write_low=write_low)
     return _counted(table)
+
+
+def changed_sims(table: pa.Table, places: Sequence[int]) -> dict[str, list[float]]:
+    """What each encoder made of the captions in these rows; without those that it made nothing of."""
+    columns = {name: rows(table, f"sim_{name}") for name in ("te1", "te2")}
+    return {
+        name: [value for at in places if (value := column[at]) is not None]
+        for name, column in columns.items()
+    }
 
 
 def judged_sims(table: pa.Table) -> list[list[float]]:
