@@ -22,6 +22,8 @@ import pyarrow as pa
 
 from tagflow.captions.features import is_adjective
 from tagflow.captions.grammar import holds, strip_weight, tag_key
+from tagflow.captions.leftovers import no_caption
+from tagflow.captions.split import WIDE_COMMA
 from tagflow.schema import rows
 
 LEAST_CAPTIONS = 5
@@ -30,10 +32,11 @@ LEAST_PERCENT = 70
 Source = Literal["named", "tagflow.toml", "earlier audit", "detected"]
 
 _COUNT = re.compile(r"\d+\+?(?:girl|boy|other)s?\+?|score\W?\d\w*|rating\W.*|\d+")
-# `a photo of zkv man`: the trigger is what follows.
+# `a photo of zkv man`, `there is a zkv house`: the trigger is what follows.
 _BEFORE = re.compile(
-    r"^(?:(?:an?|the)\s+)?(?:(?:\w+\s+)?(?:photo|photograph|picture|image|painting|drawing|illustration"
-    r"|portrait|rendering|render|closeup|close-up|shot|view)\s+of\s+)?(?:an?\s+|the\s+)?"
+    r"^(?:there\s+(?:is|are)\s+)?(?:(?:an?|the)\s+)?"
+    r"(?:(?:\w+\s+)?(?:photo|photograph|picture|image|painting|drawing|illustration|portrait|rendering|render"
+    r"|closeup|close-up|shot|view)\s+of\s+)?(?:an?\s+|the\s+)?"
 )
 _REGULARISATION = re.compile(
     r"(?:^|[\W_\d])(?:reg|regs|regulari[sz]ation|regular|class|classes)(?:$|[\W_])", re.IGNORECASE
@@ -108,16 +111,24 @@ def looks_like_regularisation(folder: str) -> bool:
 def detect(table: pa.Table) -> Triggers:
     """What the captions of each folder begin with, taken for its trigger unless it is a common tag.
 
-    `table`: the parsed batch (`path`, `tags`). Captions without text and tags are not counted.
+    `table`: the parsed batch (`path`, `text`, `tags`). Captions without text and tags are not counted, nor
+    are a refusal, a preamble and the like, which say nothing of how a caption begins.
     """
     taken: list[Trigger] = []
     passed: list[Beginning] = []
-    for found in beginnings(zip(rows(table, "path"), rows(table, "tags"), strict=True)):
+    columns = zip(*(rows(table, name) for name in ("path", "text", "tags")), strict=True)
+    for found in beginnings((path, tags) for path, text, tags in columns if tags and _is_caption(text)):
         if found.common:
             passed.append(found)
         elif not looks_like_regularisation(found.folder):
             taken.append(Trigger(found.word, "detected", found.folder))
     return Triggers(tuple(taken), tuple(passed))
+
+
+def _is_caption(text: str) -> bool:
+    """Whether the first line is a caption; a list with other marks than commas begins like one."""
+    left = no_caption(text.lstrip("\ufeff\r\n").partition("\n")[0])
+    return left is None or left.code == "separator-other"
 
 
 def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator[Beginning]:
@@ -134,7 +145,8 @@ def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator
             continue
         counts: Counter[tuple[str, ...]] = Counter()
         for tag in tags:
-            words = _BEFORE.sub("", tag_key(strip_weight(tag)), count=1).split()
+            first = WIDE_COMMA.split(strip_weight(tag), maxsplit=1)[0]  # it parts no tags, but words
+            words = _BEFORE.sub("", tag_key(first), count=1).split()
             counts.update(tuple(words[:size]) for size in range(1, len(words) + 1))
         least = -(-LEAST_PERCENT * len(tags) // 100)
         often = {words: count for words, count in counts.items() if count >= least}
@@ -208,6 +220,8 @@ def missing(
 def moved(triggers: Triggers, table: pa.Table) -> list[Beginning]:
     """Common beginnings that no longer stand first in most of the captions that began with them.
 
+    Not those of regularisation images beside a concept with a trigger: they begin with their class.
+
     `table`: the reordered batch (`path`, `source`, `rewritten`).
     """
     columns = [rows(table, name) for name in ("path", "source", "rewritten")]
@@ -217,7 +231,11 @@ def moved(triggers: Triggers, table: pa.Table) -> list[Beginning]:
         one = passed.get(folder_of(path))
         if one is not None and source is not None and rewritten is not None:
             gone[one.folder] += _begins(source, one.word) and not _begins(rewritten, one.word)
-    return [one for one in triggers.passed if 2 * gone[one.folder] > one.count]
+    return [
+        one
+        for one in triggers.passed
+        if 2 * gone[one.folder] > one.count and not (triggers.taken and looks_like_regularisation(one.folder))
+    ]
 
 
 def _begins(text: str, word: str) -> bool:
