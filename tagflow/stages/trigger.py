@@ -197,19 +197,29 @@ def missing(
 ) -> list[list[tuple[str, str]]]:
     """For every caption a `trigger-missing` for each trigger that it lacks and its folder uses.
 
-    Regularisation images are to lack it. A trigger that no caption holds was misspelt, and all are told.
+    Regularisation images are to lack it, and so are those of another concept that only name it now and then.
+    A trigger that no caption holds was misspelt, and all are told.
     """
     found: list[list[tuple[str, str]]] = [[] for _ in paths]
     folders = [folder_of(path) for path in paths]
     of_the_class = {folder for folder in set(folders) if looks_like_regularisation(folder)}
-    for trigger in triggers.taken:
-        asked = [
-            at
-            for at, text in enumerate(texts)
-            if text and text.strip() and trigger.folder in (None, folders[at])
-        ]
-        having = {at for at in asked if holds(texts[at] or "", trigger.word)}
+    written = [at for at, text in enumerate(texts) if text and text.strip()]
+    sizes = Counter(folders[at] for at in written)
+    holding = {
+        one: {at for at in written if one.folder in (None, folders[at]) and holds(texts[at] or "", one.word)}
+        for one in triggers.taken
+    }
+    homes = {  # the folders in which most captions have it
+        one: {
+            name for name, count in Counter(folders[at] for at in having).items() if 2 * count >= sizes[name]
+        }
+        for one, having in holding.items()
+    }
+    for trigger, having in holding.items():
+        asked = [at for at in written if trigger.folder in (None, folders[at])]
         using = {folders[at] for at in having} or {folders[at] for at in asked}
+        if homes[trigger]:
+            using -= set[str]().union(*homes.values()) - homes[trigger]
         using -= of_the_class
         for at in asked:
             if at not in having and folders[at] in using:
