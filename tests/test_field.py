@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import runpy
 import shutil
 import tempfile
@@ -25,6 +26,8 @@ SAMPLES = Path(__file__).parent.parent / "data_samples"
 FIELD, EXPECTED = SAMPLES / "field", SAMPLES / "expected" / "field"
 FINDINGS = EXPECTED / "findings.json"
 WAYS = {"danbooru": (), "architecture": ("--ontology", "architecture")}
+UNSAID = ("tag-unknown", "tag-implied", "window-", "tokens-")
+"""What the table of the README leaves out."""
 SUFFIXES = {".txt", ".caption"}
 ABOUT_ORDER = {"trigger-not-first", "order-ambiguous"}
 """Findings of a reorder alone, for they say what it did not do."""
@@ -32,9 +35,13 @@ ABOUT_ORDER = {"trigger-not-first", "order-ambiguous"}
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of a folder: its texts by path, and what `check --deep` and `reorder` reported."""
+    """What came of a folder: its texts by path, and what `check --deep` and `reorder` reported.
+
+    `twice`: the texts after a second reorder.
+    """
 
     texts: dict[str, bytes]
+    twice: dict[str, bytes]
     checked: dict[str, list[str]]
     reordered: dict[str, list[str]]
     triggers: list[str]
@@ -83,7 +90,9 @@ def gone_through(way: str, folder: Path) -> Seen:
     reordered = told(root, "reorder", *WAYS[way])
     assert checked["triggers"] == reordered["triggers"]
     triggers = [f"{one['word']} ({one['source']} in {one['folder']})" for one in checked["triggers"]]
-    return Seen(texts(root), codes(checked, root), codes(reordered, root), triggers)
+    once = texts(root)
+    told(root, "reorder", *WAYS[way])
+    return Seen(once, texts(root), codes(checked, root), codes(reordered, root), triggers)
 
 
 @pytest.fixture(scope="module", params=WAYS)
@@ -101,6 +110,10 @@ def test_every_text_is_as_expected_and_all_others_as_they_were(way: str, seen: S
     assert seen.texts == texts(FIELD) | texts(EXPECTED / way)
 
 
+def test_a_second_run_changes_nothing(seen: Seen) -> None:
+    assert seen.twice == seen.texts
+
+
 def test_the_findings_are_those_expected(way: str, seen: Seen) -> None:
     expected = json.loads(FINDINGS.read_text(encoding="utf-8"))[way]
     assert seen.checked == expected["findings"]
@@ -114,6 +127,21 @@ def test_check_and_reorder_report_the_same(seen: Seen) -> None:
     assert {place: found for place, found in reordered.items() if found} == {
         place: found for place, found in checked.items() if found
     }
+
+
+def test_the_table_of_the_readme_names_every_caption_and_its_findings() -> None:
+    page = (SAMPLES / "README.md").read_text(encoding="utf-8").rpartition("\n## ")[2]
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    table = {cells[0].strip("| `"): cells[-1] for cells in rows}
+    stems = {path.rpartition(".")[0] for path in texts(FIELD) if not path.startswith("reg/")}
+    expected = json.loads(FINDINGS.read_text(encoding="utf-8"))["danbooru"]["findings"]
+    said: dict[str, set[str]] = {stem: set() for stem in (*stems, "reg/1_house")}
+    for place, found in expected.items():
+        stem = "reg/1_house" if place.startswith("reg/") else place.rpartition(".")[0] or place
+        said.setdefault(stem, set()).update(code for code in found if not code.startswith(UNSAID))
+    assert {
+        name: set(re.findall(r"`([a-z]+(?:-[a-z]+)+|prose|sentence)`", cell)) for name, cell in table.items()
+    } == said
 
 
 def test_both_ways_find_the_same_triggers() -> None:
