@@ -58,6 +58,7 @@ class Options:
         return {
             "keep_first": self.keep_first,
             "triggers": tuple(dict.fromkeys(one.word for one in self.triggers)),
+            "trigger_folders": tuple((one.folder, one.word) for one in self.triggers if one.folder),
             "detect": self.detect,
             "clean": self.clean,
             "keep_tokens_separator": self.keep_tokens_separator,

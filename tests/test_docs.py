@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_field import copied
 
 from tagflow.cli.boundary import run
 from tagflow.config import load_config
@@ -89,12 +91,23 @@ def test_the_guide_begins_with_what_it_says(
     check_examples(section, capsys)
 
 
-def check_examples(section: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Run the commands of a section, in their order and in one folder."""
+def test_the_guide_says_what_a_folder_with_faults_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "from-captions-to-lora.md").read_text(encoding="utf-8")
+    section = re.split(r"^(?=## )", page, flags=re.MULTILINE)[2]
+    assert len(list(examples(section))) == 3
+    check_examples(section, capsys, codes=(0, 1))  # 1: errors in the folder
+
+
+def check_examples(section: str, capsys: pytest.CaptureFixture[str], codes: tuple[int, ...] = (0,)) -> None:
+    """Run the commands of a section, in their order and in one folder; `codes`: how they may end."""
     for command, lines in examples(section):
         program, *args = shlex.split(command)
         assert program == "tagflow"
-        assert run(args) == 0, command
+        assert run(args) in codes, command
         out, err = capsys.readouterr()
         printed = [*err.splitlines(), *out.splitlines()]
         at = 0
@@ -124,6 +137,20 @@ def test_the_readme_settings_are_known(tmp_path: Path) -> None:
         file = tmp_path / "tagflow.toml"
         file.write_text(block, encoding="utf-8")
         assert load_config(file, None).values
+
+
+def test_every_leftover_looks_as_the_page_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "captions.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (`leftover-.*|`separator-.*) \| (.*) \|$", page, re.MULTILINE)
+    assert len(table) >= 10
+    for at, (codes, looks) in enumerate(table):
+        for number, text in enumerate(re.findall("`([^`]+)`", looks)):
+            folder = tmp_path / f"{at}-{number}"
+            folder.mkdir()
+            (folder / "a.txt").write_text(text.replace("\\|", "|"), encoding="utf-8")
+            run(["check", str(folder), "--json"])
+            found = {one["code"] for one in json.loads(capsys.readouterr().out)["findings"]}
+            assert found & set(re.findall("`([^`]+)`", codes)), (codes, text, found)
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -56,15 +56,15 @@ def test_trap(name: str, results: dict[str, tuple[bytes, list[str]]]) -> None:
 def test_a_second_run_changes_nothing() -> None:
     table = outcome(EXPECTED).table
     for row in table.to_pylist():
+        if row["path"].startswith("field/"):  # of two ontologies: tests/test_field.py
+            continue
         assert rewritten_bytes(EXPECTED, row) == (EXPECTED / row["path"]).read_bytes(), row["path"]
 
 
 def test_the_table_of_the_readme_names_every_trap_and_its_findings() -> None:
     expected = json.loads(FINDINGS.read_text(encoding="utf-8"))
-    table = [
-        line.split("|") for line in (SAMPLES / "README.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| `")
-    ]  # fmt: skip
+    page = (SAMPLES / "README.md").read_text(encoding="utf-8").partition("\n## ")[2].partition("\n## ")[0]
+    table = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
     assert [cells[1].strip(" `") for cells in table] and {cells[1].strip(" `") for cells in table} == set(
         NAMES
     )

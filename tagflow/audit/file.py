@@ -52,6 +52,7 @@ class AuditOptions:
     """What a run was told, and what it took from the folder; None where its tagflow did not write it down.
 
     ontology: the name or the folder, with its profile. overlay: the path of the user's own tags.
+    trigger_folders: of the triggers, those of one folder alone, as (folder, trigger).
     detected_trigger: the first of detected_triggers, as earlier audits have it.
     tidied: copies of a tag may have gone, by `--clean` of this run or of an uncertified one before it.
     dtype, sim_error: what the encoders computed in, and the largest difference to fp32 that was seen.
@@ -65,6 +66,7 @@ class AuditOptions:
     overlay: str | None = None
     keep_first: int | None = None
     triggers: tuple[str, ...] | None = None
+    trigger_folders: tuple[tuple[str, str], ...] = ()
     detect: bool | None = None
     clean: bool | None = None
     keep_tokens_separator: str | None = None
@@ -84,6 +86,12 @@ class AuditOptions:
     def suffix(self) -> str:
         """The suffix of the captions; before it was written down, there was one alone."""
         return self.caption_extension or CAPTION_SUFFIX
+
+    @property
+    def common_triggers(self) -> tuple[str, ...]:
+        """The triggers that were named for all folders."""
+        of_folders = {word for _, word in self.trigger_folders}
+        return tuple(word for word in self.triggers or () if word not in of_folders)
 
     @property
     def all_triggers(self) -> tuple[str, ...]:

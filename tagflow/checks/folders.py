@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from tagflow.checks.tags import Lists, key
 from tagflow.dataset.survey import CAPTION_SUFFIX, SECOND_END, Tree, is_report
 from tagflow.findings.finding import Finding, finding
-from tagflow.findings.wording import many
+from tagflow.findings.wording import many, some
+from tagflow.stages.trigger import looks_like_regularisation
 from tagflow.training.sd_scripts.files import (
     CODES,
     DEFAULT_CAPTION,
@@ -29,6 +30,7 @@ from tagflow.training.sd_scripts.files import (
 
 _OTHER_CAPTIONS = (DEFAULT_CAPTION, CAPTION_SUFFIX, ".json")
 """Suffixes beside an image that may be meant for its caption."""
+_NAMED = 3
 
 
 @dataclass(slots=True)
@@ -157,7 +159,10 @@ def _of_no_image(folder: Folder, homes: dict[str, Folder]) -> Iterator[Finding]:
 
 
 def folder_findings(all_folders: list[Folder], root_name: str) -> Iterator[Finding]:
-    """Folders that hold images which the trainer would not find. `root_name`: the name of the root itself."""
+    """Folders that hold images which the trainer would not find. `root_name`: the name of the root itself.
+
+    The root is taken for what is given to --train_data_dir, and `reg` in it for --reg_data_dir.
+    """
     with_images = [folder.path for folder in all_folders if folder.images]
     if _is_subset(root_name):
         yield from (finding("folder-nested", f"below {root_name}", file=path) for path in with_images if path)
@@ -166,10 +171,16 @@ def folder_findings(all_folders: list[Folder], root_name: str) -> Iterator[Findi
         return
     tops = {folder.path.split("/")[0] for folder in all_folders if folder.path}
     if not any(map(_is_subset, tops)):
-        yield finding("folder-unnamed", file=".")
+        parents = {
+            path.split("/")[0] for path in with_images if _is_subset(path.partition("/")[2].partition("/")[0])
+        }
+        where = f"such folders lie in {some(sorted(parents), _NAMED)}" if parents else ""
+        yield finding("folder-unnamed", where, file=".")
         return
     for path in with_images:
         top, _, below = path.partition("/")
+        if not _is_subset(top) and looks_like_regularisation(top):
+            top, _, below = below.partition("/")
         if not _is_subset(top):
             why = "the name has no number before its first _" if repeats(top) is None else "repeats below 1"
             if not top:

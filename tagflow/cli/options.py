@@ -346,17 +346,19 @@ def triggers(
     from tagflow.stages.trigger import Trigger
 
     by_folder: dict[str, list[str]] = {} if asked else config.get("folders", None, {})
-    earlier = previous.meta.options.triggers or () if previous and not by_folder else ()
+    earlier = previous.meta.options if previous and not by_folder else None
     by_source: dict[Source, tuple[str, ...]] = {
         "named": asked,
         "tagflow.toml": tuple(config.get("words", None, ())),
-        "earlier audit": earlier,
+        "earlier audit": () if earlier is None else earlier.common_triggers,
     }
     source, words = next(((source, words) for source, words in by_source.items() if words), ("named", ()))
     if any(word.lower() == "none" for word in words):
         return (), False
     found = [Trigger(word, source) for word in words]
     found += [Trigger(word, "tagflow.toml", name) for name, some in by_folder.items() for word in some]
+    if earlier is not None and not (asked or by_source["tagflow.toml"]):
+        found += [Trigger(word, "earlier audit", name) for name, word in earlier.trigger_folders]
     for one in found:
         if parse(one.word).texts() != [one.word]:
             raise UsageProblem(

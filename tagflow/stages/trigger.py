@@ -22,6 +22,8 @@ import pyarrow as pa
 
 from tagflow.captions.features import PICTURE_OF, is_adjective
 from tagflow.captions.grammar import holds, strip_weight, tag_key
+from tagflow.captions.leftovers import no_caption
+from tagflow.captions.split import WIDE_COMMA
 from tagflow.schema import rows
 
 LEAST_CAPTIONS = 5
@@ -30,8 +32,10 @@ LEAST_PERCENT = 70
 Source = Literal["named", "tagflow.toml", "earlier audit", "detected"]
 
 _COUNT = re.compile(r"\d+\+?(?:girl|boy|other)s?\+?|score\W?\d\w*|rating\W.*|\d+")
-# `a photo of zkv man`: the trigger is what follows.
-_BEFORE = re.compile(rf"^(?:(?:an?|the)\s+)?(?:(?:\w+\s+)?{PICTURE_OF})?(?:an?\s+|the\s+)?")
+# `a photo of zkv man`, `there is a zkv house`: the trigger is what follows.
+_BEFORE = re.compile(
+    rf"^(?:there\s+(?:is|are)\s+)?(?:(?:an?|the)\s+)?(?:(?:\w+\s+)?{PICTURE_OF})?(?:an?\s+|the\s+)?"
+)
 _REGULARISATION = re.compile(
     r"(?:^|[\W_\d])(?:reg|regs|regulari[sz]ation|regular|class|classes)(?:$|[\W_])", re.IGNORECASE
 )
@@ -105,16 +109,24 @@ def looks_like_regularisation(folder: str) -> bool:
 def detect(table: pa.Table) -> Triggers:
     """What the captions of each folder begin with, taken for its trigger unless it is a common tag.
 
-    `table`: the parsed batch (`path`, `tags`). Captions without text and tags are not counted.
+    `table`: the parsed batch (`path`, `text`, `tags`). Captions without text and tags are not counted, nor
+    are a refusal, a preamble and the like, which say nothing of how a caption begins.
     """
     taken: list[Trigger] = []
     passed: list[Beginning] = []
-    for found in beginnings(zip(rows(table, "path"), rows(table, "tags"), strict=True)):
+    columns = zip(*(rows(table, name) for name in ("path", "text", "tags")), strict=True)
+    for found in beginnings((path, tags) for path, text, tags in columns if tags and _is_caption(text)):
         if found.common:
             passed.append(found)
         elif not looks_like_regularisation(found.folder):
             taken.append(Trigger(found.word, "detected", found.folder))
     return Triggers(tuple(taken), tuple(passed))
+
+
+def _is_caption(text: str) -> bool:
+    """Whether the first line is a caption; a list with other marks than commas begins like one."""
+    left = no_caption(text.lstrip("\ufeff\r\n").partition("\n")[0])
+    return left is None or left.code == "separator-other"
 
 
 def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator[Beginning]:
@@ -131,7 +143,8 @@ def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator
             continue
         counts: Counter[tuple[str, ...]] = Counter()
         for tag in tags:
-            words = _BEFORE.sub("", tag_key(strip_weight(tag)), count=1).split()
+            first = WIDE_COMMA.split(strip_weight(tag), maxsplit=1)[0]  # it parts no tags, but words
+            words = _BEFORE.sub("", tag_key(first), count=1).split()
             counts.update(tuple(words[:size]) for size in range(1, len(words) + 1))
         least = -(-LEAST_PERCENT * len(tags) // 100)
         often = {words: count for words, count in counts.items() if count >= least}
@@ -182,19 +195,29 @@ def missing(
 ) -> list[list[tuple[str, str]]]:
     """For every caption a `trigger-missing` for each trigger that it lacks and its folder uses.
 
-    Regularisation images are to lack it. A trigger that no caption holds was misspelt, and all are told.
+    Regularisation images are to lack it, and so are those of another concept that only name it now and then.
+    A trigger that no caption holds was misspelt, and all are told.
     """
     found: list[list[tuple[str, str]]] = [[] for _ in paths]
     folders = [folder_of(path) for path in paths]
     of_the_class = {folder for folder in set(folders) if looks_like_regularisation(folder)}
-    for trigger in triggers.taken:
-        asked = [
-            at
-            for at, text in enumerate(texts)
-            if text and text.strip() and trigger.folder in (None, folders[at])
-        ]
-        having = {at for at in asked if holds(texts[at] or "", trigger.word)}
+    written = [at for at, text in enumerate(texts) if text and text.strip()]
+    sizes = Counter(folders[at] for at in written)
+    holding = {
+        one: {at for at in written if one.folder in (None, folders[at]) and holds(texts[at] or "", one.word)}
+        for one in triggers.taken
+    }
+    homes = {  # the folders in which most captions have it
+        one: {
+            name for name, count in Counter(folders[at] for at in having).items() if 2 * count >= sizes[name]
+        }
+        for one, having in holding.items()
+    }
+    for trigger, having in holding.items():
+        asked = [at for at in written if trigger.folder in (None, folders[at])]
         using = {folders[at] for at in having} or {folders[at] for at in asked}
+        if homes[trigger]:
+            using -= set[str]().union(*homes.values()) - homes[trigger]
         using -= of_the_class
         for at in asked:
             if at not in having and folders[at] in using:
@@ -205,6 +228,8 @@ def missing(
 def moved(triggers: Triggers, table: pa.Table) -> list[Beginning]:
     """Common beginnings that no longer stand first in most of the captions that began with them.
 
+    Not those of regularisation images beside a concept with a trigger: they begin with their class.
+
     `table`: the reordered batch (`path`, `source`, `rewritten`).
     """
     columns = [rows(table, name) for name in ("path", "source", "rewritten")]
@@ -214,7 +239,11 @@ def moved(triggers: Triggers, table: pa.Table) -> list[Beginning]:
         one = passed.get(folder_of(path))
         if one is not None and source is not None and rewritten is not None:
             gone[one.folder] += _begins(source, one.word) and not _begins(rewritten, one.word)
-    return [one for one in triggers.passed if 2 * gone[one.folder] > one.count]
+    return [
+        one
+        for one in triggers.passed
+        if 2 * gone[one.folder] > one.count and not (triggers.taken and looks_like_regularisation(one.folder))
+    ]
 
 
 def _begins(text: str, word: str) -> bool:

@@ -121,6 +121,13 @@ FOLDERS = [
     ("data", "5_house/a.png 0_house/b.png", {("folder-ignored", "0_house")}),
     ("data", "5_house/a.png b.png", {("folder-ignored", ".")}),
     ("data", "5_house/a.png notes/b.txt", set()),
+    ("data", "5_house/a.png reg/1_house/b.png", set()),
+    ("data", "5_house/a.png reg_images/1_house/b.png", set()),
+    ("data", "5_house/a.png reg/house/b.png", {("folder-ignored", "reg/house")}),
+    ("data", "5_house/a.png reg/b.png", {("folder-ignored", "reg")}),
+    ("data", "5_house/a.png reg/1_house/deep/b.png", {("folder-nested", "reg/1_house/deep")}),
+    ("data", "5_house/a.png regal/1_house/b.png", {("folder-ignored", "regal/1_house")}),
+    ("data", "img/5_house/a.png reg/1_house/b.png", {("folder-unnamed", ".")}),
     ("data", "5_house/a.png 5_house/close/b.png", {("folder-nested", "5_house/close")}),
     ("data", "5/a.png", set()),
     ("data", "a.txt 5_house/b.txt", set()),
@@ -134,6 +141,12 @@ def test_folders_as_the_trainer_takes_them(folder, name, files, expected):
     root = folder(dict.fromkeys(files.split(), "x"), name)
     seen = {(one.code, one.where.file) for one in folder_findings(folders(tree(root)), root.name)}
     assert seen == expected
+
+
+def test_where_the_trainers_folders_lie_is_said(folder):
+    root = folder(dict.fromkeys(["img/5_house/a.png", "reg/1_house/b.png", "log/c.txt"], "x"), "data")
+    (found,) = folder_findings(folders(tree(root)), root.name)
+    assert found.detail == "such folders lie in img, reg"
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,25 @@ def test_a_named_trigger_is_carried_on_from_the_audit_and_folders_have_their_own
     assert result.code == 3 and 'must give each folder a list of words: "10_zkva" = ["zkva"]' in result.err
 
 
+def test_a_folders_trigger_is_carried_on_for_its_folder_alone(tagflow, folder):
+    root = folder(
+        {
+            "5_a/1.txt": "zkva, sofa",
+            "5_a/2.txt": "sofa, zkva",
+            "5_b/1.txt": "zkvb, hat, zkva",
+            "tagflow.toml": '[trigger.folders]\n"5_a" = ["zkva"]\n"5_b" = ["zkvb"]\n',
+        }
+    )
+    assert tagflow("reorder", root).code == 0
+    (root / "tagflow.toml").unlink()
+    for command in ("reorder", "check"):
+        result = tagflow(command, root)
+        assert "zkva (earlier audit in 5_a), zkvb (earlier audit in 5_b)\n" in result.out
+        assert "trigger-missing" not in result.out + result.err
+    assert "trigger     hat (named)\n" in tagflow("reorder", root, "--trigger", "hat").out
+    assert "trigger     hat (earlier audit)\n" in tagflow("reorder", root).out
+
+
 def test_names_and_folders(tagflow, folder):
     names = "5_a/a.png 5_a/a.png.txt 5_a/b.png 5_a/b.txt extra/c.png extra/c.txt"
     root = folder({n: SOUND if n.endswith(".png") else f"lamp {at}" for at, n in enumerate(names.split())})

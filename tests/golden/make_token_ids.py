@@ -1,4 +1,4 @@
-"""Make `token_ids.jsonl`: what sd-scripts' tokenizer makes of 2,260 texts.
+"""Make `token_ids.jsonl`: what sd-scripts' tokenizer makes of 2,352 texts.
 
 Run it in a second environment, for the project's own has a newer transformers that counts differently:
 

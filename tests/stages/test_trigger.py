@@ -18,6 +18,7 @@ from tagflow.stages.trigger import (
     is_common,
     looks_like_regularisation,
     missing,
+    moved,
     settle,
 )
 
@@ -155,6 +156,8 @@ def test_each_folder_has_its_own_and_regularisation_has_none() -> None:
             "zkv man",
         ),
         (["photo of zkv man"] * 6, "zkv man"),
+        (["there is a zkv house that has a porch", "a zkv house", *["zkv house"] * 3], "zkv house"),
+        (["zkv house，sofa，window", "zkv house、lamp", *["zkv house"] * 3], "zkv house"),
         (["(ohwx woman:1.2)"] * 6, "ohwx woman"),
         (["QVX_style", "qvx style", "qvx style", "qvx style", "qvx style"], "qvx style"),
         (
@@ -248,6 +251,25 @@ def test_a_trigger_is_missing_only_where_its_folder_uses_it() -> None:
     assert told == ["10_a/1.txt", "10_a/2.txt", "10_b/1.txt", "10_b/2.txt", "10_a/3.txt"]
 
 
+def test_a_concept_that_names_another_now_and_then_does_not_lack_it() -> None:
+    texts = {f"10_a/{at}.txt": "zkva, sofa" for at in range(6)}
+    texts |= {f"10_b/{at}.txt": "zkvb, lamp" for at in range(6)}
+    texts |= {
+        "10_b/0.txt": "zkvb (zkva), lamp",
+        "10_a/0.txt": "sofa",
+        "5_c/0.txt": "zkva",
+        "5_c/1.txt": "rug",
+    }
+    texts |= {"5_c/2.txt": "hat"}
+    both = Triggers((Trigger("zkva", "named"), Trigger("zkvb", "named")))
+    found = dict(zip(texts, missing(list(texts), list(texts.values()), both), strict=True))
+    assert {path: [word for _, word in words] for path, words in found.items() if words} == {
+        "10_a/0.txt": ["zkva"],
+        "5_c/1.txt": ["zkva"],  # a folder of no concept uses it: forgotten in most of its captions
+        "5_c/2.txt": ["zkva"],
+    }
+
+
 def test_who_said_it_comes_before_what_was_found() -> None:
     found = Triggers((Trigger("zkva", "detected", "10_a"), Trigger("zkvb", "detected", "10_b")))
     assert settle([], lambda: found, may_detect=True) == found
@@ -280,6 +302,43 @@ def test_the_detected_trigger_stays_first_and_is_only_reported_in_the_middle(tmp
     assert all(row["tags"] == ["qvx", "photograph", "sofa"] for row in rows[:8])
     assert all(row["rewritten"] == "photograph, sofa, qvx" for row in rows[8:])
     assert all(row["findings"] == ["trigger-not-first"] for row in rows[8:])
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        ("I'm sorry, but I can't describe this image.", False),
+        ("Sure! Here are the tags: qvx, sofa", False),
+        ("no humans: 0.97, sofa: 0.91, lamp: 0.84", False),
+        ("sofa, lamp", True),
+        ("A long sofa stands by the window.", True),
+        ("sofa; lamp; rug", True),
+    ],
+)
+def test_what_is_no_caption_does_not_say_how_captions_begin(text: str, counted: bool, tmp_path: Path) -> None:
+    """Seven of nine captions are more than 70 %, seven of eleven are less."""
+    root = write(tmp_path, [*captions(7, 2), text, text])
+    assert outcome(root).triggers.words() == (() if counted else ("qvx",))
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("10_qvx", "reg/1_house"), []),
+        (("10_qvx", "1_house"), []),
+        (("10_qvx", "5_zkvb"), ["5_zkvb"]),
+        (("1_house",), ["1_house"]),
+    ],
+)
+def test_the_class_of_regularisation_images_is_no_lost_trigger(
+    names: tuple[str, ...], told: list[str], tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).mkdir(parents=True)
+        first = "qvx" if name == "10_qvx" else "house"
+        write(tmp_path / name, [f"{first}, sofa, photograph"] * 6)
+    done = outcome(tmp_path)
+    assert [one.folder for one in moved(done.triggers, done.table)] == told
 
 
 def test_detection_can_be_turned_off_or_overruled(tmp_path: Path) -> None:
