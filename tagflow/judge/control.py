@@ -1,8 +1,8 @@
 """The control of a measurement: different captions, which the encoders must tell apart. Open it for its rule.
 
 Encoders for which all texts are nearly one would find every order as good as the original. So each measured
-run asks them for fixed pairs of different captions, too; the two are of equal length, for a difference in length
-may be all that encoders see. Pairs of the folder's own captions are shown beside, and decide nothing.
+run asks them for fixed pairs of different captions, too; the two are of equal length, for a difference in
+length may be all that encoders see. Pairs of the folder's own captions are shown beside, and decide nothing.
 """
 
 from __future__ import annotations
