@@ -120,7 +120,7 @@ class Pipeline:
         if self.options.on_low == "relax" and gate.trained:
             levels = relax_levels(len(self.ontology.categories))
             table = Relax(read, parsed, table, levels, parse, order, gate)()
-        table, judgement = gate.judge(table)
+        table, judgement = gate.finally_judge(table)
         return Outcome(table, judgement, triggers, tidied, survey.suffix, survey.images, parsed=parsed)
 
     def put_back(self, table: pa.Table) -> pa.Table:

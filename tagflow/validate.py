@@ -41,7 +41,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     table = run_stages(table, stages, pipeline.progress("checking"))
     tidied = earlier.tidied or then.tidied
     gate = pipeline.gate(audit, tidied=tidied, sentences_stay=then.sentences_stay)
-    table, judgement = gate.judge(gate.recheck(gate.measure(table)))
+    table, judgement = gate.finally_judge(gate.recheck(gate.measure(table)))
     low = rows(table, "status").count("kept")
     return Outcome(
         _as_audited(table, audit),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tagflow.audit.file import Control
-from tagflow.captions.grammar import parse
+from tagflow.captions.grammar import Caption, parse
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.files.read import sha256
 from tagflow.findings.finding import Finding, finding
@@ -33,9 +33,9 @@ ALIKE = 0.99
 """The mean cosine of different captions from which on nothing is told apart."""
 
 ERRORS = 3.0
-"""So many standard errors of the difference must the control lie below the changed captions' mean."""
+"""So many of its standard errors must the control's mean lie below that of the changed captions."""
 
-Texts = Sequence[tuple[str, str]]
+_Placed = tuple[str, list[int], list[int]]
 Sims = dict[str, list[float]]
 """Similarities by encoder, `te1` and `te2`."""
 
@@ -47,39 +47,48 @@ def fixed_pairs() -> tuple[tuple[str, str], ...]:
     return tuple((one, two) for one, two in data["pairs"])
 
 
-def pairs_of_folder(texts: Sequence[str]) -> Texts:
-    """Pairs of a folder's captions that hold other tags, at most as many as the fixed ones.
-
-    Which they are is chance, by a digest of the text: those of an unchanged folder are in the cache.
-    """
-    by_tags = {tuple(sorted(parse(text).texts())): text for text in texts}
-    chosen = sorted(by_tags.values(), key=lambda text: sha256(text.encode()))
-    return list(zip(chosen[::2], chosen[1::2], strict=False))[: len(fixed_pairs())]
-
-
-def similarities(pairs: Texts, pair: EncoderPair, tokenizer: Tokenizer, max_tokens: int) -> Sims:
-    """What both encoders make of pairs of different captions."""
-    sides = [[parse(text) for text in side] for side in zip(*pairs, strict=True)]
-    spans = {
-        name: [[getattr(tag, end) for tag in caption.tags] for caption in side]
-        for side, names in zip(sides, (("original_starts", "original_ends"), ("starts", "ends")), strict=True)
-        for name, end in zip(names, ("start", "end"), strict=True)
-    }
-    table = batch(
-        original=[caption.text for caption in sides[0]],
-        rewritten=[caption.text for caption in sides[1]],
-        **spans,
-    )
-    table = Encode(pair, tokenizer, max_tokens)(table)
+def similarities(pairs: pa.Table, pair: EncoderPair, tokenizer: Tokenizer, max_tokens: int) -> Sims:
+    """What both encoders make of pairs: a batch of `original` and `rewritten`, with the places of tags."""
+    table = Encode(pair, tokenizer, max_tokens)(pairs)
     return {name: rows(table, f"sim_{name}") for name in ("te1", "te2")}
 
 
+@cache
+def _fixed() -> pa.Table:
+    """The fixed pairs as a batch."""
+    return _batch([[_places(parse(text)) for text in side] for side in zip(*fixed_pairs(), strict=True)])
+
+
+def _of_folder(table: pa.Table, places: Sequence[int]) -> pa.Table | None:
+    """Pairs of a folder's captions that hold other tags, at most as many as the fixed ones; None without any.
+
+    Which they are is chance, by a digest of the text: those of an unchanged folder are in the cache.
+    """
+    texts, tags, starts, ends = (rows(table, name) for name in ("rewritten", "tags", "starts", "ends"))
+    others = {tuple(sorted(tags[at])): at for at in places}
+    chosen = sorted(others.values(), key=lambda at: sha256(texts[at].encode()))[: 2 * len(fixed_pairs())]
+    captions = [(texts[at], starts[at], ends[at]) for at in chosen]
+    half = len(chosen) // 2
+    return _batch([captions[:half], captions[half : 2 * half]]) if half else None
+
+
+def _places(caption: Caption) -> _Placed:
+    return caption.text, [tag.start for tag in caption.tags], [tag.end for tag in caption.tags]
+
+
+def _batch(sides: Sequence[Sequence[_Placed]]) -> pa.Table:
+    (texts, starts, ends), (others, others_starts, others_ends) = (zip(*side, strict=True) for side in sides)
+    return batch(
+        original=texts, original_starts=starts, original_ends=ends,
+        rewritten=others, starts=others_starts, ends=others_ends,
+    )  # fmt: skip
+
+
 def measure_control(
-    pair: EncoderPair, tokenizer: Tokenizer, max_tokens: int, texts: Sequence[str]
+    pair: EncoderPair, tokenizer: Tokenizer, max_tokens: int, table: pa.Table, places: Sequence[int]
 ) -> Control:
-    """Ask the encoders for different captions. `texts`: those of the folder that were changed."""
-    fixed = similarities(fixed_pairs(), pair, tokenizer, max_tokens)
-    own = pairs_of_folder(texts)
+    """Ask the encoders for different captions. `places`: rows of those that were changed."""
+    fixed = similarities(_fixed(), pair, tokenizer, max_tokens)
     control = Control(
         te1=fmean(fixed["te1"]),
         te2=fmean(fixed["te2"]),
@@ -87,7 +96,8 @@ def measure_control(
         te2_error=_error(fixed["te2"]),
         dtype=pair.dtype,
     )
-    if not own:
+    own = _of_folder(table, places)
+    if own is None:
         return control
     found = similarities(own, pair, tokenizer, max_tokens)
     return replace(control, folder_te1=fmean(found["te1"]), folder_te2=fmean(found["te2"]))
@@ -113,8 +123,8 @@ def _alike(control: Control, name: str, changed: Sequence[float], off: float) ->
     if different >= ALIKE:
         yield f"{name}: different captions {different:.4f}"
     elif changed:
-        mean, least = fmean(changed), ERRORS * math.hypot(error, _error(changed))
-        if mean - different <= least:
+        mean = fmean(changed)
+        if mean - different <= ERRORS * error:
             yield f"{name}: different captions {different:.4f}, changed ones {mean:.4f}"
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tagflow.audit.file import Control, Limits
-from tagflow.captions.grammar import stripped_lines
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.engines.local import run_stages
 from tagflow.files.read import sha256
@@ -186,8 +185,6 @@ class Gate:
 
     def judge(self, table: pa.Table) -> tuple[pa.Table, Judgement]:
         """The batch with each caption's status, and the verdict. Call it with what `recheck` has settled."""
-        if self.pair is not None and self.tokenizer is not None:
-            self.control = self._asked_of_others(self.pair, self.tokenizer, table)
         return judge(
             table,
             self.limits,
@@ -198,16 +195,19 @@ class Gate:
             control=self.control,
         )
 
-    def _asked_of_others(self, pair: EncoderPair, tokenizer: Tokenizer, table: pa.Table) -> Control:
-        """What the encoders make of different captions: in fp32 where the answer is near its limit."""
-        places = counted(table, self.limits, write_low=self.write_low)
-        texts = rows(table, "rewritten")
-        lines = [stripped_lines(texts[at])[0] for at in places]
-        asked = (tokenizer, self.limits.max_tokens, lines)
-        control = measure_control(pair, *asked)
-        if pair.exact is not None and is_close(control, changed_sims(table, places), self.recheck.margin):
-            control = measure_control(pair.exact, *asked)
-        return control
+    def finally_judge(self, table: pa.Table) -> tuple[pa.Table, Judgement]:
+        """As `judge`, once the encoders were asked for different captions, too.
+
+        They are asked in fp32 where the answer is near its limit.
+        """
+        if self.pair is not None and self.tokenizer is not None:
+            places = counted(table, self.limits, write_low=self.write_low)
+            asked = (self.tokenizer, self.limits.max_tokens, table, places)
+            self.control = measure_control(self.pair, *asked)
+            changed = changed_sims(table, places)
+            if self.pair.exact is not None and is_close(self.control, changed, self.recheck.margin):
+                self.control = measure_control(self.pair.exact, *asked)
+        return self.judge(table)
 
     def _encoded(self, pair: EncoderPair, table: pa.Table, bar: str) -> pa.Table:
         if self.tokenizer is None:
