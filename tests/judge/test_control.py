@@ -58,7 +58,8 @@ BROKEN = {
     "equal token embeddings": (("token_embedding",), lambda one: one[:1].expand_as(one).clone(), (0, 1)),
     "no token embeddings": (("token_embedding",), next_to_nothing, (0, 1)),
     "tiny token embeddings": (("token_embedding",), lambda one: one * 1e-4, (0, 1)),
-    "huge position embeddings": (("position_embedding", "positional_embedding"), lambda one: one * 1e5, (0, 1)),
+    "huge position embeddings": (
+        ("position_embedding", "positional_embedding"), lambda one: one * 1e5, (0, 1)),
     "one layer of noise": (("layers.2.", "resblocks.3."), noise, (0, 1)),
     "attention off": (("self_attn.out_proj", "attn.out_proj"), next_to_nothing, (0, 1)),
     "values off": (("v_proj", "in_proj_"), next_to_nothing, (0, 1)),
