@@ -18,6 +18,7 @@ from tagflow.config import Description, OnLow
 from tagflow.dataset.survey import CAPTION_SUFFIX, Survey
 from tagflow.engines.local import Stage, run_stages
 from tagflow.history.originals import OriginalsIndex
+from tagflow.judge.derive import inconsistencies
 from tagflow.judge.gate import Gate
 from tagflow.judge.judge import Judgement
 from tagflow.judge.relax import Relax
@@ -103,7 +104,7 @@ class Pipeline:
         self, survey: Survey, previous: Audit | None, selected: Collection[str] | None = None
     ) -> Outcome:
         """Take a survey's captions down all the stages."""
-        earlier = OriginalsIndex(survey, previous, self.certifies, self.remembers)
+        earlier = OriginalsIndex(survey, previous, self.certifies, self.remembers, follows)
         join = self.options.description == "join"
         read = extract(survey, previous, selected, self.progress("reading"), earlier, seconds=join)
         separator = self.options.keep_tokens_separator
@@ -163,6 +164,11 @@ class Pipeline:
         count = self.options.count(self.tokenizer)
         reorder = Reorder(self.ontology, pins, self.options.keep_tokens_separator)
         return [Classify(self.ontology, triggers.words()), reorder, self.put_back, count]
+
+
+def follows(audit: Audit) -> bool:
+    """Whether an audit's verdict follows from its rows."""
+    return not inconsistencies(audit)
 
 
 def parsed(survey: Survey, separator: str | None = None) -> pa.Table:

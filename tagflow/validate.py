@@ -16,7 +16,7 @@ from tagflow.dataset.survey import Survey
 from tagflow.engines.local import run_stages
 from tagflow.history.originals import OriginalsIndex
 from tagflow.judge.judge import standing
-from tagflow.pipeline import Outcome, Pipeline
+from tagflow.pipeline import Outcome, Pipeline, follows
 from tagflow.schema import add, add_findings, rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.describe import set_aside
@@ -29,7 +29,7 @@ def validate(pipeline: Pipeline, survey: Survey, audit: Audit) -> Outcome:
     """Hold a folder against its audit."""
     then = audit.meta.options
     # Nothing is sorted here, so a relaxed text that was certified is no less an original than another.
-    earlier = OriginalsIndex(survey, audit, pipeline.certifies, lambda meta, relax_level: True)
+    earlier = OriginalsIndex(survey, audit, pipeline.certifies, lambda meta, relax_level: True, follows)
     table = extract(survey, audit, None, pipeline.progress("reading"), earlier, against_audit=True)
     separator = pipeline.options.keep_tokens_separator
     table = set_aside(table, join=False, separator=separator)

@@ -12,10 +12,13 @@ import click
 
 from tagflow.audit.file import current_audit, read_audit
 from tagflow.cli import output
+from tagflow.cli.findings import exit_code, tell_beside
 from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import AuditError
+from tagflow.findings.finding import finding
+from tagflow.judge.derive import inconsistencies
 from tagflow.schema import AUDIT_VERSION
 
 
@@ -40,9 +43,11 @@ def audit(asked: AuditShowOptions) -> int:
     found = read_audit(file) if folder.is_file() else current_audit(folder)
     if found is None:
         raise AuditError(f"{file}: there is no audit", "run `tagflow run` first")
+    against = [finding("audit-inconsistent", why).at(file=file.as_posix()) for why in inconsistencies(found)]
+    tell_beside(against)
     if asked.as_json:
         output.as_json({"schema": AUDIT_VERSION, **asdict(found.meta), "captions": found.table.to_pylist()})
-        return 0
+        return exit_code(against, strict=False)
     output.out(f"run         {found.meta.run} ({found.meta.command}, {found.meta.finished})")
     output.out(f"ontology    {found.meta.ontology} {found.meta.ontology_hash[:12]}")
     for line in output.summary(found.table, found.meta):
@@ -56,4 +61,4 @@ def audit(asked: AuditShowOptions) -> int:
         numbers = "  ".join("     -" if sim is None else f"{sim:6.4f}" for sim in sims)
         where = output.visible(f"{row['path']} ({row['status']})")
         output.out(f"            {numbers}  {row['tokens'] or '-':>6}  {where}")
-    return 0
+    return exit_code(against, strict=False)

@@ -36,11 +36,15 @@ class _Entry:
 
 @dataclass
 class _Run:
-    """One run as its audit tells it. `record`: the file that says whether it was undone, None: it was not."""
+    """One run as its audit tells it. `record`: the file that says whether it was undone, None: it was not.
+
+    `follows`: whether its verdict follows from its rows; None until that was asked.
+    """
 
     root: Path
     audit: Audit
     record: Path | None = None
+    follows: bool | None = None
 
     @cached_property
     def left(self) -> dict[str, _Entry]:
@@ -74,7 +78,8 @@ class OriginalsIndex:
     """The earlier runs in a folder, in those above it and in those below it, newest first.
 
     `previous` is the folder's audit as it lies there; `certifies` says whether a run's pass counts here,
-    `remembers` whether a relax level that it found for a text does.
+    `remembers` whether a relax level that it found for a text does, and `follows` whether its verdict follows
+    from its rows, without which neither counts.
     `tidied` becomes true once an original was found from which `--clean` took something out.
     """
 
@@ -82,6 +87,7 @@ class OriginalsIndex:
     previous: Audit | None
     certifies: Callable[[Meta], bool]
     remembers: Callable[[Meta, int | None], bool]
+    follows: Callable[[Audit], bool]
     tidied: bool = False
     _runs: list[_Run] = field(default_factory=list)
 
@@ -109,7 +115,7 @@ class OriginalsIndex:
         A relaxed text counts only while it keeps its relax level: else it is sorted anew, and step by step,
         each measured against the last, it would drift below the limit that all of them claim.
         """
-        if not self.certifies(run.audit.meta):
+        if not self.certifies(run.audit.meta) or not self._follows(run):
             return False
         return sha256(text.encode()) not in run.relaxed or self.relax_level(path, text) is not None
 
@@ -121,7 +127,9 @@ class OriginalsIndex:
         place, digest = f"{self._root}/{path}", sha256(text.encode())
         for run in self._newest_first():
             entry = run.entry(place, digest)
-            if entry is not None and self.remembers(run.audit.meta, entry.relax_level) and run.stands:
+            if entry is None or not self.remembers(run.audit.meta, entry.relax_level):
+                continue
+            if run.stands and self._follows(run):
                 return entry.relax_level
         return None
 
@@ -139,6 +147,12 @@ class OriginalsIndex:
             if left is not None:
                 break
         return None
+
+    def _follows(self, run: _Run) -> bool:
+        """Whether the run's verdict follows from its rows; looked at once."""
+        if run.follows is None:
+            run.follows = self.follows(run.audit)
+        return run.follows
 
     @cached_property
     def _root(self) -> Path:

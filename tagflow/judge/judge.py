@@ -82,7 +82,7 @@ def judge(
         return table, Judgement("fail", tuple(failed), te1, te2, sim_error, control)
     written_low = sum(bool(why) and not back for why, back in zip(low, kept, strict=True))
     reasons = list(_uncertified(table, written_low, measured=measured, trained=trained))
-    if control is not None and (alike := not_told_apart(control, changed_sims(table, _counted(table)))):
+    if control is not None and (alike := not_told_apart(control, changed_sims(table, standing_rows(table)))):
         reasons.append(f"the encoders do not tell captions apart ({'; '.join(alike)})")
     verdict: Verdict = "uncertified" if reasons else "pass"
     return table, Judgement(verdict, tuple(reasons), te1, te2, sim_error, control)
@@ -120,7 +120,7 @@ def standing(judgement: Judgement, low: int) -> Judgement:
 def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list[int]:
     """Which rows the means are taken over, where encoders are judged."""
     table, _ = judge(table, replace(limits, min_sim=-1.0), measured=True, trained=True, write_low=write_low)
-    return _counted(table)
+    return standing_rows(table)
 
 
 def changed_sims(table: pa.Table, places: Sequence[int]) -> dict[str, list[float]]:
@@ -190,10 +190,11 @@ def _mean(table: pa.Table, name: str) -> float | None:
     if name not in table.column_names:
         return None
     values = rows(table, name)
-    return mean(math.nan if values[at] is None else values[at] for at in _counted(table))
+    return mean(math.nan if values[at] is None else values[at] for at in standing_rows(table))
 
 
-def _counted(table: pa.Table) -> list[int]:
+def standing_rows(table: pa.Table) -> list[int]:
+    """The rows that the means are taken over: captions that differ from their original and stand that way."""
     columns = (rows(table, column) for column in ("status", "original", "rewritten"))
     return [
         at

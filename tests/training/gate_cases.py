@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from tagflow.audit.file import read_audit
+from tagflow.audit.file import Limits, read_audit, to_bytes
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.training.start.record import Record, host, process_of, write_record
@@ -153,6 +153,20 @@ def lose_the_verdict(data: Path, run: Path) -> None:
     assert run_tagflow(["reorder", str(data)]) == 0
 
 
+def with_meta(**facts: object) -> Spoil:
+    """The audit with other facts, in its copy of the state folder, too: as somebody may forge one."""
+
+    def spoil(data: Path, run: Path) -> None:
+        audit = read_audit(data / AUDIT_NAME)
+        assert audit is not None
+        made = to_bytes(audit.table, replace(audit.meta, **facts))
+        for file in (data / AUDIT_NAME, data / ".tagflow" / "runs" / audit.meta.run / "audit.parquet"):
+            file.write_bytes(made)
+
+    spoil.__name__ = "_".join(facts)
+    return spoil
+
+
 def touch_caption(data: Path, run: Path) -> None:
     os.utime(data / "0.txt", (1, 1))
 
@@ -225,6 +239,8 @@ GATE_CASES = [
     GateCase("audit-missing", remove_audit, damage_audit),
     GateCase("audit-unusable", damage_audit, remove_audit),
     GateCase("audit-not-passed", lose_the_verdict, plan("dataset", verdict="fail")),
+    GateCase("audit-inconsistent", with_meta(command="reorder"), with_meta(started="2020-01-01")),
+    GateCase("limit-weak", nothing, with_meta(limits=Limits(min_sim=0.95))),
     GateCase("captions-drifted", edit_caption, touch_caption),
     GateCase("images-drifted", remove_image, add_notes),
     GateCase("ontology-drifted", with_overlay(edited=True), with_overlay(edited=False)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tagflow.audit.drift import Present, drift
-from tagflow.audit.file import Audit, certifies, current_audit
+from tagflow.audit.file import Audit, Limits, certifies, current_audit
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.dataset.survey import read, survey
 from tagflow.encoders import fingerprint_of
@@ -22,6 +22,7 @@ from tagflow.errors import AuditError, EncoderError, OntologyError, SourceError,
 from tagflow.files.read import read_toml
 from tagflow.findings.finding import Finding, by_severity, finding
 from tagflow.findings.wording import some
+from tagflow.judge.derive import inconsistencies
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
 from tagflow.training.check.derived import names
@@ -130,10 +131,20 @@ def audit_passed(start: AuditedStart) -> Iterator[Finding]:
         reasons = f": {'; '.join(meta.reasons)}" if meta.reasons else ""
         yield finding("audit-not-passed", f"the verdict is {meta.verdict}{reasons}")
         return
-    means = [mean for mean in (meta.sim_te1_mean, meta.sim_te2_mean) if mean is not None]
-    if means and min(means) < meta.limits.min_sim:
-        said = f"a mean similarity of {min(means):.4f}, its limit {meta.limits.min_sim:g}"
-        yield finding("audit-not-passed", said)
+
+
+@audit_check("audit-inconsistent")
+def audit_follows(start: AuditedStart) -> Iterator[Finding]:
+    """The verdict is not believed: it must be what the rows come to."""
+    for why in inconsistencies(start.audit):
+        yield finding("audit-inconsistent", why)
+
+
+@audit_check("limit-weak")
+def limit_weak(start: AuditedStart) -> Iterator[Finding]:
+    limit, standard = start.audit.meta.limits.min_sim, Limits().min_sim
+    if limit < standard:
+        yield finding("limit-weak", f"{limit:g}, below {standard:g}")
 
 
 @audit_check("captions-drifted", "images-drifted", "ontology-drifted")
@@ -305,9 +316,9 @@ def plan_edited(start: PlannedStart) -> Iterator[Finding]:
 
 
 CHECKS = (
-    another_running, run_copied, audit_there, audit_passed, dataset_drifted, plan_outdated, dataset_foreign,
-    captions_altered, path_relative, tokens_certified, encoders_certified, rendered_unchanged, caches_fresh,
-    plan_edited,
+    another_running, run_copied, audit_there, audit_passed, audit_follows, limit_weak, dataset_drifted,
+    plan_outdated, dataset_foreign, captions_altered, path_relative, tokens_certified, encoders_certified,
+    rendered_unchanged, caches_fresh, plan_edited,
 )  # fmt: skip
 """Every check of the gate, in the order in which they are asked."""
 

@@ -57,7 +57,8 @@ def test_what_a_check_declares_is_read_in_a_sound_run_already(run: Path) -> None
     start = planned_start(run)
     for check in CHECKS:
         read = set[str]()
-        assert asked(check, replace(start, setup=watched(start.setup, read))) == []
+        found = asked(check, replace(start, setup=watched(start.setup, read)))
+        assert {one.code for one in found} <= {"limit-weak"}  # random encoders certify at no limit
         assert read == set(check.reads), check.name
 
 
