@@ -99,6 +99,12 @@ class Config:
         """What was given on the command line, else the file's value, else the default."""
         return given if given is not None else self.values.get(name, default)
 
+    def described(self) -> str | None:
+        """The file and what it sets, in one line; None where there is no file."""
+        if self.file is None:
+            return None
+        return f"{self.file}: {', '.join(f'{name} {_said(value)}' for name, value in self.values.items())}"
+
     def path(self, name: str) -> str | None:
         """A setting that may name a file: relative to the configuration file where such a file exists."""
         value: str | None = self.values.get(name)
@@ -106,6 +112,15 @@ class Config:
             return value
         near = self.file.parent / value
         return str(near) if near.exists() else value
+
+
+def _said(value: Any) -> str:
+    """A setting's value as a result line shows it."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_said(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return "|".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def load_config(given: Path | None, folder: Path | None) -> Config:

@@ -99,7 +99,8 @@ def as_json(value: object) -> None:
 
 def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> Iterator[str]:
     """An audit in a few lines. `codes`: of the findings that count; None: of those in the table."""
-    from tagflow.schema import rows  # late, as below: it needs pyarrow, and `undo` does not
+    from tagflow.audit.file import Limits  # late, as below: it needs pyarrow, and `undo` does not
+    from tagflow.schema import rows
 
     counts = Counter(rows(table, "status"))
     parts = ", ".join(f"{counts[status]} {status}" for status in ("rewritten", "unchanged", "kept", "failed"))
@@ -133,7 +134,9 @@ def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> 
         yield "findings    " + ", ".join(f"{code} {count}" for code, count in found.most_common())
     if meta.encoders:
         yield f"encoders    {meta.encoders}"
-    yield f"verdict     {meta.verdict.upper()}" + (f": {'; '.join(meta.reasons)}" if meta.reasons else "")
+    weak = f" at {meta.limits.min_sim:g}" if meta.limits.min_sim < Limits().min_sim else ""
+    reasons = f": {'; '.join(meta.reasons)}" if meta.reasons else ""
+    yield f"verdict     {meta.verdict.upper()}{weak if meta.verdict == 'pass' else ''}{reasons}"
 
 
 def images(written: Written, asked: Images, images: int) -> str:

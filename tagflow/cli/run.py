@@ -246,6 +246,7 @@ class _Job:
                         tuple(findings),
                         {
                             **output.facts(written, pair),
+                            "settings": self.config.described(),
                             "triggers": [asdict(one) for one in outcome.triggers.taken],
                         },
                     )
@@ -255,6 +256,8 @@ class _Job:
             for line in output.summary(written.table, written.meta, (one.code for one in findings)):
                 output.out(line)
             output.out(output.visible(f"trigger     {outcome.triggers.described()}"))
+            if settings := self.config.described():
+                output.out(f"settings    {output.visible(settings)}")
             why = "dry run: nothing" if self.asked.dry_run else "nothing"
             where = written.audit or f"none ({why} was written)"
             output.out(f"audit       {where}")

@@ -99,10 +99,13 @@ def validate(asked: ValidateOptions) -> int:
     if written.meta.verdict != "pass":
         output.note(f"NOT CERTIFIED: {'; '.join(written.meta.reasons)}")
     if asked.as_json:
-        report = Report("tagflow.validate/2", tuple(findings), output.facts(written, pipeline.pair))
+        told = {**output.facts(written, pipeline.pair), "settings": config.described()}
+        report = Report("tagflow.validate/2", tuple(findings), told)
         output.as_json(as_object(report))
     else:
         output.out_lines(output.summary(written.table, written.meta, (one.code for one in findings)))
+        if settings := config.described():
+            output.out(f"settings    {output.visible(settings)}")
         output.out(f"audit       {written.audit}")
     return max(int(written.meta.verdict == "fail"), exit_code(findings, strict=strict))
 

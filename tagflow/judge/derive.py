@@ -12,7 +12,7 @@ from tagflow.audit.file import Audit, Meta, mean
 from tagflow.findings.catalogue import kind_of
 from tagflow.findings.wording import many
 from tagflow.judge.control import not_told_apart
-from tagflow.judge.judge import changed_sims, judged_sims, standing_rows
+from tagflow.judge.judge import CUT, changed_sims, judged_sims, standing_rows
 from tagflow.schema import rows
 
 _SAME = 1e-9
@@ -52,6 +52,9 @@ def _against(audit: Audit) -> Iterator[str]:
         low = sum(any(not value >= meta.limits.min_sim_each for value in sims[at]) for at in places)
         if low:
             yield f"{many(low, 'caption is', 'captions are')} below the limit for single captions"
+    cut = rows(table, "findings")
+    if otherwise := sum(CUT in cut[at] for at in places):
+        yield f"{many(otherwise, 'caption is', 'captions are')} cut otherwise than before"
     if meta.control is not None:
         for why in not_told_apart(meta.control, changed):
             yield f"the encoders do not tell captions apart ({why})"

@@ -25,6 +25,9 @@ from tagflow.findings.wording import many
 from tagflow.judge.control import not_told_apart
 from tagflow.schema import add, add_findings, rows, with_notes
 
+CUT = "tokens-cut-changed"
+"""The finding on a caption of which the token limit cuts other tags than before."""
+
 _DIFFERENT = frozenset({"tag-lost", "tag-added", "sentence-torn"})
 
 
@@ -64,7 +67,10 @@ def judge(
     gated = measured and trained
     low = [list(_too_low(row, limits)) if gated else [] for row in _sims(table)]
     table = add_findings(table, [[("similarity-low", ", ".join(why))] if why else [] for why in low])
-    kept = [bool(why) and not write_low for why in low]
+    missed = [
+        bool(why) or (gated and CUT in codes) for why, codes in zip(low, rows(table, "findings"), strict=True)
+    ]
+    kept = [misses and not write_low for misses in missed]
     texts = zip(
         *(rows(table, name) for name in ("text", "rewritten", "findings", "relax_level")), strict=True
     )
@@ -80,7 +86,7 @@ def judge(
         table = _with_status(table, status)
         te1, te2 = (None if mean is None or math.isnan(mean) else mean for mean in (te1, te2))
         return table, Judgement("fail", tuple(failed), te1, te2, sim_error, control)
-    written_low = sum(bool(why) and not back for why, back in zip(low, kept, strict=True))
+    written_low = sum(misses and not back for misses, back in zip(missed, kept, strict=True))
     reasons = list(_uncertified(table, written_low, measured=measured, trained=trained))
     if control is not None and (alike := not_told_apart(control, changed_sims(table, standing_rows(table)))):
         reasons.append(f"the encoders do not tell captions apart ({'; '.join(alike)})")
@@ -112,8 +118,8 @@ def standing(judgement: Judgement, low: int) -> Judgement:
     """
     if not low or judgement.verdict == "fail":
         return judgement
-    what = many(low, "caption is", "captions are")
-    reason = f"{what} below the limit for single captions; `tagflow run` keeps the original there"
+    what = many(low, "caption misses", "captions miss")
+    reason = f"{what} a limit for single captions; `tagflow run` keeps the original there"
     return replace(judgement, verdict="fail", reasons=(reason,))
 
 
@@ -222,7 +228,7 @@ def _uncertified(table: pa.Table, written_low: int, *, measured: bool, trained: 
         )
     if written_low:
         what = many(written_low, "caption was", "captions were")
-        yield f"{what} written all the same below the limit for single captions"
+        yield f"{what} written all the same that miss a limit for single captions"
 
 
 def _with_errors(table: pa.Table) -> list[str]:

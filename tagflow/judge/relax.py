@@ -15,9 +15,12 @@ import pyarrow as pa
 from tagflow.captions.grammar import changed_lines
 from tagflow.engines.local import Stage, run_stages
 from tagflow.judge.gate import Gate
+from tagflow.judge.judge import CUT
 from tagflow.progress import silent
 from tagflow.schema import add, add_findings, replace_rows, rows
 from tagflow.stages.reorder import relaxed_note
+
+_LOW = {"similarity-low", CUT}
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Relax:
         columns = zip(rows(self.table, "relax_level"), rows(judged, "status"), strict=True)
         able = [at for at, (level, status) in enumerate(columns) if level != 1 and status != "failed"]
         findings = rows(judged, "findings")
-        low = [at for at in able if "similarity-low" in findings[at]]
+        low = [at for at in able if not _LOW.isdisjoint(findings[at])]
         if low or judgement.verdict != "fail":
             return low
         self.table = self.gate.recheck.wholly(self.table)  # which are lowest must not depend on the dtype

@@ -22,6 +22,7 @@ _Line = tuple[
     str, Sequence[Span], Sequence[Span]
 ]  # its text without the spaces around it, its tags, its tokens
 
+_APART = 8  # tokens that two orders of a caption may differ by, at the most
 _NAMED = 6  # so many tags are named in a finding; more would not be read
 
 
@@ -52,9 +53,10 @@ class Count:
             rows(table, name)
             for name in ("original", "original_starts", "original_ends", "rewritten", "starts", "ends")
         ]
+        looked_at = min(WINDOW, self.max_tokens - _APART)
         found = [
             []
-            if text is None or (count or 0) <= WINDOW
+            if text is None or (count or 0) <= looked_at
             else list(self._findings(self.tokenizer, count or 0, *row))
             for text, count, row in zip(texts, tokens, zip(*columns, strict=True), strict=True)
         ]
@@ -77,20 +79,41 @@ class Count:
         starts: Sequence[int],
         ends: Sequence[int],
     ) -> Iterator[tuple[str, str]]:
-        yield "window-exceeded", f"{count} tokens"
         lines = _tokenized(tokenizer, text, starts, ends)
         straddling, cut = self._tags_at_borders(lines)
+        if count > WINDOW:
+            yield "window-exceeded", f"{count} tokens"
         if straddling:
             yield "window-straddled", some(straddling, _NAMED)
         if original is not None and original != text:
             before = _tokenized(tokenizer, original, original_starts, original_ends)
             spilled = [short(tag) for tag in _spilled(before, lines)]
-            if spilled:
+            if spilled and count > WINDOW:
                 yield "window-spill", some(spilled, _NAMED)
+            if cut_now := list(self._cut_otherwise(before, lines)):
+                yield "tokens-cut-changed", "; ".join(cut_now)
         if count > self.max_tokens:
             yield "tokens-over-limit", f"{count} tokens, {self.max_tokens} are read; cut: {some(cut, _NAMED)}"
         elif count > self.warn_tokens:
             yield "tokens-near-limit", f"{count} of {self.max_tokens} tokens"
+
+    def _cut_otherwise(self, before: Sequence[_Line], after: Sequence[_Line]) -> Iterator[str]:
+        """Which tags the limit lets the trainer read in one order alone, in words."""
+        if all(len(tokens) <= self.max_tokens for _, _, tokens in (*before, *after)):
+            return
+        then, now = self._read(before), self._read(after)
+        for said, one, other in (("no longer read", then, now), ("read now", now, then)):
+            tags = [short(tag) for key, tag in one.items() if key not in other]
+            if tags:
+                yield f"{said}: {some(tags, _NAMED)}"
+
+    def _read(self, lines: Sequence[_Line]) -> dict[str, str]:
+        """The tags that the trainer reads wholly, by what spellings of one have in common."""
+        read: dict[str, str] = {}
+        for line, places, tokens in lines:
+            end = len(line) if len(tokens) <= self.max_tokens else tokens[self.max_tokens][0]
+            read |= {tag_key(line[start:stop]): line[start:stop] for start, stop in places if stop <= end}
+        return read
 
     def _tags_at_borders(self, lines: Sequence[_Line]) -> tuple[list[str], list[str]]:
         """Tags that a window's border cuts in two, and tags that are not, or not wholly, read."""

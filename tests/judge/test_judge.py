@@ -163,7 +163,17 @@ def test_low_captions_that_stand_in_their_files_fail_a_validation():
     passed = Judgement("pass", (), 0.99, 0.98, 1e-4)
     assert standing(passed, 0) == passed
     failed = standing(passed, 3)
-    assert failed.verdict == "fail" and "3 captions are below the limit" in failed.reasons[0]
+    assert failed.verdict == "fail" and "3 captions miss a limit" in failed.reasons[0]
     assert (failed.sim_te1_mean, failed.sim_te2_mean, failed.sim_error) == (0.99, 0.98, 1e-4)
     missed = Judgement("fail", ("mean similarity in te1 is 0.9, below 0.95",), 0.9, 0.98)
     assert standing(missed, 3) == missed
+
+
+def test_a_caption_that_is_cut_otherwise_misses_a_limit_of_its_own():
+    given = table(changed(1.0, 1.0, findings=["tokens-cut-changed"]), changed(0.99, 0.99))
+    done, judged = verdict(given)
+    assert rows(done, "status") == ["kept", "rewritten"] and judged.verdict == "pass"
+    assert judged.sim_te1_mean == 0.99
+    done, judged = judge(given, Limits(), measured=True, trained=True, write_low=True)
+    assert rows(done, "status") == ["rewritten", "rewritten"] and judged.verdict == "uncertified"
+    assert rows(verdict(given, measured=False)[0], "status") == ["rewritten", "rewritten"]

@@ -146,3 +146,27 @@ def test_without_a_text_or_a_vocabulary() -> None:
 
 def found(row: dict[str, object]) -> dict[str, str]:
     return dict(zip(row["findings"], row["details"], strict=True))  # type: ignore[call-overload]
+
+
+LONG = ", ".join(f"{word} sofa" for word in "red blue green black white grey pink brown gold tan".split())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "most", "said"),
+    [
+        (f"{LONG}, lamp", f"lamp, {LONG}", 75, None),
+        (
+            f"{of(70)}, {LONG}, lamp",
+            f"lamp, {of(70)}, {LONG}",
+            75,
+            "no longer read: blue sofa; read now: lamp",
+        ),
+        (f"{of(70)}, lamp, rug, {LONG}", f"{of(70)}, rug, lamp, {LONG}", 75, None),
+        (f"{of(224)}, lamp, rug", f"{of(224)}, rug, lamp", 225, "no longer read: lamp; read now: rug"),
+        (f"{of(224)}, lamp, rug", f"{of(224)}, rug, lamp", 150, None),
+    ],
+)
+def test_other_tags_that_are_cut_are_named(before: str, after: str, most: int, said: str | None) -> None:
+    row = count(after, original=before, most=most)
+    found = dict(zip(row["findings"], row["details"], strict=True))  # type: ignore[call-overload]
+    assert found.get("tokens-cut-changed") == said
