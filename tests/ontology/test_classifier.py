@@ -68,7 +68,8 @@ def test_strange_words(toy):
 @pytest.mark.parametrize(
     "tag",
     [
-        "BG-0010", "bg-3", "DSC-0042", "IMG_2041", "ZKV-01", "A-7", "y-3", "wall-02", "room-5", "cat-9", "red-01",
+        "BG-0010", "bg-3", "DSC-0042", "IMG_2041", "ZKV-01", "A-7", "y-3", "wall-02", "room-5", "cat-9",
+        "red-01",
         "LIGHT-12", "girl-1", "SHOT-12-3", "WALL-E-2", "windows-8", "persona-77", "sofa-042", "sketch-12",
     ],
 )  # fmt: skip
