@@ -57,7 +57,7 @@ _SIGN = re.compile(r"[:：`~\[<=]|--[a-z]")
 _TALK = (
     "sorry", "Sorry", "pologi", "ble to", "annot ", "n't ", "n’t ", "can not", "an AI", "language model",
     "decline", "o not ", "ill not", "omfortable", "o image", "y guideline", "y content", "ible for me",
-    "violat", "m not ", "blocked",
+    "violat", "m not ", "blocked", "her not ", "o not have", "Error: ",
     "lease ", "iento", "leid", "ésol", "звините", "сожалению", "죄송", "抱歉", "对不起", "對不起", "很遗憾",
     "我无法", "申し訳",
 )  # fmt: skip
@@ -104,7 +104,7 @@ _LABELS = (
     (
         "leftover-preamble",
         re.compile(
-            r"^(?:assistant|user|system): |(?:^\W{0,4}|[.!?]\s)(?:###? ?)?"
+            r"^assistant: |(?:^\W{0,4}|[.!?]\s)(?:###? ?)?"
             r"(?:ASSISTANT|USER|SYSTEM|HUMAN|Assistant|User|Human|Response"
             r"|Instruction|Question|Answer|Model) ?:(?!\w)"
         ),
@@ -179,6 +179,8 @@ _REFUSALS = (
             r"(?:described|captioned|tagged|processed)"
             r"|\byou (?:haven['’]t|have not|didn['’]t|did not) (?:upload|attach|provid|shar|includ)\w{0,4} "
             r"[^.]{0,20}\b(?:image|photo|picture)"
+            rf"|\bI must (?:respectfully )?decline\b|\bI(?:['’]d| would) rather not {_DO}\b"
+            r"|\bI (?:do not|don['’]t) have enough information to\b"
             r"|^\W{0,6}(?:request|response|content)\b[^,]{0,24}\bblocked\b"
             r"|\bI (?:do not|don['’]t) (?:feel comfortable|have (?:access|the ability)|see (?:an|any) image)"
             r"|\bplease (?:provide|upload|share|attach|send) (?:me )?(?:with )?(?:an?|the|your) "
@@ -189,8 +191,9 @@ _REFUSALS = (
     (
         "leftover-refusal",
         re.compile(
-            r"^\W{0,6}(?:(?:I )?can(?:not|['’]t)|unable to|not able to|failed to|could not)"
-            rf" {_DO}\b[^,]{{0,40}}\b(?:images?|photos?|pictures?|requests?|content|that|this|you|it)\b",
+            r"^\W{0,6}(?:Error: )?(?:(?:I )?can(?:not|['’]t)|unable to|not able to|failed to|could not)"
+            rf" {_DO}\b[^,]{{0,40}}"
+            r"\b(?:images?|photos?|pictures?|requests?|content|captions?|that|this|you|it)\b",
             re.IGNORECASE,
         ),
     ),
@@ -225,6 +228,8 @@ _PREAMBLES = (
             rf"[^,:]{{0,60}}?\b{_WORDS}\b[^,:]{{0,60}}(?::|$)"
             r"|^\W{0,6}(?:This is|These are)(?: (?!of|with|on|in|and)[\w-]{1,16}){0,4} "
             rf"{_WORDS}\b[^,:]{{0,60}}(?::|$)"
+            rf"|^\W{{0,6}}[^,:]{{0,80}}\bfollowing {_WORDS}\s?:"
+            r"|^\W{0,6}I would (?:describe|tag|caption) (?:it|this|the)\b[^,:]{0,30}:"
             rf"|^\W{{0,6}}(?:These {_WORDS} [^,:]{{0,60}}:|As (?:you )?requested\b)"
             rf"|^\W{{0,6}}(?:The|A)\b[^,:]{{0,40}}\b{_WORDS}\b[^,:]{{0,40}} "
             r"(?:is|are|(?:could|would|might) be)\s?:",

@@ -24,8 +24,8 @@ from tagflow.checks.dataset import (
     mixed_escapes,
     mostly_unread,
     two_spellings,
-    unnamed_separators,
     unfit,
+    unnamed_separators,
 )
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.images import image_findings

@@ -207,7 +207,5 @@ def _heads(text: str, lists: Lists) -> list[str]:
 
 
 # `saber (fate)`, `saber_\\(fate\\)`: a word before the bracket and a letter in it; never a weight or a face.
-_BRACKETED = re.compile(
-    r"\w\w[ _]\\{0,2}\((?=(?:[\d_]|[^\w():])*[^\W\d_][^():]*(?::[^():\d]+)?\\{0,2}\)$)"
-)
+_BRACKETED = re.compile(r"\w\w[ _]\\{0,2}\((?=(?:[\d_]|[^\w():])*[^\W\d_][^():]*(?::[^():\d]+)?\\{0,2}\)$)")
 _UNDERSCORED = re.compile(r"[^\W_]_[^\W_(]|[^\W_]_\(")
