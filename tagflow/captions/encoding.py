@@ -53,7 +53,8 @@ GB18030 has kana at the places of EUC-JP, and nobody writes Japanese in it."""
 _COMMON = 0.85  # of the characters must be common ones
 _ENOUGH = 3  # characters are sure where no other reading is of common ones alone; of fewer, or else:
 _SURE = 0.4  # must be frequent, or kana,
-_AHEAD = 0.25  # and so much more of them than in any other reading
+_AHEAD = 0.25  # and so much more of them than in any other reading;
+_NOT_KOREAN = 0.75  # must be frequent where another reading is of Hangul alone
 
 
 class Guess(NamedTuple):
@@ -78,19 +79,17 @@ def guess(data: bytes) -> Guess | None:
         return None
     score, name, text = max(found)
     second = max((other for other, rival, _ in found if rival != name), default=0.0)
+    korean = _decoded(data, "cp949") if name == "GB18030" else None  # stands where its common characters do
+    if score < _NOT_KOREAN and korean and _HANGUL.search(korean) and not _HAN.search(korean):
+        return None
     if score >= max(_SURE, second + _AHEAD):
         return Guess(name, text)
     han = len(_HAN.findall(text))
     if len(found) > 1 or han < _ENOUGH or 5 * han < sum(map(str.isalpha, text)):
         return None
-    if (
-        name == "GB18030"
-    ):  # Korean in EUC-KR and Japanese in EUC-JP stand at the places of its common characters
-        korean, japanese = _decoded(data, "cp949"), _decoded(data, "euc_jp")
-        if korean and _HANGUL.search(korean) and not _HAN.search(korean):
-            return None
-        if japanese and (_score(japanese, "shift_jis", None) or 0.0) >= score + _AHEAD:
-            return None
+    japanese = _decoded(data, "euc_jp") if name == "GB18030" else None  # which stands there, too
+    if japanese and (_score(japanese, "shift_jis", None) or 0.0) >= score + _AHEAD:
+        return None
     return Guess(name, text)
 
 

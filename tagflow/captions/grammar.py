@@ -31,7 +31,7 @@ _WEIGHT = re.compile(r":\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)\s*$")
 _ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
 _PARTING = re.compile(r"[,|]|;;;")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_ESCAPED = re.compile(r"\\(?=[()\[\]{}])")
+_ESCAPED = re.compile(r"\\{1,2}(?=[()\[\]{}])")  # JSON doubles a backslash
 _SPACED = re.compile(r"(?<=\w) ?: ?(?=\w)")  # `rating: general`
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tagflow.captions.description import has_description
 from tagflow.captions.grammar import holds, tag_key
@@ -14,10 +15,14 @@ from tagflow.dataset.survey import Survey, read, second_file
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import some
 
+if TYPE_CHECKING:
+    from tagflow.ontology import Ontology
+
 LEAST_CAPTIONS = 10
 COMMON_PERCENT = 95
 _NAMED = 3
 _LOOKED_AT = 100  # captions
+_FEWEST_TAGS = 6  # different ones, by which an ontology is judged
 
 
 def common_tags(facts: Sequence[Sequence[Facts]], triggers: Sequence[str]) -> Iterator[Finding]:
@@ -108,17 +113,15 @@ def two_spellings(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iter
 
 
 def mixed_escapes(known: Mapping[str, Facts], counts: Mapping[str, int]) -> Iterator[Finding]:
-    """Names with escaped brackets beside names with plain ones. `counts`: captions by tag."""
-    spelled: dict[bool, list[str]] = {True: [], False: []}
+    """Names whose brackets are escaped beside plain ones, or escaped twice. `counts`: captions by tag."""
+    spelled: dict[str, list[str]] = {"escaped": [], "escaped twice": [], "plain": []}
     for tag, facts in known.items():
         if facts.escaped is not None:
-            spelled[facts.escaped].append(tag)
-    if all(spelled.values()):
-        escaped, plain = (max(tags, key=lambda tag: counts[tag]) for tags in (spelled[True], spelled[False]))
-        detail = (
-            f"{len(spelled[True])} escaped such as {escaped}, {len(spelled[False])} plain such as {plain}"
-        )
-        yield finding("escape-mixed", detail, file=".", tag=escaped)
+            spelled[("plain", "escaped", "escaped twice")[facts.escaped]].append(tag)
+    often = {how: max(tags, key=lambda tag: counts[tag]) for how, tags in spelled.items() if tags}
+    if len(often) > 1 or "escaped twice" in often:
+        detail = ", ".join(f"{len(spelled[how])} {how} such as {tag}" for how, tag in often.items())
+        yield finding("escape-mixed", detail, file=".", tag=next(iter(often.values())))
 
 
 def mostly_unread(texts: Sequence[str | None]) -> Iterator[Finding]:
@@ -129,3 +132,25 @@ def mostly_unread(texts: Sequence[str | None]) -> Iterator[Finding]:
         yield finding(
             "script-unread", f"{count} of {len(written)} captions", file=".", figures={"captions": count}
         )
+
+
+def unfit(ontology: Ontology, tags: Collection[str]) -> Iterator[Finding]:
+    """A finding for each built-in ontology that has a category for most of what this one leaves over.
+
+    tags: different ones; no running text and no triggers.
+    """
+    left = _left_over(ontology, tags)
+    if len(tags) < _FEWEST_TAGS or 2 * left <= len(tags):
+        return
+    from tagflow.ontology import Ontology, built_in  # read where it may matter: half a second
+
+    for name in built_in():
+        if name != ontology.name.partition(":")[0]:
+            still = _left_over(Ontology.load(name), tags)
+            if 2 * still < left:
+                detail = f"{ontology.name} has none for {left} of {len(tags)} tags, {name} for {still}"
+                yield finding("ontology-unfit", detail, file=".", figures={"tags": left, "of": len(tags)})
+
+
+def _left_over(ontology: Ontology, tags: Collection[str]) -> int:
+    return sum(ontology.classify_group(tag).category == ontology.fallback for tag in tags)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tagflow.captions.grammar import holds
+from tagflow.captions.grammar import FIXED, holds
 from tagflow.checks.caption import Words, word_findings
 from tagflow.checks.dataset import (
     common_tags,
@@ -24,6 +24,7 @@ from tagflow.checks.dataset import (
     mixed_escapes,
     mostly_unread,
     two_spellings,
+    unfit,
     unnamed_separators,
 )
 from tagflow.checks.folders import folder_findings, folders, name_findings
@@ -162,6 +163,14 @@ def beside_stages(table: pa.Table, found: Survey, names: Tree, look: Look) -> Be
     placed += mixed_escapes(known, captions_of)
     placed += mostly_unread(rows(table, "text"))
     placed += unnamed_separators(paths, rows(table, "text"), look.separator)
+    if ontology is not None:
+        sorted_tags = {
+            tag
+            for group, segments in zip(tags, rows(table, "segments"), strict=True)
+            for tag, segment in zip(group or (), segments or (), strict=True)
+            if segment != FIXED and not any(holds(tag, word) for word in look.triggers.words())
+        }
+        placed += unfit(ontology, sorted_tags)
     return Beside(of_words, [one for one in placed if selected is None or one.where.file in selected])
 
 

@@ -88,7 +88,7 @@ def _rows(name: str, size: int) -> list[list[str]]:
 _WORDY = re.compile(r"[\w'’.&-]+(?: [\w'’.&-]+)*")
 _SHORTEST = 3  # letters of the longest word: else it is a face
 _LONGEST = 6  # words; what is longer is a phrase, and its last words are no tag that somebody forgot
-_MAY_BE_LEFT = re.compile(r"[<(&@/:.{\[%$]|\+\+|__|\b(?:AND|ADD[A-Z]+)\b")
+_MAY_BE_LEFT = re.compile(r"[<(&@/:.{\[%$]|\+\+|__|\b(?:AND|ADD[A-Z]+)\b|(?i:trigger_?word)")
 _LETTER = "[^\\W\\d_]"
 
 _FILES = "png|jpe?g|webp|bmp|gif|tiff?|avif|safetensors|ckpt|txt|psd|mp4"
@@ -97,7 +97,7 @@ _BLANKS = (
     r"trigger(?:[ _-]?words?)?|activation[ _](?:word|token)|(?:your|my)[ _-][\w -]{1,30}"
     r"|insert[ _-][\w -]{1,30}|name"
     r"|(?:character|subject|concept|person|artist|instance|class|style)[ _-]?(?:name|token|word|prompt)"
-    r"|subject|concept"
+    r"|subject|concept|character|person|artist|style"
     r"|token|class|instance|keywords?|filewords|caption|prompt|placeholder|char|user|tags?"
 )
 _LEFTOVERS = {
@@ -106,11 +106,15 @@ _LEFTOVERS = {
     # `vertin_(reverse:1999)`, a ratio `(16:9)`, a time `(10:30)` or a face `(o)_(o)`: a word is three letters
     "leftover-weight": re.compile(
         rf"(?<![\w\\])\((?=[^():]*{_LETTER})[^():\\]+:\s?(?:\d(?:\.\d+)?|\.\d+)\)"
-        rf"|^[(\[{{]+(?=[^()\[\]{{}}|]*{_LETTER}{{3}})[^()\[\]{{}}|\\]+[)\]}}]+(?: ?:? ?\d?\.\d+|[+-]+)?$"
+        # at most five words: a sentence in brackets is no tag
+        rf"|^[(\[{{]+(?=[^()\[\]{{}}|]*{_LETTER}{{3}})(?!(?:\S+ ){{5}})[^()\[\]{{}}|\\]+[)\]}}]+"
+        r"(?: ?:? ?\d?\.\d+|[+-]+)?$"
         rf"|(?<![\w\\])(?:\(\(|\[\[|\{{\{{)(?=[^()\[\]{{}}|]*{_LETTER}{{3}})[^()\[\]{{}}|\\]+"
         r"(?:\)\)|\]\]|\}\})"
         r"|^(?!(?:iso|ratio|aspect|version|aperture|scale|zoom|score)\b)"
         rf"[^():]*{_LETTER}{{2}}:\s?[01]?\.\d{{1,2}}$"
+        # `(saber \(fate\):1.2)`, `((cup):1.2)`
+        rf"|^\(+(?=[^()]*{_LETTER}{{2}}).*:\d?\.\d+\)$"
         rf"|^-?\d?\.?\d+::[^:]*{_LETTER}|{_LETTER}{{3}}\+\+$|{_LETTER}{{3}}\)[+]+$",
         re.IGNORECASE,
     ),
@@ -128,7 +132,7 @@ _LEFTOVERS = {
     ),
     "leftover-placeholder": re.compile(
         rf"\[{{1,2}}(?:{_BLANKS})\]{{1,2}}|<(?:{_BLANKS})>|\{{{{1,2}}(?:{_BLANKS})\}}{{1,2}}|%(?:{_BLANKS})%"
-        rf"|(?<!\w)\$\{{?(?:{_BLANKS})(?!\w)",
+        rf"|(?<!\w)\$\{{?(?:{_BLANKS})(?!\w)|(?<!\S)\{{\d?\}}(?!\S)|\[V\]|(?<!\w)trigger_?word(?!\w)",
         re.IGNORECASE,
     ),
     "leftover-keyword": re.compile(r"^AND$|(?<=[a-z)] )AND(?= [a-z(])|(?<!\w)ADD(?:COMM|ROW|COL|BASE)(?!\w)"),
@@ -139,7 +143,8 @@ class Facts(NamedTuple):
     """One tag. `key` is its spelling for comparisons, without weight; empty where it stands for several.
 
     `heads`: other tags that it says, too. `meanings`: the plain tags in it, as contradictions.csv has them.
-    `leftovers`: codes. `escaped`: whether the brackets of a name in it are; None where it has none.
+    `leftovers`: codes. `escaped`: how many backslashes stand before the bracket of a name in it, 0 to 2; None
+    where it has none.
     """
 
     key: str
@@ -147,7 +152,7 @@ class Facts(NamedTuple):
     meanings: tuple[str, ...]
     leftovers: tuple[str, ...]
     underscored: bool
-    escaped: bool | None
+    escaped: int | None
 
 
 def facts(tag: str, lists: Lists) -> Facts:
@@ -163,7 +168,7 @@ def facts(tag: str, lists: Lists) -> Facts:
         _leftovers(tag) if _MAY_BE_LEFT.search(tag) else (),
         # Underscores that stand for spaces: not in `^_^`, in a wildcard, or in a LoRA's name.
         bool(_UNDERSCORED.search(tag)) and not any(sign in tag for sign in ("__", "<", "/")),
-        None if not (found := _BRACKETED.search(tag)) else "\\" in found[0],
+        None if not (found := _BRACKETED.search(tag)) else found[0].count("\\"),
     )
 
 
@@ -190,8 +195,10 @@ def _heads(text: str, lists: Lists) -> list[str]:
     exempt = lists.exempt
     if len(words) > _LONGEST or words[-1].endswith(".") or words[0] in exempt["not-implied-first"]:
         return []
-    # Behind a preposition stands another thing; `x x` and `o o` are faces.
-    if not exempt["not-implied-across"].isdisjoint(words[1:-1]) or max(map(len, words)) < _SHORTEST:
+    # Behind a preposition stands another thing; a colour is none; `x x` and `o o` are faces.
+    if not exempt["not-implied-across"].isdisjoint(words[:-1]) or words[-1] in exempt["not-implied-last"]:
+        return []
+    if max(map(len, words)) < _SHORTEST:
         return []
     ends = [" ".join(words[at:]) for at in range(len(words))]
     if any(end.replace("-", " ") in exempt["not-implied"] for end in ends):
@@ -200,5 +207,5 @@ def _heads(text: str, lists: Lists) -> list[str]:
 
 
 # `saber (fate)`, `saber_\\(fate\\)`: a word before the bracket and a letter in it; never a weight or a face.
-_BRACKETED = re.compile(r"\w\w[ _]\\?\((?=(?:[\d_]|[^\w():])*[^\W\d_][^():]*(?::[^():\d]+)?\\?\)$)")
+_BRACKETED = re.compile(r"\w\w[ _]\\{0,2}\((?=(?:[\d_]|[^\w():])*[^\W\d_][^():]*(?::[^():\d]+)?\\{0,2}\)$)")
 _UNDERSCORED = re.compile(r"[^\W_]_[^\W_(]|[^\W_]_\(")

@@ -66,7 +66,8 @@ def validate(asked: ValidateOptions) -> int:
     """Check that the captions in DIR are what the audit says, encode them against their originals, judge.
 
     DIR: else `dir` in tagflow.toml, else the current folder. Writes the audit and no caption. The ontology
-    and the captions' suffix are those of the audit, unless others are named.
+    and the captions' suffix are those of the audit, unless others are named. What captions and images hold
+    (leftovers, contradictions, broken images) is no part of that: `tagflow check` looks at it.
     """
     config = load_config(asked.config_file, asked.folder)
     folder = asked.folder or Path(config.path("dir") or ".")
@@ -107,6 +108,8 @@ def validate(asked: ValidateOptions) -> int:
         if settings := config.described():
             output.out(f"settings    {output.visible(settings)}")
         output.out(f"audit       {written.audit}")
+        line = f"besides     `tagflow check {folder}` looks at what captions and images hold"
+        output.out(output.visible(line))
     return max(int(written.meta.verdict == "fail"), exit_code(findings, strict=strict))
 
 

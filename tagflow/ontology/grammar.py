@@ -63,6 +63,10 @@ def cut_words(text: str) -> list[str]:
     return re.sub(r"([()])", r" \1 ", re.sub(r"[-–/&+,;!?\"”“]|'s?(?= |$)|(?<=\b\w)\.", " ", text)).split()
 
 
+# `bg-0010`, `t-34-85`: letters and a number joined by a hyphen are a name, and not the word `bg`.
+_NUMBERED = re.compile(r"(?<![\w-])[a-z]+(?:-[a-z]+)*(?:-\d+)+(?![\w.-])")
+
+
 def other_forms(word: str, irregular: Mapping[str, str]) -> Iterator[str]:
     """Yield the singulars and plurals that an English `word` may have, likeliest first."""
     if word in irregular:
@@ -216,11 +220,11 @@ class Grammar:
                 part = match["part"]
                 if part and parts and len(part) < len(text) and (answer := self.read(part, parts - 1)):
                     return _after(rule, answer)
-        return self.judge(self.cut(words))
+        return self.judge(self.cut(self.lexicon.spell(self._words_of(text))))
 
     def explain(self, text: str) -> tuple[list[Chunk], list[str]]:
         """Return the chunks of a phrase, and how their spelling was mended, for people who ask why."""
-        plain = cut_words(text)
+        plain = self._words_of(text)
         words = self.lexicon.spell(plain)
         spelled = [(word, " ".join(self.lexicon.spell([word]))) for word in plain]
         steps = [f"alias: {word} = {spelling}" for word, spelling in spelled if word != spelling]
@@ -233,8 +237,18 @@ class Grammar:
 
     def has_strange_word(self, text: str) -> bool:
         """Say whether a word of a phrase is in no lexicon, in no list, and of no known look."""
-        words = self.lexicon.spell(cut_words(text))
+        words = self.lexicon.spell(self._words_of(text))
         return any(chunk.label == UNKNOWN for chunk in self.cut(words))
+
+    def _words_of(self, text: str) -> list[str]:
+        """Cut a phrase into words; a numbered name that is no row is one word, which nothing knows."""
+        words: list[str] = []
+        at = 0
+        for found in _NUMBERED.finditer(text):
+            if not self.lexicon.find(self.lexicon.spell(cut_words(found[0]))):
+                words += [*cut_words(text[at : found.start()]), found[0]]
+                at = found.end()
+        return words + cut_words(text[at:])
 
     def cut(self, words: Sequence[str]) -> list[Chunk]:
         """Cut words into chunks, the longest known term first at each place."""

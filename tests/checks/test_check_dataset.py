@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 
 from tagflow.captions.grammar import parse
-from tagflow.checks.dataset import common_tags, copies, mixed_escapes, mostly_unread, two_spellings
+from tagflow.checks.dataset import common_tags, copies, mixed_escapes, mostly_unread, two_spellings, unfit
 from tagflow.checks.tags import facts, read_lists
+from tagflow.ontology import Ontology
 
 LISTS = read_lists()
 
@@ -84,6 +85,7 @@ def test_escaped_names_beside_plain_ones():
     texts = [r"rem \(re:zero\), 1girl", "saber (fate), 1girl", "saber (fate)"]
     assert escapes(texts) == [r"1 escaped such as rem \(re:zero\), 1 plain such as saber (fate)"]
     assert escapes([r"rem_\(re:zero\)", "rem_(re:zero)"])
+    assert escapes([r"rem \\(re:zero\\), saber \\(fate\\)"]) == [r"2 escaped twice such as rem \\(re:zero\\)"]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,27 @@ def test_escaped_names_beside_plain_ones():
 )
 def test_escapes_of_one_kind(texts):
     assert not escapes(texts)
+
+
+DANBOORU = ["1girl", "solo", "long hair", "school uniform", "smile", "looking at viewer", "twintails"]
+INTERIOR = ["photograph", "living room", "white walls", "wooden floor", "natural light", "sofa", "rug"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "said"),
+    [
+        ("architecture", DANBOORU, ["architecture has none for 7 of 7 tags, danbooru for 0"]),
+        ("danbooru", DANBOORU, []),
+        ("danbooru:quality-first", DANBOORU, []),
+        ("architecture", INTERIOR, []),
+        ("danbooru", INTERIOR, []),
+        ("architecture", [*DANBOORU[:3], *INTERIOR[:3]], []),
+        ("architecture", DANBOORU[:5], []),
+        ("architecture", ["qvx", "zkva", "zkvb", "bk bini", "jw", "lsy"], []),
+    ],
+)
+def test_an_ontology_that_knows_little_of_the_tags_and_one_that_does(name, tags, said):
+    assert [one.detail for one in unfit(Ontology.load(name), tags)] == said
 
 
 @pytest.mark.parametrize(

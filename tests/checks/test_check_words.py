@@ -49,6 +49,9 @@ def test_a_tag_that_a_longer_one_says(text, said):
         "hot dog, dog", "floor-to-ceiling windows, ceiling windows", "wall, {white|grey} wall",
         "wine glass, glass", "hand on hip, hip", "x_x, x", "o_o, o", "house by the sea, sea", "mr. cat, cat",
         "rabbit with carrot, carrot", "black and white, white",
+        "on bed, bed", "captain america, america", "iron man, man", "looking back, back", "bad hands, hands",
+        "toenails painted red, red", "aids not to be seen, seen", "spoken heart, heart",
+        "imminent kiss, kiss",
         "A cat sleeps on the red sofa., sofa", "wall\nwhite wall", "white wall",
     ],
 )  # fmt: skip
@@ -98,7 +101,8 @@ def test_tags_that_exclude_each_other(text):
         "monochrome, spot color, colorful",
         "1girl, holding shoes, shoes, barefoot", "living room, kitchen", "before and after, clean, dirty",
         "frames on wall, line art, photograph", "indoors, outdoor view, outdoor lighting",
-        "1girl, dog, standing, lying", "wide shot, full body",
+        "1girl, dog, standing, lying", "wide shot, full body", "1girl, upper body, head out of frame",
+        "solo, no_humans, cat",
     ],
 )  # fmt: skip
 def test_what_goes_together(text):
@@ -135,6 +139,12 @@ def test_what_goes_together(text):
         ("leftover-placeholder", "[your trigger word], lamp", ["your name"]),
         ("leftover-placeholder", "[insert name here]", []),
         ("leftover-placeholder", "[filewords]", ["file"]),
+        ("leftover-placeholder", "a photo of {} in a room", ["{sofa}", "{|}"]),
+        ("leftover-placeholder", "[character]", ["character name"]),
+        ("leftover-placeholder", "TRIGGER_WORD, lamp", ["trigger", "word"]),
+        ("leftover-weight", r"(saber \(fate\):1.2)", [r"saber \(fate\)"]),
+        ("leftover-weight", "((sofa):1.2)", ["((1):2.5)"]),
+        ("leftover-weight", "(a lamp in the corner)", ["(it stands in the corner of it)"]),
         ("leftover-confidence", "sofa: 0.44, lamp: 0.99", ["sofa:1.2, lamp", "(sofa:0.8), lamp"]),
         ("leftover-preamble", "sofa, Caption: lamp", ["a sign with a caption: x"]),
         ("leftover-refusal", "I cannot describe it.", ["a can"]),

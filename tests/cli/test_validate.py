@@ -29,7 +29,8 @@ def test_a_fresh_folder_is_certified_and_its_audit_filled(tagflow, ordered, leni
     assert rows["a.txt"]["original"] == MIXED and rows["a.txt"]["sim_te2"] < 1 and rows["a.txt"]["moved"] > 0
     assert rows["c.txt"]["sim_te1"] == 1 and rows["c.txt"]["status"] == "unchanged"
     assert texts(ordered) == before
-    assert tagflow("validate", ordered, *lenient).code == 0
+    result = tagflow("validate", ordered, *lenient)
+    assert result.code == 0 and f"`tagflow check {ordered}`" in result.out.splitlines()[-1]
 
 
 def test_the_current_folder_and_the_one_in_the_settings(tagflow, ordered, lenient, monkeypatch):

@@ -64,6 +64,57 @@ def test_strange_words(toy):
     assert not ontology.has_strange_word("two blueish chairs")
 
 
+@pytest.mark.parametrize("name", built_in())
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "BG-0010", "bg-3", "DSC-0042", "IMG_2041", "ZKV-01", "A-7", "y-3", "wall-02", "room-5", "cat-9",
+        "red-01",
+        "LIGHT-12", "girl-1", "SHOT-12-3", "WALL-E-2", "windows-8", "persona-77", "sofa-042", "sketch-12",
+    ],
+)  # fmt: skip
+def test_letters_a_hyphen_and_digits_are_a_name(name, tag):
+    assert Ontology.load(name).classify(tag).category == "general", tag
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "category"),
+    [
+        ("architecture", "alexa-65", "meta"),
+        ("architecture", "portra-400", "meta"),
+        ("architecture", "route-66", "environment"),
+        ("architecture", "iso-400", "meta"),
+        ("architecture", "kodak-400", "meta"),
+        ("architecture", "RAL-9010", "colors"),
+        ("architecture", "mid-1950s kitchen", "style"),
+        ("architecture", "floor-to-ceiling windows", "architectural"),
+        ("architecture", "BG-0010 wooden floor", "materials"),
+        ("danbooru", "ak-47", "objects"),
+        ("danbooru", "iphone-6", "objects"),
+        ("danbooru", "R-18", "rating"),
+        ("danbooru", "nu-13", "character"),
+        ("danbooru", "persona-5", "series"),
+        ("danbooru", "score-9", "quality"),
+        ("danbooru", "year-2023", "quality"),
+        ("danbooru", ">_<", "expression"),
+        ("danbooru", "cyborg_009", "appearance"),
+        ("danbooru", "zkv-01 white shirt", "attire"),
+    ],
+)
+def test_a_numbered_name_that_a_row_or_a_text_rule_knows_is_that(name, tag, category):
+    assert Ontology.load(name).classify(tag).category == category
+
+
+def test_a_numbered_name_is_a_strange_word(toy):
+    ontology = Ontology.load(toy())
+    assert ontology.has_strange_word("chair-04") and not ontology.has_strange_word("two wooden chairs")
+    assert [word.text for word in ontology.explain("chair-04 wooden chair").words] == [
+        "chair-04",
+        "wooden",
+        "chair",
+    ]
+
+
 def test_ranks_and_terms(toy):
     ontology = Ontology.load(toy())
     assert [ontology.rank(one) for one in ("thing", "look", "rest")] == [0, 1, 2]

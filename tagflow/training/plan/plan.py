@@ -276,7 +276,7 @@ def folder_faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
     if bare:
         yield finding("image-uncaptioned", f"{many(len(bare), 'image')}: {some(bare, _NAMED)}")
     if unreadable:
-        yield finding("image-unreadable", f"{many(len(unreadable), 'image')}: {some(unreadable, _NAMED)}")
+        yield finding("image-broken", f"{many(len(unreadable), 'image')}: {some(unreadable, _NAMED)}")
     if unusable:
         yield finding("caption-unusable", f"{many(len(unusable), 'caption')}: {some(unusable, _NAMED)}")
     for state, code in CODES.items():

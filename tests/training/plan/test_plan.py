@@ -209,7 +209,7 @@ def test_what_stops_the_trainer_stops_the_plan(plan, rooms, tmp_path):
     (rooms / "wide.txt").write_text("a room")
     result = plan("--out", tmp_path / "run")
     assert result.code == 1
-    assert {"caption-unusable", "image-unreadable"} <= set(result.err.split(": "))
+    assert {"caption-unusable", "image-broken"} <= set(result.err.split(": "))
     assert "1 caption: i00.png (empty)" in result.err
     assert "error: image-not-seen" in result.err and "wide.PnG" in result.err
 
