@@ -91,7 +91,7 @@ def _row(kind: Kind) -> dict[str, Any]:
 def _of_training() -> Iterator[tuple[str, Rule]]:
     """Every rule of `train check` and every check of `train start`, with its command."""
     from tagflow.training.check.rules import RULES
-    from tagflow.training.start.gate import CHECKS
+    from tagflow.training.start.checks import CHECKS
 
     yield from (("train check", one) for one in RULES)
     yield from (("train start", one) for one in CHECKS)

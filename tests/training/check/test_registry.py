@@ -19,7 +19,7 @@ from tagflow.training.check.rules import CODES_OF_READING, RULES
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.read import setup_of_command, with_files
-from tagflow.training.start.gate import CHECKS
+from tagflow.training.start.checks import CHECKS
 
 OF_CAPTIONS = ("image-broken", "image-needs-plugin", "image-not-seen")
 """Codes of findings/captions.toml and images.toml that a rule has, too: `tagflow check` finds the same."""

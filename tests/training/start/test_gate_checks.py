@@ -16,7 +16,8 @@ from tagflow.findings.catalogue import catalogue
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.registry import Rule
 from tagflow.training.start import gate
-from tagflow.training.start.gate import CHECKS, PlannedStart, audited_start, evaluate_gate, planned_start
+from tagflow.training.start.checks import CHECKS, PlannedStart
+from tagflow.training.start.gate import audited_start, evaluate_gate, planned_start
 
 
 def test_every_code_of_the_gate_has_one_check_and_cases() -> None:
