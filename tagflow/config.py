@@ -25,6 +25,7 @@
     [limits]
     min_sim = 0.95
     min_sim_each = 0.9
+    measure = "pooled"           # or "plan", "unet": which vectors are judged
     on_low = "relax"             # or "keep", "write": what becomes of captions that miss a limit
     max_tokens = 225
     warn_tokens = 150
@@ -59,6 +60,10 @@ Images = Literal["none", "link", "copy"]
 IMAGES: tuple[Images, ...] = get_args(Images)
 """Whether images stand beside the captions that `--out` writes."""
 
+Measure = Literal["pooled", "plan", "unet"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+"""Which vectors of an encoder are compared; see docs/fidelity.md."""
+
 DTYPE_WORDS = ("auto", "fp32", "bf16", "fp16")
 
 _Kinds = dict[str, type | tuple[type, ...]]
@@ -72,8 +77,8 @@ _TABLES: dict[str, _Kinds] = {
         "words": list, "keep_first": int, "keep_tokens_separator": str, "detect": bool, "folders": dict,
     },
     "limits": {
-        "min_sim": (int, float), "min_sim_each": (int, float), "on_low": str, "max_tokens": int,
-        "warn_tokens": int,
+        "min_sim": (int, float), "min_sim_each": (int, float), "measure": str, "on_low": str,
+        "max_tokens": int, "warn_tokens": int,
     },
     "check": {"select": list, "ignore": list},
 }  # fmt: skip
@@ -181,6 +186,8 @@ def _value_fault(name: str, value: Any) -> str | None:
         return "must be 75, 150 or 225"
     if name == "dtype" and value not in DTYPE_WORDS:
         return f"must be one of {', '.join(DTYPE_WORDS)}"
+    if name == "measure" and value not in MEASURES:
+        return f"must be one of {', '.join(MEASURES)}"
     if name == "on_low" and value not in ON_LOW:
         return f"must be one of {', '.join(ON_LOW)}"
     if name == "description" and value not in DESCRIPTION:

@@ -72,6 +72,10 @@ _COLUMNS = (
     _field(
         "sim_unet", pa.float64(), "mean over tags of the cosine of what cross-attention is given; worst line"
     ),
+    _field("sim_unet_te1", pa.float64(), "the same in te1 alone; `sim_unet` is the mean of both"),
+    _field("sim_unet_te2", pa.float64(), "the same in te2 alone"),
+    _field("sim_plan_te1", pa.float64(), "cosine of te1's mean final states, padding included; worst line"),
+    _field("sim_plan_te2", pa.float64(), "cosine of te2's mean final states, padding included; worst line"),
     _field(
         "sim_dtype",
         pa.string(),
@@ -83,6 +87,13 @@ _COLUMNS = (
     _field("details", _TEXTS, "what exactly was seen, one for each finding", null=False),
 )
 
+COLUMNS_OF = {
+    "pooled": ("sim_te1", "sim_te2"),
+    "plan": ("sim_plan_te1", "sim_plan_te2"),
+    "unet": ("sim_unet_te1", "sim_unet_te2"),
+}
+"""For each measure the columns of its similarities, in te1 and te2."""
+
 FIELDS: dict[str, pa.Field[Any]] = {field.name: field for field in _COLUMNS}
 
 AUDIT = pa.schema(
@@ -90,7 +101,8 @@ AUDIT = pa.schema(
         FIELDS[name]
         for name in (
             "path", "status", "original", "rewritten", "tags", "categories", "moved", "relax_level", "tokens",
-            "windows", "sim_te1", "sim_te2", "sim_unet", "sim_dtype", "description", "findings", "details",
+            "windows", "sim_te1", "sim_te2", "sim_unet", "sim_unet_te1", "sim_unet_te2", "sim_plan_te1",
+            "sim_plan_te2", "sim_dtype", "description", "findings", "details",
             "sha256_original", "sha256_rewritten", "sha256_file",
         )
     ]

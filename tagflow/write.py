@@ -36,7 +36,7 @@ from tagflow.history.undo import begin, published, recover, rewriting
 from tagflow.judge.judge import Judgement, after_writing
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.progress import Progress
-from tagflow.schema import add, rows, with_notes
+from tagflow.schema import AUDIT, add, rows, with_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +281,7 @@ def _as_left(table: pa.Table, digests: Mapping[str, str]) -> pa.Table:
     if "sha256_file" not in table.column_names:
         columns = zip(rows(table, "path"), rows(table, "sha256_read"), strict=True)
         table = add(table, sha256_file=[digests.get(path, sha) for path, sha in columns])
-    filled = ("sim_te1", "sim_te2", "sim_unet", "sim_dtype")
+    filled = [name for name in AUDIT.names if name.startswith("sim_")]
     missing = [name for name in filled if name not in table.column_names]
     return add(table, **{name: [None] * table.num_rows for name in missing})
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_type_hints
 
 import pyarrow as pa
 
-from tagflow.config import Description, OnLow
+from tagflow.config import Description, Measure, OnLow
 from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, state_folder
 from tagflow.errors import AuditError
 from tagflow.files.parquet import read_parquet
@@ -29,7 +29,8 @@ _PREFIX = "tagflow."
 _BEFORE_2 = {"rung": "relax_level"}
 """Columns that `tagflow.audit/1` calls by other names."""
 
-_LATER = {1: {"relax_level", "sim_dtype", "description"}, 2: {"description"}}
+_SIMS = {"sim_unet_te1", "sim_unet_te2", "sim_plan_te1", "sim_plan_te2"}
+_LATER = {1: {"relax_level", "sim_dtype", "description"} | _SIMS, 2: {"description"} | _SIMS}
 """Columns that an audit of each version may lack: they came after it."""
 
 
@@ -39,12 +40,16 @@ _LATER_FACTS = {"control"}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits in force. Similarities are cosines; tokens are counted without BOS and EOS."""
+    """The limits in force. Similarities are cosines; tokens are counted without BOS and EOS.
+
+    measure: which vectors are compared, one of `MEASURES`; before it was written down, there was one alone.
+    """
 
     min_sim: float = 0.95
     min_sim_each: float | None = None
     max_tokens: int = 225
     warn_tokens: int = 150
+    measure: Measure = "pooled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +115,8 @@ class AuditOptions:
 class Control:
     """What the encoders made of different captions, beside which a similarity of two orders can be read.
 
-    te1, te2: mean cosines of the fixed pairs, with their standard errors, in `dtype`. folder_te1, folder_te2:
-    of pairs of the folder's own changed captions; None where there were no two.
+    te1, te2: mean cosines of the fixed pairs' pooled vectors, with their standard errors, in `dtype`.
+    folder_te1, folder_te2: of pairs of the folder's own changed captions; None without any.
     """
 
     te1: float
@@ -131,7 +136,8 @@ class Control:
 class Meta:
     """What the audit's file metadata says of its run. Times are UTC, ISO 8601.
 
-    control: None where no encoder was asked, and in audits that are older than it.
+    control: None where no encoder was asked, and in audits that are older than it. sim_te1_mean,
+    sim_te2_mean: of the vectors that the limits name (`measure`).
     """
 
     run: str
@@ -161,7 +167,8 @@ def certifies(meta: Meta, limits: Limits, encoder_fingerprint: str | None) -> bo
     """
     each = limits.min_sim_each is None or (meta.limits.min_sim_each or 0.0) >= limits.min_sim_each
     same = encoder_fingerprint is None or meta.encoder_fingerprint == encoder_fingerprint
-    return meta.verdict == "pass" and same and each and meta.limits.min_sim >= limits.min_sim
+    at_least = each and meta.limits.min_sim >= limits.min_sim and meta.limits.measure == limits.measure
+    return meta.verdict == "pass" and same and at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +284,8 @@ def _meta(facts: dict[bytes, bytes]) -> tuple[Meta, int]:
             given[name] = msgspec.convert(text, kind) if is_text else msgspec.json.decode(text, type=kind)
         except ValueError as error:
             raise ValueError(f"its {name}: {error}") from error
-    if msgspec.json.decode(texts[f"{_PREFIX}limits"]).keys() != {field.name for field in fields(Limits)}:
+    limits = msgspec.json.decode(texts[f"{_PREFIX}limits"]).keys() | {"measure"}
+    if limits != {field.name for field in fields(Limits)}:
         raise ValueError("its limits are not those of a tagflow")  # a default would certify too much
     return Meta(**given), number
 

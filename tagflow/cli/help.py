@@ -19,7 +19,7 @@ _OPTIONS = {
     "Ontology and order": "ontology_name overlay triggers keep_first keep_tokens_separator clean description "
     "on_low",
     "Encoders": "encoders device dtype threads no_cache",
-    "Limits": "min_sim min_sim_each max_tokens warn_tokens tolerance",
+    "Limits": "min_sim min_sim_each measure max_tokens warn_tokens tolerance",
     "What is written": "out images dry_run diff clear_caches hook pruning keep older_than accept "
     "accept_above captions_to name",
     "Training": "preset base vae sets structure leading vram epochs repeats resolution run_folder detached "

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tagflow.config import DESCRIPTION, DTYPE_WORDS, IMAGES, ON_LOW, Config, Description, Images
+from tagflow.config import (
+    DESCRIPTION,
+    DTYPE_WORDS,
+    IMAGES,
+    MEASURES,
+    ON_LOW,
+    Config,
+    Description,
+    Images,
+    Measure,
+)
 from tagflow.dataset.survey import CAPTION_SUFFIX, caption_suffix
 from tagflow.errors import EncoderError, UsageProblem, VocabularyMissing
 
@@ -143,6 +153,9 @@ encoder_options = stacked(
                  help="What the mean similarity must reach in each encoder. Default: 0.95."),
     click.option("--min-sim-each", type=COSINE, metavar="X",
                  help="A caption below this keeps its original. Default: off."),
+    click.option("--measure", type=click.Choice(list(MEASURES)),
+                 help="What is judged: the pooled vectors of the first window, the mean of all final states "
+                      "(plan), or what cross-attention is given (unet). Default: pooled."),
     click.option("--no-cache", is_flag=True, hidden=True,
                  help="Encode everything anew, and keep no vectors for later."),
 )  # fmt: skip
@@ -214,6 +227,7 @@ class EncoderOptions:
     threads: int | None = None
     min_sim: float | None = None
     min_sim_each: float | None = None
+    measure: Measure | None = None
     no_cache: bool = False
 
 
@@ -329,6 +343,7 @@ def limits(config: Config, tokens: TokenOptions, similarity: EncoderOptions = En
     return Limits(
         min_sim=float(config.get("min_sim", similarity.min_sim, standard.min_sim)),
         min_sim_each=config.get("min_sim_each", similarity.min_sim_each),
+        measure=config.get("measure", similarity.measure, standard.measure),
         max_tokens=int(config.get("max_tokens", tokens.max_tokens, standard.max_tokens)),
         warn_tokens=int(config.get("warn_tokens", tokens.warn_tokens, standard.warn_tokens)),
     )

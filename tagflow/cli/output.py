@@ -110,6 +110,7 @@ def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> 
             f"similarity  te1 {meta.sim_te1_mean:.4f}, te2 {meta.sim_te2_mean:.4f} "
             f"(mean of the changed captions; limit {meta.limits.min_sim:g})"
         )
+    yield from _measures(table)
     if (control := meta.control) is not None:
         own = ""
         if control.folder_te1 is not None and control.folder_te2 is not None:
@@ -134,9 +135,30 @@ def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> 
         yield "findings    " + ", ".join(f"{code} {count}" for code, count in found.most_common())
     if meta.encoders:
         yield f"encoders    {meta.encoders}"
-    weak = f" at {meta.limits.min_sim:g}" if meta.limits.min_sim < Limits().min_sim else ""
+    weak = "" if meta.limits.measure == Limits().measure else f" by {meta.limits.measure}"
+    weak += f" at {meta.limits.min_sim:g}" if meta.limits.min_sim < Limits().min_sim else ""
     reasons = f": {'; '.join(meta.reasons)}" if meta.reasons else ""
     yield f"verdict     {meta.verdict.upper()}{weak if meta.verdict == 'pass' else ''}{reasons}"
+
+
+def _measures(table: pa.Table) -> Iterator[str]:
+    """The means of the changed captions by every measure, of those of one window and of those of more."""
+    from tagflow.schema import COLUMNS_OF, rows
+
+    windows = rows(table, "windows")
+    for long in (False, True):
+        said = []
+        for measure, names in COLUMNS_OF.items():
+            columns = [rows(table, name) for name in names if name in table.column_names]
+            pairs = [both for both, count in zip(zip(*columns, strict=True), windows, strict=True)
+                     if ((count or 1) > 1) is long and None not in both and both != (1.0, 1.0)]  # fmt: skip
+            if pairs:
+                te1, te2 = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
+                said.append((f"{measure} te1 {te1:.4f} te2 {te2:.4f}", len(pairs)))
+        if said:
+            which = "more windows" if long else "one window"
+            text = ", ".join(text for text, _ in said)
+            yield f"{'measures' if not long else '':<11} {which}, {many(said[0][1], 'caption')}: {text}"
 
 
 def images(written: Written, asked: Images, images: int) -> str:

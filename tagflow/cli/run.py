@@ -89,7 +89,7 @@ class RunOptions(OrderOptions, TokenOptions, ResultOptions, CodeOptions, Encoder
     clear_caches: bool = False
 
 
-@command(hide=("select", "ignore", "warn_tokens", "clear_caches"))
+@command(hide=("select", "ignore", "warn_tokens", "clear_caches", "device"))
 @click.argument("folder", metavar="DIR", type=FOLDER, required=False)
 @encoder_options
 @low_options

@@ -50,7 +50,9 @@ class Compute:
         self._halved = False
         self._lock = Lock()
 
-    def __call__(self, asked: Sequence[Item], progress: Progress = silent) -> Iterator[Made[Item]]:
+    def __call__(
+        self, asked: Sequence[Item], progress: Progress = silent, *, final: bool = False
+    ) -> Iterator[Made[Item]]:
         """Yield (batch, pooled, means) until all is done, see `Tower`; with several devices in any order.
 
         `progress` is told token ids. Raises EncoderError if a vector is not finite or a memory too small.
@@ -58,9 +60,11 @@ class Compute:
         total, done = sum(one.tokens for one in asked), 0
         todo = batches(asked, lambda: self.batch, lambda one: one.tokens)
         if len(self._towers) == 1:
-            made = self._through(self._towers[0], todo, lambda tokens, _: progress(done + tokens, total))
+            made = self._through(
+                self._towers[0], todo, lambda tokens, _: progress(done + tokens, total), final=final
+            )
         else:
-            made = self._side_by_side(_Shared(todo))
+            made = self._side_by_side(_Shared(todo), final)
         for batch, pooled, means in made:
             if not (np.isfinite(pooled).all() and np.isfinite(means).all()):
                 raise EncoderError(
@@ -72,7 +76,7 @@ class Compute:
             yield batch, pooled, means
 
     def _through(
-        self, tower: Tower, todo: Iterable[list[Item]], progress: Progress = silent
+        self, tower: Tower, todo: Iterable[list[Item]], progress: Progress = silent, *, final: bool
     ) -> Iterator[Made[Item]]:
         """Yield what one tower makes. A GPU has the next batch before this one is waited for.
 
@@ -80,17 +84,20 @@ class Compute:
         """
         before: list[_Queued[Item]] = []
         for batch in todo:
-            queued = self._queued(tower, batch, progress)
+            queued = self._queued(tower, batch, progress, final)
             if tower.device.type == "cpu":
                 before, queued = queued, []
             yield from (one.fetched() for one in before)
             before = queued
         yield from (one.fetched() for one in before)
 
-    def _queued(self, tower: Tower, batch: list[Item], progress: Progress) -> list[_Queued[Item]]:
+    def _queued(
+        self, tower: Tower, batch: list[Item], progress: Progress, final: bool
+    ) -> list[_Queued[Item]]:
         tokens = sum(one.tokens for one in batch)
         try:
-            layers = tower(batch, lambda done, depth: progress(tokens * done // depth, tokens))
+            told: Progress = lambda done, depth: progress(tokens * done // depth, tokens)  # noqa: E731
+            layers = tower(batch, told, final=final)
             return [_queue(batch, *layers)]
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):
@@ -102,7 +109,7 @@ class Compute:
         if len(batch) == 1 or not self._may_halve(tokens):
             raise problem
         parts = batches(batch, lambda: self.batch, lambda one: one.tokens)
-        return [one for some in parts for one in self._queued(tower, some, silent)]
+        return [one for some in parts for one in self._queued(tower, some, silent, final)]
 
     def _may_halve(self, tokens: int) -> bool:
         """Halve the batch, unless it was halved; a batch laid out before another worker did is split, too."""
@@ -113,12 +120,12 @@ class Compute:
         self._warn(f"{self._name}: memory ran out; going on with batches half as large, {self.batch} tokens")
         return True
 
-    def _side_by_side(self, todo: _Shared[Item]) -> Iterator[Made[Item]]:
+    def _side_by_side(self, todo: _Shared[Item], final: bool) -> Iterator[Made[Item]]:
         ready: SimpleQueue[Made[Item] | None] = SimpleQueue()
 
         def work(tower: Tower) -> None:
             try:
-                for made in self._through(tower, todo):
+                for made in self._through(tower, todo, final=final):
                     ready.put(made)
             finally:
                 todo.close()  # after a fault the others need not go on; else nothing is left

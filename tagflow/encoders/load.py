@@ -74,7 +74,7 @@ def load_encoders(
             for one in (part.te1, part.te2):
                 # cpu and cuda differ by more than batches do in bf16
                 facts = (part.fingerprint, one.name, part.dtype, places[0].type, torch.__version__)
-                one.keep_on(EncoderCache(cache, label(*facts)))
+                one.keep_on(*(EncoderCache(cache, label(*facts, *kind)) for kind in ((), ("mean",))))
     return pair
 
 

@@ -143,6 +143,21 @@ class _Whole:
         return len(self.windows[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Everywhere:
+    """Windows over all places of which the mean state is wanted: an `EncodeRequest`."""
+
+    windows: tuple[Window, ...]
+
+    @property
+    def places(self) -> tuple[tuple[tuple[int, int], ...]]:
+        return (tuple((n, i) for n, window in enumerate(self.windows) for i in range(len(window))),)
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.windows))
+
+
 class TextEncoder:
     """te1 or te2. `width` and `layers` are its sizes, `name` is `te1` or `te2`.
 
@@ -156,10 +171,11 @@ class TextEncoder:
         self.encoded = self.cached = 0
         self._compute = compute
         self._shelf: EncoderCache | None = None
+        self._whole: EncoderCache | None = None
 
-    def keep_on(self, shelf: EncoderCache) -> None:
-        """Take from a shelf what lies there, from now on, and put there what is made."""
-        self._shelf = shelf
+    def keep_on(self, shelf: EncoderCache, whole: EncoderCache) -> None:
+        """Take from shelves what lies there, from now on, and put there what is made: views, and means."""
+        self._shelf, self._whole = shelf, whole
 
     def view(self, lines: Sequence[Line], progress: Progress = silent) -> list[EncodedLine]:
         """Return what the encoder makes of each line, in the order given; equal lines are computed once.
@@ -181,6 +197,25 @@ class TextEncoder:
             found.update(made)
         return [view(line, found[line], self.width) for line in lines]
 
+    def mean_states(self, lines: Sequence[tuple[Window, ...]], progress: Progress = silent) -> list[Floats]:
+        """Return (width,) of each line: the mean over all places of all its windows, float32.
+
+        Of the states after the last layer and the final norm, as the trainer pads the windows. Equal lines
+        are computed once, and so are beginnings that windows share, a whole window of padding among them.
+        """
+        distinct = [_Everywhere(windows) for windows in sorted(set(lines))]
+        kept = self._whole.get([Line(one.windows, ()) for one in distinct]) if self._whole else {}
+        found = {line.windows: flat for line, flat in kept.items()}
+        self.cached += sum(map(len, found))
+        missing = [one for one in distinct if one.windows not in found]
+        for batch, _, means in self._made(missing, progress, final=True):
+            made = {one.windows: mean for one, mean in zip(batch, means, strict=True)}
+            self.encoded += sum(map(len, made))
+            if self._whole:
+                self._whole.put({Line(windows, ()): mean for windows, mean in made.items()})
+            found.update(made)
+        return [found[windows] for windows in lines]
+
     def encode(self, windows: Sequence[Sequence[int]], progress: Progress = silent) -> list[Vectors]:
         """Return every state of each window, in the order given; equal windows are computed once.
 
@@ -198,13 +233,15 @@ class TextEncoder:
                 found[one] = Vectors(pooled=vector, hidden=states)
         return [found[one] for one in wanted]
 
-    def _made(self, asked: Sequence[Item], progress: Progress) -> Iterator[tuple[list[Item], Floats, Floats]]:
+    def _made(
+        self, asked: Sequence[Item], progress: Progress, *, final: bool = False
+    ) -> Iterator[tuple[list[Item], Floats, Floats]]:
         for window in (window for one in asked for window in one.windows):
             if not 1 <= len(window) <= POSITIONS:
                 raise ValueError(f"a window of {len(window)} token ids; 1 to {POSITIONS} are possible")
             if min(window) < 0 or max(window) >= VOCABULARY:
                 raise ValueError(f"token ids are 0 to {VOCABULARY - 1}, got {min(window)} to {max(window)}")
-        return self._compute(asked, progress)
+        return self._compute(asked, progress, final=final)
 
 
 @dataclass

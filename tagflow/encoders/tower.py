@@ -85,12 +85,14 @@ class Tower:
         )
 
     @torch.inference_mode()
-    def __call__(self, asked: Sequence[EncodeRequest], progress: Progress = silent) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, asked: Sequence[EncodeRequest], progress: Progress = silent, *, final: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Return (pooled, means), float32, on the tower's device; a GPU is not waited for.
 
         pooled (asked, projection width or width): final norm at the first EOS of its first window, projected.
-        means (means of all of `asked`, width): of the states after the last layer but one, no final norm.
-        `progress` is told layers.
+        means (means of all of `asked`, width): of the states after the last layer but one, no final norm;
+        with `final` after the last layer and the final norm. `progress` is told layers.
         """
         limit = AT_ONCE if self.device.type == "cpu" else sum(one.tokens for one in asked)
         parts: list[_Part] = []
@@ -103,13 +105,18 @@ class Tower:
         for layer in self.layers:
             number += 1  # noqa: SIM113 - enumerate would keep the last layer while the next one is read
             for part in parts:
-                if number < self.depth:
+                if number < self.depth or final:
                     part.x += layer.out(attend(layer.qkv(layer.norm1(part.x)), part.packed))
                     part.x += self._mlp(layer, part.x)
                 else:
                     pooled.append(self._last(layer, part))
             progress(number, self.depth)
             del layer  # where layers are read one after another, the next one takes its memory
+        if final:
+            for part in parts:
+                part.x = self.norm(part.x)
+                ends = part.x[part.packed.eos_rows[part.packed.first]]
+                pooled.append(ends if self.projection is None else ends @ self.projection)
         means = [F.embedding_bag(p.packed.sets, p.x, p.packed.offsets, mode="mean") for p in parts]
         return torch.cat(pooled), torch.cat(means)
 

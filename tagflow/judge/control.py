@@ -3,13 +3,16 @@
 Encoders for which all texts are nearly one would find every order as good as the original. So each measured
 run asks them for fixed pairs of different captions, too; the two are of equal length, for a difference in
 length may be all that encoders see. Pairs of the folder's own captions are shown beside, and decide nothing.
+
+It is asked of pooled vectors, whatever is judged: it is about the encoders, and in a mean over all states the
+padding of short captions would hide what they say.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -133,11 +136,13 @@ def _error(values: Sequence[float]) -> float:
     return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
-def looks_alike(control: Control, table: pa.Table) -> Iterator[Finding]:
-    """The warning that the folder's own different captions are hardly less alike than changed ones."""
-    for name in ("te1", "te2"):
-        own = getattr(control, f"folder_{name}")
-        changed = [value for value in rows(table, f"sim_{name}") if value is not None and value < 1]
-        if own is not None and (own >= ALIKE or (changed and own >= fmean(changed))):
-            mean = f", changed ones {fmean(changed):.4f}" if changed else ""
-            yield finding("captions-look-alike", f"{name}: different captions {own:.4f}{mean}", file=".")
+def looks_alike(control: Control, changed: Mapping[str, float | None]) -> Iterator[Finding]:
+    """The warning that the folder's own different captions are no less alike than changed ones.
+
+    `changed`: the changed captions' mean, by encoder.
+    """
+    for name, own in (("te1", control.folder_te1), ("te2", control.folder_te2)):
+        mean = changed[name]
+        if own is not None and (own >= ALIKE or (mean is not None and own >= mean)):
+            beside = "" if mean is None else f", changed ones {mean:.4f}"
+            yield finding("captions-look-alike", f"{name}: different captions {own:.4f}{beside}", file=".")

@@ -38,7 +38,7 @@ def _against(audit: Audit) -> Iterator[str]:
     if errors := sorted(code for code in codes if kind_of(code).severity == "error"):
         yield f"captions with errors: {', '.join(errors)}"
     places = standing_rows(table)
-    changed = changed_sims(table, places)
+    changed = changed_sims(table, places, meta.limits.measure)
     for name, values in changed.items():
         if len(values) < len(places):
             missing = len(places) - len(values)
@@ -48,7 +48,7 @@ def _against(audit: Audit) -> Iterator[str]:
         else:
             yield from _mean(meta, name, mean(values))
     if meta.limits.min_sim_each is not None:
-        sims = judged_sims(table)
+        sims = judged_sims(table, meta.limits.measure)
         low = sum(any(not value >= meta.limits.min_sim_each for value in sims[at]) for at in places)
         if low:
             yield f"{many(low, 'caption is', 'captions are')} below the limit for single captions"
@@ -56,7 +56,7 @@ def _against(audit: Audit) -> Iterator[str]:
     if otherwise := sum(CUT in cut[at] for at in places):
         yield f"{many(otherwise, 'caption is', 'captions are')} cut otherwise than before"
     if meta.control is not None:
-        for why in not_told_apart(meta.control, changed):
+        for why in not_told_apart(meta.control, changed_sims(table, places, "pooled")):
             yield f"the encoders do not tell captions apart ({why})"
     elif places:
         yield "no control: an older tagflow asked the encoders for no different captions"

@@ -23,7 +23,7 @@ from tagflow.files.read import sha256
 from tagflow.judge.control import is_close, measure_control
 from tagflow.judge.judge import Judgement, changed_sims, counted, judge, judged_sims
 from tagflow.progress import Progress, silent
-from tagflow.schema import replace_rows, rows
+from tagflow.schema import COLUMNS_OF, replace_rows, rows
 from tagflow.stages.encode import Encode
 from tagflow.stages.prove import prove
 
@@ -38,7 +38,7 @@ SAFETY = 4.0  # no caption is taken to be further off than so many times the lar
 LEAST = {"bf16": 1e-3, "fp16": 1.25e-4}
 EXACT = "fp32"
 Measure = Callable[[pa.Table], pa.Table]
-SIMS = ("sim_te1", "sim_te2", "sim_unet")
+SIMS = (*(name for both in COLUMNS_OF.values() for name in both), "sim_unet")
 
 
 @dataclass
@@ -96,14 +96,15 @@ class Fp32Recheck:
         limit = self.limits.min_sim_each
         if limit is None:
             return []
-        sims = judged_sims(table)
+        sims = judged_sims(table, self.limits.measure)
         return [at for at in _rough(table) if any(abs(sim - limit) <= self.margin for sim in sims[at])]
 
     def _near_mean(self, table: pa.Table) -> list[int]:
         """Rows of a mean that is near its limit, lowest first, as many as may take the doubt away."""
         in_means, rough = self._counted(table), set(_rough(table))
         open_ = [at for at in in_means if at in rough]
-        needed = max((self._needed(rows(table, name), in_means, len(open_)) for name in SIMS[:2]), default=0)
+        columns = (rows(table, name) for name in COLUMNS_OF[self.limits.measure])
+        needed = max((self._needed(column, in_means, len(open_)) for column in columns), default=0)
         return _lowest(table, open_)[:needed]
 
     def _needed(self, sims: Sequence[float | None], in_means: Sequence[int], open_: int) -> int:
@@ -204,7 +205,7 @@ class Gate:
             places = counted(table, self.limits, write_low=self.write_low)
             asked = (self.tokenizer, self.limits.max_tokens, table, places)
             self.control = measure_control(self.pair, *asked)
-            changed = changed_sims(table, places)
+            changed = changed_sims(table, places, "pooled")
             if self.pair.exact is not None and is_close(self.control, changed, self.recheck.margin):
                 self.control = measure_control(self.pair.exact, *asked)
         return self.judge(table)
@@ -213,4 +214,5 @@ class Gate:
         if self.tokenizer is None:
             return table
         how = (self.limits.max_tokens, self.tidied, next(iter(self.separators), None))
-        return Encode(pair, self.tokenizer, *how, self.progress(bar))(table)
+        whole = self.limits.measure == "plan"
+        return Encode(pair, self.tokenizer, *how, self.progress(bar), whole=whole)(table)

@@ -20,11 +20,13 @@ from tagflow.audit.file import Control, Limits, Verdict, mean
 from tagflow.captions.grammar import changed_lines
 from tagflow.captions.leftovers import is_unread
 from tagflow.clip.tokenizer import WINDOW
+from tagflow.config import Measure
 from tagflow.findings.catalogue import kind_of
 from tagflow.findings.wording import many
 from tagflow.judge.control import not_told_apart
-from tagflow.schema import add, add_findings, rows, with_notes
+from tagflow.schema import COLUMNS_OF, add, add_findings, rows, with_notes
 
+ENCODERS = ("te1", "te2")
 CUT = "tokens-cut-changed"
 """The finding on a caption of which the token limit cuts other tags than before."""
 
@@ -65,7 +67,7 @@ def judge(
     for level 1, which is the original.
     """
     gated = measured and trained
-    low = [list(_too_low(row, limits)) if gated else [] for row in _sims(table)]
+    low = [list(_too_low(row, limits)) if gated else [] for row in _judged(table, limits.measure)]
     table = add_findings(table, [[("similarity-low", ", ".join(why))] if why else [] for why in low])
     missed = [
         bool(why) or (gated and CUT in codes) for why, codes in zip(low, rows(table, "findings"), strict=True)
@@ -75,7 +77,7 @@ def judge(
         *(rows(table, name) for name in ("text", "rewritten", "findings", "relax_level")), strict=True
     )
     table = _with_status(table, list(map(_status, texts, kept)))
-    te1, te2 = _mean(table, "sim_te1"), _mean(table, "sim_te2")
+    te1, te2 = (_mean(table, name) for name in COLUMNS_OF[limits.measure])
     failed = [
         f"mean similarity in {name} is {value:.4f}, below {limits.min_sim:g}"
         for name, value in (("te1", te1), ("te2", te2))
@@ -88,7 +90,9 @@ def judge(
         return table, Judgement("fail", tuple(failed), te1, te2, sim_error, control)
     written_low = sum(misses and not back for misses, back in zip(missed, kept, strict=True))
     reasons = list(_uncertified(table, written_low, measured=measured, trained=trained))
-    if control is not None and (alike := not_told_apart(control, changed_sims(table, standing_rows(table)))):
+    if control is not None and (
+        alike := not_told_apart(control, changed_sims(table, standing_rows(table), limits.measure))
+    ):
         reasons.append(f"the encoders do not tell captions apart ({'; '.join(alike)})")
     verdict: Verdict = "uncertified" if reasons else "pass"
     return table, Judgement(verdict, tuple(reasons), te1, te2, sim_error, control)
@@ -129,18 +133,18 @@ def counted(table: pa.Table, limits: Limits, *, write_low: bool = False) -> list
     return standing_rows(table)
 
 
-def changed_sims(table: pa.Table, places: Sequence[int]) -> dict[str, list[float]]:
+def changed_sims(table: pa.Table, places: Sequence[int], measure: Measure) -> dict[str, list[float]]:
     """What each encoder made of the captions in these rows; without those that it made nothing of."""
-    columns = {name: rows(table, f"sim_{name}") for name in ("te1", "te2")}
+    columns = {name: rows(table, column) for name, column in zip(ENCODERS, COLUMNS_OF[measure], strict=True)}
     return {
         name: [value for at in places if (value := column[at]) is not None]
         for name, column in columns.items()
     }
 
 
-def judged_sims(table: pa.Table) -> list[list[float]]:
+def judged_sims(table: pa.Table, measure: Measure) -> list[list[float]]:
     """For each row the similarities that `min_sim_each` holds for."""
-    return [[value for _, value in _judged(row) if value is not None] for row in _sims(table)]
+    return [[value for _, value in row if value is not None] for row in _judged(table, measure)]
 
 
 def _with_status(table: pa.Table, status: list[str]) -> pa.Table:
@@ -151,27 +155,30 @@ def _with_status(table: pa.Table, status: list[str]) -> pa.Table:
     return add(table, status=status, relax_level=levels)
 
 
-def _sims(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    columns = ("sim_te1", "sim_te2", "sim_unet", "tokens", "original", "rewritten")
+def _judged(table: pa.Table, measure: Measure) -> Iterator[list[tuple[str, float | None]]]:
+    """For each row the similarities that `min_sim_each` holds for: of changed captions.
+
+    Over 75 tokens `sim_unet` counts, too, where pooled vectors are judged: they see the first window alone.
+    """
     if "sim_te1" not in table.column_names:
-        return iter([(None,) * len(columns)] * table.num_rows)
-    return zip(*(rows(table, name) for name in columns), strict=True)
+        yield from ([] for _ in range(table.num_rows))
+        return
+    columns = (*COLUMNS_OF[measure], "sim_unet", "tokens", "original", "rewritten")
+    for te1, te2, unet, tokens, original, rewritten in zip(
+        *(rows(table, name) for name in columns), strict=True
+    ):
+        if original == rewritten:
+            yield []
+            continue
+        long = measure == "pooled" and (tokens or 0) > WINDOW
+        yield [("te1", te1), ("te2", te2), *([("unet", unet)] if long else [])]
 
 
-def _judged(row: tuple[Any, ...]) -> list[tuple[str, float | None]]:
-    """The similarities of a changed caption that `min_sim_each` holds for. Over 75 tokens `sim_unet` counts,
-    too: the pooled vectors see only the first window."""
-    te1, te2, unet, tokens, original, rewritten = row
-    if original == rewritten:
-        return []
-    return [("te1", te1), ("te2", te2), *([("unet", unet)] if (tokens or 0) > WINDOW else [])]
-
-
-def _too_low(row: tuple[Any, ...], limits: Limits) -> Iterator[str]:
+def _too_low(judged: Sequence[tuple[str, float | None]], limits: Limits) -> Iterator[str]:
     """Which of a changed caption's similarities miss `min_sim_each`."""
     if limits.min_sim_each is None:
         return
-    for name, value in _judged(row):
+    for name, value in judged:
         if value is None:  # not to be had, so not proven
             yield f"sim_{name} unknown"
         elif not value >= limits.min_sim_each:

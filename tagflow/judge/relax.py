@@ -17,7 +17,7 @@ from tagflow.engines.local import Stage, run_stages
 from tagflow.judge.gate import Gate
 from tagflow.judge.judge import CUT
 from tagflow.progress import silent
-from tagflow.schema import add, add_findings, replace_rows, rows
+from tagflow.schema import COLUMNS_OF, add, add_findings, replace_rows, rows
 from tagflow.stages.reorder import relaxed_note
 
 _LOW = {"similarity-low", CUT}
@@ -80,7 +80,7 @@ class Relax:
         """
         originals, texts = rows(self.table, "original"), rows(self.table, "rewritten")
         counted = [at for at in able if any(changed_lines(originals[at], texts[at]))]
-        both = [rows(self.table, name) for name in ("sim_te1", "sim_te2")]
+        both = [rows(self.table, name) for name in COLUMNS_OF[self.gate.limits.measure]]
         sims = {at: [values[at] or 0.0 for values in both] for at in counted}
         missing = [
             sum(self.gate.limits.min_sim - sim[encoder] for sim in sims.values()) for encoder in (0, 1)

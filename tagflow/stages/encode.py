@@ -3,7 +3,8 @@
 `sim_te1`, `sim_te2`: cosine of the pooled vectors at EOS of window 1 (te1: final norm; te2: projected). SDXL
 does not use te1's pooled vector, so `sim_te1` is a proxy for te1's view. `sim_unet`: what the U-Net's
 cross-attention is given, tag by tag: the mean of the tag's hidden states after layer n-1 of n, cosine between
-the two orders, mean of both encoders, mean over tags.
+the two orders, mean over tags, mean of both encoders. `sim_plan_te1`, `sim_plan_te2`: cosines of the means of
+all final states, those of the padding among them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ import pyarrow as pa
 
 from tagflow.captions.grammar import changed_lines, parse, tag_key, tags_by_line
 from tagflow.captions.split import WIDE_COMMA
-from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
+from tagflow.clip.tokenizer import Encoder, Tokenizer, padded, te2_windows, windows
 from tagflow.encoders.pair import Line
 from tagflow.errors import EncoderError
 from tagflow.progress import Progress, silent
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float32]
 TagKey = tuple[str, int]
-Sims = tuple[float, float, float | None]
 Pairs = Sequence[tuple[str, str]]
 Span = tuple[int, int]
 Places = Callable[[str], Sequence[Span]]
@@ -42,10 +43,31 @@ CHUNK = 256
 """Line pairs whose vectors are in memory together: about 45 MB."""
 
 
+class Sims(NamedTuple):
+    """The similarities of two orders of a line; None where there are none."""
+
+    te1: float | None
+    te2: float | None
+    unet_te1: float | None
+    unet_te2: float | None
+    plan_te1: float | None
+    plan_te2: float | None
+
+    @property
+    def unet(self) -> float | None:
+        """The mean of both encoders."""
+        both = [one for one in (self.unet_te1, self.unet_te2) if one is not None]
+        return fmean(both) if both else None
+
+
 @dataclass(frozen=True, slots=True)
 class TokenizedLine:
-    """One order of one line as both encoders see it: each one's windows, and each tag's token indices."""
+    """One order of one line as both encoders see it: each one's windows, and each tag's token indices.
 
+    `ids`: its tokens, without BOS and EOS.
+    """
+
+    ids: tuple[int, ...]
     te1: tuple[tuple[int, ...], ...]
     te2: tuple[tuple[int, ...], ...]
     tags: dict[TagKey, tuple[int, ...]]
@@ -53,15 +75,22 @@ class TokenizedLine:
 
 @dataclass(frozen=True, slots=True)
 class LineVectors:
-    """What one encoder makes of one side: its pooled vector, and each tag's mean state, (width,) each."""
+    """What one encoder makes of one side: its pooled vector, and each tag's mean state, (width,) each.
+
+    `whole`: the mean of all final states; None where it was not asked.
+    """
 
     pooled: Array
     tags: dict[TagKey, Array | None]
+    whole: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """`original, rewritten` -> `sim_te1, sim_te2, sim_unet`. Equal texts are exactly 1, not encoded."""
+    """`original, rewritten` -> `sim_te1, sim_te2, sim_unet, ...`. Equal texts are exactly 1, not encoded.
+
+    `whole`: `sim_plan_*`, too, which takes the padding through the encoders.
+    """
 
     pair: EncoderPair
     tokenizer: Tokenizer
@@ -69,6 +98,7 @@ class Encode:
     fullwidth_commas: bool = False
     separator: str | None = None
     progress: Progress = silent
+    whole: bool = False
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Null where a caption failed. Raises EncoderError where a vector is not finite."""
@@ -90,9 +120,13 @@ class Encode:
         ]
         return add(
             table,
-            sim_te1=[one[0] for one in found],
-            sim_te2=[one[1] for one in found],
-            sim_unet=[one[2] for one in found],
+            sim_te1=[one.te1 for one in found],
+            sim_te2=[one.te2 for one in found],
+            sim_unet=[one.unet for one in found],
+            sim_unet_te1=[one.unet_te1 for one in found],
+            sim_unet_te2=[one.unet_te2 for one in found],
+            sim_plan_te1=[one.plan_te1 for one in found],
+            sim_plan_te2=[one.plan_te2 for one in found],
             sim_dtype=[self.pair.dtype if one else None for one in lines],
         )
 
@@ -136,10 +170,8 @@ class Encode:
         def of_te2(done: int, total: int) -> None:
             progress(one * total + two * done, (one + two) * total)
 
-        given = [(side.te1, side.tags) for side in sides.values()]
-        te1 = dict(zip(sides, _views(self.pair.te1, given, of_te1), strict=True))
-        given = [(side.te2, side.tags) for side in sides.values()]
-        te2 = dict(zip(sides, _views(self.pair.te2, given, of_te2), strict=True))
+        te1 = dict(zip(sides, self._views(self.pair.te1, "te1", list(sides.values()), of_te1), strict=True))
+        te2 = dict(zip(sides, self._views(self.pair.te2, "te2", list(sides.values()), of_te2), strict=True))
         for before, after in chunk:
             yield _compare((te1[before], te2[before]), (te1[after], te2[after]))
 
@@ -166,52 +198,53 @@ class Encode:
             counts[key] = counts.get(key, 0) + 1
             tags[key, counts[key]] = tuple(range(first, last))
         return TokenizedLine(
+            tuple(encoded.ids[: self.max_tokens]),
             tuple(windows(encoded.ids, self.max_tokens)),
             tuple(te2_windows(encoded.ids, self.max_tokens)),
             tags,
         )
 
+    def _views(
+        self, encoder: TextEncoder, name: Encoder, sides: Sequence[TokenizedLine], progress: Progress
+    ) -> Iterator[LineVectors]:
+        cut = [side.te1 if name == "te1" else side.te2 for side in sides]
+        tags = [tuple(side.tags.values()) for side in sides]
+        seen = encoder.view([Line(*one) for one in zip(cut, tags, strict=True)], progress)
+        whole: Sequence[Array | None] = [None] * len(sides)
+        if self.whole:
+            rows = [tuple(padded(side.ids, self.max_tokens, name)) for side in sides]
+            whole = encoder.mean_states(rows, progress)
+        for one, side, mean in zip(seen, sides, whole, strict=True):
+            yield LineVectors(one.pooled, dict(zip(side.tags, one.tags, strict=True)), mean)
 
-def _worst(
-    original: str | None, rewritten: str | None, found: Sequence[Sims]
-) -> tuple[float | None, float | None, float | None]:
+
+def _worst(original: str | None, rewritten: str | None, found: Sequence[Sims]) -> Sims:
     """The figures of a caption from those of its changed lines."""
     if original is None or rewritten is None:
-        return None, None, None
+        return Sims(*[None] * 6)
     if not found:
-        return 1.0, 1.0, 1.0
-    unet = [one[2] for one in found if one[2] is not None]
-    return min(one[0] for one in found), min(one[1] for one in found), min(unet) if unet else None
-
-
-def _views(
-    encoder: TextEncoder,
-    sides: Sequence[tuple[Any, dict[TagKey, tuple[int, ...]]]],
-    progress: Progress,
-) -> list[LineVectors]:
-    seen = encoder.view([Line(windows, tuple(tags.values())) for windows, tags in sides], progress)
-    return [
-        LineVectors(one.pooled, dict(zip(tags, one.tags, strict=True)))
-        for one, (_, tags) in zip(seen, sides, strict=True)
-    ]
+        return Sims(*[1.0] * 6)
+    columns = ([value for value in column if value is not None] for column in zip(*found, strict=True))
+    return Sims(*(min(values) if values else None for values in columns))
 
 
 def _compare(before: tuple[LineVectors, LineVectors], after: tuple[LineVectors, LineVectors]) -> Sims:
-    te1, te2 = (cosine(one.pooled, two.pooled) for one, two in zip(before, after, strict=True))
-    return te1, te2, _unet(before, after)
+    pairs = list(zip(before, after, strict=True))
+    pooled = (cosine(one.pooled, two.pooled) for one, two in pairs)
+    wholes = ((one.whole, two.whole) for one, two in pairs)
+    plan = (None if one is None or two is None else cosine(one, two) for one, two in wholes)
+    return Sims(*pooled, *(_unet(one, two) for one, two in pairs), *plan)
 
 
-def _unet(before: tuple[LineVectors, LineVectors], after: tuple[LineVectors, LineVectors]) -> float | None:
+def _unet(one: LineVectors, two: LineVectors) -> float | None:
     """Mean over the tags that both sides have; a tag that only one of them still sees counts 0."""
-    scores: dict[TagKey, float] = {}  # in the caption's order: a sum over a set would differ from run to run
-    for one, two in zip(before, after, strict=True):
-        pairs = {key: (state, two.tags[key]) for key, state in one.tags.items() if key in two.tags}
-        seen = {key: pair for key, pair in pairs.items() if pair[0] is not None and pair[1] is not None}
-        found = dict(zip(seen, cosines(*zip(*seen.values(), strict=True)), strict=True)) if seen else {}
-        for key, pair in pairs.items():
-            if pair[0] is not None or pair[1] is not None:
-                scores[key] = scores.get(key, 0.0) + float(found.get(key, 0.0)) / 2
-    return float(np.mean(list(scores.values()))) if scores else None
+    pairs = {key: (state, two.tags[key]) for key, state in one.tags.items() if key in two.tags}
+    seen = {key: pair for key, pair in pairs.items() if pair[0] is not None and pair[1] is not None}
+    found = dict(zip(seen, cosines(*zip(*seen.values(), strict=True)), strict=True)) if seen else {}
+    # In the caption's order: a sum over a set would differ from run to run.
+    read = (key for key, (state, other) in pairs.items() if state is not None or other is not None)
+    scores = [float(found.get(key, 0.0)) for key in read]
+    return fmean(scores) if scores else None
 
 
 def cosine(one: Array, two: Array) -> float:

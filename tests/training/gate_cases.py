@@ -241,6 +241,7 @@ GATE_CASES = [
     GateCase("audit-not-passed", lose_the_verdict, plan("dataset", verdict="fail")),
     GateCase("audit-inconsistent", with_meta(command="reorder"), with_meta(started="2020-01-01")),
     GateCase("limit-weak", nothing, with_meta(limits=Limits(min_sim=0.95))),
+    GateCase("measure-other", with_meta(limits=Limits(min_sim=0, measure="plan")), nothing),
     GateCase("captions-drifted", edit_caption, touch_caption),
     GateCase("images-drifted", remove_image, add_notes),
     GateCase("ontology-drifted", with_overlay(edited=True), with_overlay(edited=False)),

@@ -139,6 +139,14 @@ def limit_weak(start: AuditedStart) -> Iterator[Finding]:
         yield finding("limit-weak", f"{limit:g}, below {standard:g}")
 
 
+@audit_check("measure-other")
+def measure_other(start: AuditedStart) -> Iterator[Finding]:
+    """The pass was given for other vectors than the usual ones."""
+    measure = start.audit.meta.limits.measure
+    if measure != Limits().measure:
+        yield finding("measure-other", f"by {measure}")
+
+
 @audit_check("captions-drifted", "images-drifted", "ontology-drifted")
 def dataset_drifted(start: AuditedStart) -> Iterator[Finding]:
     root, options = start.dataset.root, start.audit.meta.options
@@ -308,8 +316,8 @@ def plan_edited(start: PlannedStart) -> Iterator[Finding]:
 
 
 CHECKS = (
-    another_running, run_copied, audit_there, audit_passed, audit_follows, limit_weak, dataset_drifted,
-    plan_outdated, dataset_foreign, captions_altered, path_relative, tokens_certified, encoders_certified,
-    rendered_unchanged, caches_fresh, plan_edited,
+    another_running, run_copied, audit_there, audit_passed, audit_follows, limit_weak, measure_other,
+    dataset_drifted, plan_outdated, dataset_foreign, captions_altered, path_relative, tokens_certified,
+    encoders_certified, rendered_unchanged, caches_fresh, plan_edited,
 )  # fmt: skip
 """Every check of the gate, in the order in which they are asked."""
