@@ -116,7 +116,8 @@ class Control:
     """What the encoders made of different captions, beside which a similarity of two orders can be read.
 
     te1, te2: mean cosines of the fixed pairs' pooled vectors, with their standard errors, in `dtype`.
-    folder_te1, folder_te2: of pairs of the folder's own changed captions; None without any.
+    folder_te1, folder_te2: of pairs of the folder's own changed captions; None without any. common_te1,
+    common_te2: how many times as much token embeddings share a direction as random ones would.
     """
 
     te1: float
@@ -126,6 +127,8 @@ class Control:
     dtype: str
     folder_te1: float | None = None
     folder_te2: float | None = None
+    common_te1: float | None = None
+    common_te2: float | None = None
 
     def of(self, name: str) -> tuple[float, float]:
         """The mean of the fixed pairs in `te1` or `te2`, and its standard error."""

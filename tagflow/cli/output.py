@@ -116,6 +116,11 @@ def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> 
         if control.folder_te1 is not None and control.folder_te2 is not None:
             own = f"; of this folder te1 {control.folder_te1:.4f}, te2 {control.folder_te2:.4f}"
         yield f"control     different texts te1 {control.te1:.4f}, te2 {control.te2:.4f} (fixed pairs{own})"
+        if control.common_te1 is not None and control.common_te2 is not None:
+            yield (
+                f"weights     token embeddings share a direction te1 {control.common_te1:.1f}, te2 "
+                f"{control.common_te2:.1f} times as much as random ones (trained ones: far above 1)"
+            )
     if meta.options.sim_error is not None:
         exact = rows(table, "sim_dtype").count("fp32")
         yield (

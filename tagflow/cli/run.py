@@ -50,7 +50,7 @@ from tagflow.cli.options import (
     token_options,
 )
 from tagflow.cli.output import Progress, show_diff
-from tagflow.cli.run_report import counting, of_captions, of_checks
+from tagflow.cli.run_report import counting, of_captions, of_checks, of_control
 from tagflow.cli.run_train import AfterOptions, ready, train_after, train_options
 from tagflow.cli.separator import keep_tokens_separator, note_absent
 from tagflow.config import Config, OnLow, load_config
@@ -234,6 +234,7 @@ class _Job:
         findings = of_captions(written, found.root)
         seen = {(one.where.file, one.code, one.detail) for one in findings}
         findings += (one for one in beside if (one.where.file, one.code, one.detail) not in seen)
+        findings += (one.at(file=found.root.as_posix()) for one in of_control(written.meta, written.table))
         findings = list(chosen(findings, self.asked, self.config))
         tell_beside(counting(findings, strict=self.strict))
         if self.asked.diff:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from tagflow.audit.file import Meta, mean
 from tagflow.checks.run import Look, beside_stages
 from tagflow.dataset.survey import Survey, tree
 from tagflow.findings.finding import Finding, of_caption
+from tagflow.judge.control import looks_alike
+from tagflow.judge.judge import changed_sims, standing_rows
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.progress import Progress
 from tagflow.schema import add, column_of, replace_rows, rows
@@ -25,6 +28,14 @@ def of_captions(written: Written, root: Path) -> list[Finding]:
         for path, codes, details in zip(*columns, strict=True)
         for code, detail in zip(codes, details, strict=True)
     ]
+
+
+def of_control(meta: Meta, table: pa.Table) -> list[Finding]:
+    """What the control says of the folder's own captions."""
+    if meta.control is None:
+        return []
+    sims = changed_sims(table, standing_rows(table), "pooled")
+    return list(looks_alike(meta.control, {name: mean(values) for name, values in sims.items()}))
 
 
 def of_checks(

@@ -36,7 +36,7 @@ from tagflow.cli.options import (
     token_options,
 )
 from tagflow.cli.output import Progress
-from tagflow.cli.run_report import counting, of_captions
+from tagflow.cli.run_report import counting, of_captions, of_control
 from tagflow.config import load_config
 from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, survey
 from tagflow.errors import AuditError
@@ -94,7 +94,8 @@ def validate(asked: ValidateOptions) -> int:
         for one in drift(audit, present(pipeline, found, outcome, gone))
         if not one.code.startswith("caption-")  # those are findings of their captions
     ]
-    findings = [*found_in, *changed]
+    alike = [one.at(file=folder.as_posix()) for one in of_control(written.meta, written.table)]
+    findings = [*found_in, *changed, *alike]
     tell_beside([*counting(found_in, strict=strict), *changed])
     output.encoded(pipeline.pair)
     if written.meta.verdict != "pass":

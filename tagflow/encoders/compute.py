@@ -39,11 +39,13 @@ class Compute:
     """Takes what is asked through a tower, or through its copies on several devices, one worker each.
 
     batch: the token ids of a batch. It is halved where a device's memory does not suffice, once.
+    common_direction: see `Tower`.
     """
 
     def __init__(self, name: str, towers: Sequence[Tower], warn: Callable[[str], None]) -> None:
         self.width, self.depth = towers[0].width, towers[0].depth
         self.batch = min(map(_fitting, towers))
+        self.common_direction = towers[0].common_direction()
         self._name = name
         self._towers = towers
         self._warn = warn

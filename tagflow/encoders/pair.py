@@ -161,6 +161,8 @@ class _Everywhere:
 class TextEncoder:
     """te1 or te2. `width` and `layers` are its sizes, `name` is `te1` or `te2`.
 
+    common_direction: of its token embeddings, see `Tower`; about 1 where chance drew the weights.
+
     encoded, cached: how many windows of lines were computed, and how many the cache made needless.
     """
 
@@ -168,6 +170,7 @@ class TextEncoder:
         self.name = name
         self.width = compute.width
         self.layers = compute.depth
+        self.common_direction = compute.common_direction
         self.encoded = self.cached = 0
         self._compute = compute
         self._shelf: EncoderCache | None = None

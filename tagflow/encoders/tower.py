@@ -72,6 +72,16 @@ class Tower:
         """The width of the residual stream."""
         return int(self.token_embedding.shape[1])
 
+    def common_direction(self) -> float:
+        """Return how many times longer the mean token embedding is than that of random ones would be.
+
+        About 1 for weights that were drawn by chance. Training gives embeddings a direction that nearly all
+        share: 17.6 in all-MiniLM-L6-v2.
+        """
+        rows = self.token_embedding.float()
+        typical = rows.square().sum(1).mean().sqrt() / len(rows) ** 0.5
+        return float(rows.mean(0).norm() / typical)
+
     def to(self, device: torch.device) -> Tower:
         """Return a copy on another device."""
         return replace(

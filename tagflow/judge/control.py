@@ -98,6 +98,8 @@ def measure_control(
         te1_error=_error(fixed["te1"]),
         te2_error=_error(fixed["te2"]),
         dtype=pair.dtype,
+        common_te1=pair.te1.common_direction,
+        common_te2=pair.te2.common_direction,
     )
     own = _of_folder(table, places)
     if own is None:

@@ -101,6 +101,7 @@ def test_sound_random_encoders_are_not_taken_for_such(make_checkpoint, tmp_path,
     pair = load_encoders(str(file), "cpu", "fp32")
     control = measure_control(pair, CLIP, 225, written([], []), [])
     assert control.te1 < 0.9 and control.te2 < 0.9
+    assert control.common_te1 == pytest.approx(1, abs=0.2) and control.common_te2 == pytest.approx(1, abs=0.2)
     assert not_told_apart(control, {"te1": [0.97, 0.98], "te2": [0.95]}) == []
 
 
@@ -115,3 +116,23 @@ def test_the_rule():
     assert not_told_apart(flat, {"te1": [], "te2": []}) == ["te1: different captions 0.9900"]
     assert is_close(control, {"te1": [0.865], "te2": [0.9]}, 0.01)
     assert not is_close(control, {"te1": [0.95], "te2": [0.9]}, 0.01)
+
+
+def test_embeddings_that_share_a_direction_are_told_from_random_ones(checkpoint, sound, tmp_path):
+    """As training leaves them: in all-MiniLM-L6-v2 the mean is 17.6 times as long as by chance."""
+    made = {name: one + 0.1 * one.std() if "token_embedding" in name else one for name, one in sound.items()}
+    save_file(made, tmp_path / "shifted.safetensors")
+    for file, least, most in ((checkpoint, 0.8, 1.2), (tmp_path / "shifted.safetensors", 10, 100)):
+        pair = load_encoders(str(file), "cpu", "bf16")
+        assert all(least < one.common_direction < most for one in (pair.te1, pair.te2))
+
+
+def test_a_folder_of_nearly_one_caption_is_warned_of(tagflow, folder, lenient):
+    alike = {f"{at}.txt": f"zkv house, sofa {at}, white walls, photograph, lamp" for at in range(9)}
+    other = {f"{at}.txt": f"{one}, photograph, {two}" for at, (one, two) in enumerate(fixed_pairs()[:9])}
+    found = [
+        tagflow("run", folder(texts, name), *lenient, "--json").json["findings"]
+        for name, texts in (("alike", alike), ("other", other))
+    ]
+    codes = [{one["code"] for one in some} for some in found]
+    assert "captions-look-alike" in codes[0] and "captions-look-alike" not in codes[1]
