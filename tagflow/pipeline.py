@@ -18,13 +18,14 @@ from tagflow.config import Description, OnLow
 from tagflow.dataset.survey import CAPTION_SUFFIX, Survey
 from tagflow.engines.local import Stage, run_stages
 from tagflow.history.originals import OriginalsIndex
+from tagflow.judge.advice import advice
 from tagflow.judge.derive import inconsistencies
 from tagflow.judge.gate import Gate
 from tagflow.judge.judge import Judgement
 from tagflow.judge.relax import Relax
 from tagflow.ontology import Ontology
 from tagflow.progress import Progress, silent
-from tagflow.schema import add_findings, rows
+from tagflow.schema import add, add_findings, rows
 from tagflow.stages.classify import Classify
 from tagflow.stages.count import Count
 from tagflow.stages.describe import put_back, set_aside
@@ -85,6 +86,8 @@ class Outcome:
     """Sentences kept their order; a validation of an older audit does not ask."""
     parsed: pa.Table | None = None
     """The captions with their tags before they were ordered; None where nothing was."""
+    advice: tuple[str, ...] = ()
+    """Where the gate failed: which captions, and what was tried on some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,12 @@ class Pipeline:
             levels = relax_levels(len(self.ontology.categories))
             table = Relax(read, parsed, table, levels, parse, order, gate)()
         table, judgement = gate.finally_judge(table)
-        return Outcome(table, judgement, triggers, tidied, survey.suffix, survey.images, parsed=parsed)
+        told: tuple[str, ...] = ()
+        if judgement.verdict == "fail":
+            told = tuple(advice(table, read, gate, self._other_orders(parse, triggers)))
+        return Outcome(
+            table, judgement, triggers, tidied, survey.suffix, survey.images, parsed=parsed, advice=told
+        )
 
     def put_back(self, table: pa.Table) -> pa.Table:
         """The stage that puts descriptions behind the tags, in the category of what is unknown."""
@@ -158,12 +166,27 @@ class Pipeline:
         same = self.pair is None or (now.min_sim, now.min_sim_each) == (before.min_sim, before.min_sim_each)
         return same and now.max_tokens == before.max_tokens
 
-    def _order(self, triggers: Triggers) -> list[Stage]:
+    def _other_orders(self, parse: Stage, triggers: Triggers) -> dict[str, list[Stage]]:
+        """The stages that would make other orders, by what a user would type for them."""
+        first = self.options.keep_first + 3
+        made = {f"--keep-first {first}": [parse, *self._order(triggers, keep_first=first)]}
+        for level in relax_levels(len(self.ontology.categories))[1:3]:
+            relaxed = partial(_on_level, level=level)
+            made[f"--on-low relax, level {level}"] = [parse, relaxed, *self._order(triggers)]
+        return made
+
+    def _order(self, triggers: Triggers, keep_first: int | None = None) -> list[Stage]:
         """The stages between parse and proof."""
-        pins = Pins(self.options.keep_first, triggers.named(), triggers.detected())
+        first = self.options.keep_first if keep_first is None else keep_first
+        pins = Pins(first, triggers.named(), triggers.detected())
         count = self.options.count(self.tokenizer)
         reorder = Reorder(self.ontology, pins, self.options.keep_tokens_separator)
         return [Classify(self.ontology, triggers.words()), reorder, self.put_back, count]
+
+
+def _on_level(table: pa.Table, level: int) -> pa.Table:
+    """The captions on a relax level, for the stage that orders them."""
+    return add(table, relax_level=[level] * table.num_rows)
 
 
 def follows(audit: Audit) -> bool:

@@ -18,8 +18,8 @@ from tagflow.schema import AUDIT
 KEYS = [
     "schema", "captions", "rewritten", "unchanged", "kept", "failed", "relaxed", "sim_te1_mean",
     "sim_te2_mean", "control", "dtype", "sim_error", "verdict", "audit", "run", "windows_encoded",
-    "windows_cached", "caches_stale", "caches_cleared", "images_linked", "images_copied", "settings",
-    "triggers", "findings",
+    "windows_cached", "caches_stale", "caches_cleared", "images_linked", "images_copied", "advice",
+    "settings", "triggers", "findings",
 ]  # fmt: skip
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 
