@@ -78,9 +78,12 @@ class Tower:
         About 1 for weights that were drawn by chance. Training gives embeddings a direction that nearly all
         share: 17.6 in all-MiniLM-L6-v2.
         """
-        rows = self.token_embedding.float()
-        typical = rows.square().sum(1).mean().sqrt() / len(rows) ** 0.5
-        return float(rows.mean(0).norm() / typical)
+        total = torch.zeros(self.width, dtype=torch.float64, device=self.device)
+        squares = 0.0
+        for rows in self.token_embedding.split(4096):  # all of them in float32 would be 250 MB
+            total += rows.double().sum(0)
+            squares += float(rows.double().square().sum())
+        return float(total.norm()) / squares**0.5
 
     def to(self, device: torch.device) -> Tower:
         """Return a copy on another device."""

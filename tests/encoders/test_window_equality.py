@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile import written
 
 from tagflow.clip.tokenizer import BOS, EOS, Tokenizer, te2_windows, windows
 from tagflow.clip.vocabulary import find_vocabulary
@@ -24,6 +25,7 @@ from tagflow.encoders import load_encoders
 from tagflow.encoders.compare import compare as compare_command
 from tagflow.encoders.locate import locate
 from tagflow.encoders.references import REFERENCES
+from tagflow.judge.control import measure_control, not_told_apart
 
 CLOSE = 1e-5  # of the largest value, in each caption by itself
 LIMITS = (75, 150, 225)
@@ -164,6 +166,9 @@ def test_full_size(maker, references, kit, tmp_path, ids, golden):
         for encoder in (pair.te1, pair.te2)
         for limit, names in LARGE.items()
     }
+    control = measure_control(pair, Tokenizer(find_vocabulary(use_cache=False)), 225, written([], []), [])
+    print(f"\ncontrol: {control}")
+    assert not_told_apart(control, {"te1": [], "te2": []}) == []  # random at full size is not degenerate
     del pair
 
     def compare(encoder, library, encode):
