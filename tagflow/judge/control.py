@@ -38,9 +38,10 @@ ALIKE = 0.99
 ERRORS = 3.0
 """So many of its standard errors must the control's mean lie below that of the changed captions."""
 
+ByEncoder = Mapping[str, Sequence[float]]
+"""Similarities in `te1` and in `te2`."""
+
 _Placed = tuple[str, list[int], list[int]]
-Sims = dict[str, list[float]]
-"""Similarities by encoder, `te1` and `te2`."""
 
 
 @cache
@@ -50,7 +51,7 @@ def fixed_pairs() -> tuple[tuple[str, str], ...]:
     return tuple((one, two) for one, two in data["pairs"])
 
 
-def similarities(pairs: pa.Table, pair: EncoderPair, tokenizer: Tokenizer, max_tokens: int) -> Sims:
+def _similarities(pairs: pa.Table, pair: EncoderPair, tokenizer: Tokenizer, max_tokens: int) -> ByEncoder:
     """What both encoders make of pairs: a batch of `original` and `rewritten`, with the places of tags."""
     table = Encode(pair, tokenizer, max_tokens)(pairs)
     return {name: rows(table, f"sim_{name}") for name in ("te1", "te2")}
@@ -91,10 +92,10 @@ def measure_control(
     pair: EncoderPair, tokenizer: Tokenizer, max_tokens: int, table: pa.Table, places: Sequence[int]
 ) -> Control:
     """Ask the encoders for different captions. `places`: rows of those that were changed."""
-    fixed = similarities(_fixed(), pair, tokenizer, max_tokens)
+    fixed = _similarities(_fixed(), pair, tokenizer, max_tokens)
     control = Control(
-        te1=fmean(fixed["te1"]),
-        te2=fmean(fixed["te2"]),
+        te1=fmean(map(abs, fixed["te1"])),  # vectors on one line, some of them turned about, are one, too
+        te2=fmean(map(abs, fixed["te2"])),
         te1_error=_error(fixed["te1"]),
         te2_error=_error(fixed["te2"]),
         dtype=pair.dtype,
@@ -104,16 +105,16 @@ def measure_control(
     own = _of_folder(table, places)
     if own is None:
         return control
-    found = similarities(own, pair, tokenizer, max_tokens)
+    found = _similarities(own, pair, tokenizer, max_tokens)
     return replace(control, folder_te1=fmean(found["te1"]), folder_te2=fmean(found["te2"]))
 
 
-def not_told_apart(control: Control, changed: Sims) -> list[str]:
+def not_told_apart(control: Control, changed: ByEncoder) -> list[str]:
     """Why the encoders do not tell captions apart, if so. `changed`: what they made of changed captions."""
     return [why for name, values in changed.items() for why in _alike(control, name, values, 0.0)]
 
 
-def is_close(control: Control, changed: Sims, margin: float) -> bool:
+def is_close(control: Control, changed: ByEncoder, margin: float) -> bool:
     """Whether the answer might be another one if similarities were off by `margin`."""
     answers = (
         [list(_alike(control, name, values, off)) != [] for off in (-margin, margin)]
