@@ -305,8 +305,8 @@ class _Job:
         if not silent and descriptions_untrained(found, paths, texts):
             output.note_descriptions(len(texts))
         if written.meta.verdict == "fail":
-            for one in outcome.advice:
-                output.note(one)
+            for line in outcome.advice:
+                output.note(line)
             output.note(
                 "the gate failed and no caption was written. Look at the worst captions (`tagflow audit`), "
                 "then relax their order (--on-low relax), keep the low ones (--min-sim-each X), lower "

@@ -12,6 +12,7 @@ Source: transformers' `modeling_clip.py` and open_clip's `transformer.py`; the t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -80,10 +81,10 @@ class Tower:
         """
         total = torch.zeros(self.width, dtype=torch.float64, device=self.device)
         squares = 0.0
-        for rows in self.token_embedding.split(4096):  # all of them in float32 would be 250 MB
+        for rows in torch.split(self.token_embedding, 4096):  # all of them in float32 would be 250 MB
             total += rows.double().sum(0)
             squares += float(rows.double().square().sum())
-        return float(total.norm()) / squares**0.5
+        return float(total.norm()) / math.sqrt(squares)
 
     def to(self, device: torch.device) -> Tower:
         """Return a copy on another device."""
