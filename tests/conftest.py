@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from examples import examples
 from hypothesis import settings
-from read_once import read_once
+from read_once import SHARED, read_once
 
 from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
@@ -121,12 +121,16 @@ def _own_surroundings(request, monkeypatch, tmp_path_factory):
         for file in cache.glob("vectors-*"):
             file.unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    empty = tmp_path_factory.getbasetemp() / "cwd"
+    if empty.is_dir() and any(empty.iterdir()):
+        shutil.rmtree(empty)
+    empty.mkdir(exist_ok=True)
+    monkeypatch.chdir(empty)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _what_comes_with_tagflow_is_read_once():
-    """A command reads its ontology and CLIP's vocabulary anew, half a second each; neither changes here."""
+    """A command reads its ontology, CLIP's vocabulary and the checkpoint anew; none changes here."""
     with pytest.MonkeyPatch.context() as patch:
         read_once(patch.setattr)
         yield
@@ -200,7 +204,9 @@ def make_checkpoint():
 @pytest.fixture(scope="session")
 def checkpoint(make_checkpoint, tmp_path_factory):
     """A tiny SDXL checkpoint in the real single-file layout; its weights are random, so cosines are low."""
-    return make_checkpoint.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors")
+    file = make_checkpoint.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors")
+    SHARED.add(str(file))
+    return file
 
 
 @pytest.fixture
