@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,13 @@ if importlib.util.find_spec("imagehash") is None:  # the `images` extra is not i
 
 SLOW_FIXTURES = {"process", "unprivileged", "checkpoint", "certified", "worker", "cluster", "suggest"}
 SLOW_FOLDERS = {"bad_input", "encoders", "hooks", "torture"}
-# Whole commands over many captions, megabytes of text, or a stand-in for the trainer: seconds for each file.
+# Whole commands over many captions, megabytes of text, walks over the source, or a stand-in for the trainer.
 SLOW_FILES = {
     f"test_{name}.py"
     for name in (
         "plan", "suggest_command", "ontology_commands", "recover", "drift", "docs", "no_network", "caches",
-        "edited_meanwhile", "probe", "reorder_command", "links", "structure_data", "tidied",
+        "edited_meanwhile", "probe", "reorder_command", "links", "structure_data", "tidied", "patterns",
+        "monitor_truth", "dependencies", "check_deep",
     )
 }  # fmt: skip
 # Files that take longest begin first, so that no core waits at the end.
@@ -71,16 +73,26 @@ def pytest_configure(config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@cache
+def is_slow(path):
+    """Whether a folder is slow as a whole, or a file: it stands in a table, or starts processes."""
+    if path.suffix != ".py":
+        return path.name in SLOW_FOLDERS
+    text = path.read_text(encoding="utf-8")
+    return path.name in SLOW_FILES or "import subprocess" in text or "pytestmark = pytest.mark.slow" in text
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Where slow tests are left out, what is slow as a whole is not even imported: torch alone takes seconds."""
+    return True if "not slow" in config.option.markexpr and is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items):
     """Long files first; what starts processes or encodes is `slow`, with such a fixture, module or folder."""
     place = {name: at for at, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.name, len(place)))
-    starts = {}
     for item in items:
-        if item.path not in starts:
-            starts[item.path] = "import subprocess" in item.path.read_text(encoding="utf-8")
-        folders = set(item.path.relative_to(ROOT / "tests").parts[:-1])
-        slow = starts[item.path] or folders & SLOW_FOLDERS or item.path.name in SLOW_FILES
+        slow = is_slow(item.path) or SLOW_FOLDERS & set(item.path.relative_to(ROOT / "tests").parts[:-1])
         if slow or SLOW_FIXTURES & set(item.fixturenames) or "megabyte" in item.name:
             item.add_marker("slow")
 
