@@ -83,7 +83,7 @@ def is_slow(path):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Where slow tests are left out, what is slow as a whole is not even imported: torch alone takes seconds."""
+    """Where slow tests are left out, what is slow as a whole is not even imported (torch: seconds)."""
     return True if "not slow" in config.option.markexpr and is_slow(collection_path) else None
 
 

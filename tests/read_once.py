@@ -27,7 +27,7 @@ def state(path: Path) -> tuple[str, int, int, int]:
 
 
 def read_once(replace: Callable[[Any, str, Any], None]) -> None:
-    """Have them kept: ontologies, CLIP's vocabulary, SHARED checkpoints. `replace` works as `setattr` does."""
+    """Have ontologies, CLIP's vocabulary and SHARED checkpoints kept. `replace`: as `setattr`."""
     load_ontology, checked, read_towers = Ontology.load, vocabulary._checked, load.read_towers
     kept: dict[Any, Any] = {}
 
@@ -48,7 +48,8 @@ def read_once(replace: Callable[[Any, str, Any], None]) -> None:
         return once((state(path), unpack), lambda: checked(path, parse, unpack))
 
     def tokenizer(found: vocabulary.Vocabulary) -> Tokenizer:
-        return once(id(found), lambda: (found, Tokenizer(found)))[1]  # kept with it, so that its id is its own
+        # Kept with it, so that no other can come to have its id.
+        return once(id(found), lambda: (found, Tokenizer(found)))[1]
 
     def towers(spec: str, plans: Sequence[TowerPlan], *where: Any) -> Any:
         if spec not in SHARED:

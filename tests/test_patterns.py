@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parent.parent / "tagflow"
 CALLS = {"compile", "sub", "subn", "search", "match", "fullmatch", "split", "findall", "finditer"}
-STARTS, SHORT, LONG = (16, 20, 24, 28, 200, 500), 2_000, 20_000  # in steps, for one that grows with the cube
+STARTS, SHORT, LONG = (16, 20, 24, 28, 200, 500), 2_000, 20_000  # in steps: some grow with the cube
 # Seconds of this thread, so that other work does not count. A linear pattern takes 20,000 characters in a
 # hundredth of it or so, a square one in ten times as much.
 ENOUGH = 0.03
@@ -249,7 +249,7 @@ def slow_text(pattern: str, flags: int = 0, *, anchored: bool = False, longest: 
     if not THOROUGH:
         pumps, edges = pumps[:40], edges[:4]
     short = min(SHORT, longest)
-    grown: dict[Text, tuple[float, float]] = {}  # seconds when short, and how much more than a quarter's times 4
+    grown: dict[Text, tuple[float, float]] = {}  # seconds when short; how much more than those of 4 quarters
     for pump, (before, behind) in product(pumps, [(edge, "\x00") for edge in edges] + [("", "a"), ("", " ")]):
         text = Text(before, pump, behind)
         for size in (*STARTS, short):

@@ -218,7 +218,7 @@ def calls(text: str) -> int:
 
 @pytest.mark.parametrize("piece", [*HOSTILE, "1"])
 def test_hostile_captions_of_a_megabyte_parse(piece: str) -> None:
-    """So many characters in CI, a third of them elsewhere: what grows with the square takes minutes with both."""
+    """So many characters in CI, else a third: what grows with the square takes minutes with either."""
     text = piece * (examples(200_000) // len(piece))
     caption = parse(text)
     assert "".join(caption.gaps() + caption.texts())

@@ -30,8 +30,9 @@ _ONTOLOGY, _TOKENIZER = Ontology.load(), Tokenizer(find_vocabulary(hub=False))
 build.load_ontology = options.load_ontology = lambda config, given: _ONTOLOGY
 build.vocabulary = lambda folder=None, *, hub, keep: _TOKENIZER
 build.Tokenizer = lambda found: found
-for _late in ("audit.drift", "cli.audit", "cli.check", "cli.run", "cli.run_train", "training.sd_scripts.steps"):
-    import_module(f"tagflow.{_late}")  # what commands import when they run, else once in every child
+# What commands import when they run: else each child does.
+for _late in "audit.drift cli.audit cli.check cli.run cli.run_train training.sd_scripts.steps".split():
+    import_module(f"tagflow.{_late}")
 
 
 @cache
