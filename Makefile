@@ -31,7 +31,8 @@ WORKERS := $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) +
 test: setup lint types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# What one runs after each edit: no encoder, no child process, a tenth of the examples of every property.
+# What one runs after each edit, half a minute on two cores: no encoder, no child process, a tenth of the examples
+# of every property. Files that are slow as a whole are not even imported.
 quick: setup
 	TAGFLOW_TESTS=quick $(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder \
 	  -m "not slow and not full_size and not torture and not precommit and not trainer"
