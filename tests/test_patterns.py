@@ -95,13 +95,19 @@ def flags_of(call: ast.Call) -> int:
     return sum(getattr(re, name) for text in named for name in re.findall(r"\bre\.([A-Z]+)", text))
 
 
-def uses() -> defaultdict[str, set[str]]:
-    """The methods that are called on each name, such as `search` on `_ODD`."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for node in (node for file in FILES for node in ast.walk(tree_of(file))):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            found[node.value.id].add(node.attr)
+def uses() -> defaultdict[tuple[Path | None, str], set[str]]:
+    """The methods that are called on each name, such as `search` on `_ODD` of one file."""
+    found: defaultdict[tuple[Path | None, str], set[str]] = defaultdict(set)
+    for file in FILES:
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found[owner(node.value.id, file)].add(node.attr)
     return found
+
+
+def owner(name: str, file: Path) -> tuple[Path | None, str]:
+    """A name that begins with `_` is its file's own: two files may have it for two patterns."""
+    return file if name.startswith("_") else None, name
 
 
 def names(file: Path) -> dict[int, str]:
@@ -119,7 +125,8 @@ def in_source() -> Iterator[Pattern]:
         module = file.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".")
         here, named = file.relative_to(PACKAGE).as_posix(), names(file)
         for call in calls(file):
-            used = methods[named.get(call.lineno, "")] if call.func.attr == "compile" else {call.func.attr}
+            known = owner(named.get(call.lineno, ""), file)
+            used = methods[known] if call.func.attr == "compile" else {call.func.attr}
             made = MADE.get((here, ast.unparse(call.args[0])))
             for pattern in evaluated(call.args[0], module) if made is None else made:
                 yield Pattern(
