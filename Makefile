@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
+# Bytecode is kept: else every worker and every child process compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test quick lint types full-size torture fuzz trainer hooks clean
 
 setup: $(READY)

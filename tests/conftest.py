@@ -52,7 +52,7 @@ SLOW_FILES = {
     for name in (
         "plan", "suggest_command", "ontology_commands", "recover", "drift", "docs", "no_network", "caches",
         "edited_meanwhile", "probe", "reorder_command", "links", "structure_data", "tidied", "patterns",
-        "monitor_truth", "dependencies", "check_deep",
+        "monitor_truth", "dependencies", "check_deep", "control",
     )
 }  # fmt: skip
 # Files that take longest begin first, so that no core waits at the end.
