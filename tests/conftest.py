@@ -52,7 +52,7 @@ SLOW_FILES = {
     for name in (
         "plan", "suggest_command", "ontology_commands", "recover", "drift", "docs", "no_network", "caches",
         "edited_meanwhile", "probe", "reorder_command", "links", "structure_data", "tidied", "patterns",
-        "monitor_truth", "dependencies", "check_deep", "control",
+        "monitor_truth", "dependencies", "check_deep",
     )
 }  # fmt: skip
 # Files that take longest begin first, so that no core waits at the end.
@@ -75,11 +75,12 @@ def pytest_configure(config):
 
 @cache
 def is_slow(path):
-    """Whether a folder is slow as a whole, or a file: it stands in a table, or starts processes."""
+    """Whether a folder is slow as a whole, or a file: in the table, or it starts processes or encodes."""
     if path.suffix != ".py":
         return path.name in SLOW_FOLDERS
     text = path.read_text(encoding="utf-8")
-    return path.name in SLOW_FILES or "import subprocess" in text or "pytestmark = pytest.mark.slow" in text
+    begins = ("import subprocess", "\nimport torch", "\npytestmark = pytest.mark.slow")
+    return path.name in SLOW_FILES or any(word in text for word in begins)
 
 
 def pytest_ignore_collect(collection_path, config):
