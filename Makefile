@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
+# Bytecode is kept: else every worker and every child process compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test quick lint types full-size torture fuzz trainer hooks clean
 
 setup: $(READY)
@@ -31,7 +34,8 @@ WORKERS := $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) +
 test: setup lint types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# What one runs after each edit: no encoder, no child process, a tenth of the examples of every property.
+# What one runs after each edit, half a minute on two cores: no encoder, no child process, a tenth of the examples
+# of every property. Files that are slow as a whole are not even imported.
 quick: setup
 	TAGFLOW_TESTS=quick $(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder \
 	  -m "not slow and not full_size and not torture and not precommit and not trainer"

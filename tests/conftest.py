@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from examples import examples
 from hypothesis import settings
-from read_once import read_once
+from read_once import SHARED, read_once
 
 from tagflow.audit.file import read_audit
 from tagflow.cli.boundary import run as run_tagflow
@@ -45,20 +46,21 @@ if importlib.util.find_spec("imagehash") is None:  # the `images` extra is not i
 
 SLOW_FIXTURES = {"process", "unprivileged", "checkpoint", "certified", "worker", "cluster", "suggest"}
 SLOW_FOLDERS = {"bad_input", "encoders", "hooks", "torture"}
-# Whole commands over many captions, megabytes of text, or a stand-in for the trainer: seconds for each file.
+# Whole commands over many captions, megabytes of text, walks over the source, or a stand-in for the trainer.
 SLOW_FILES = {
     f"test_{name}.py"
     for name in (
         "plan", "suggest_command", "ontology_commands", "recover", "drift", "docs", "no_network", "caches",
-        "edited_meanwhile", "probe", "reorder_command", "links", "structure_data", "tidied",
+        "edited_meanwhile", "probe", "reorder_command", "links", "structure_data", "tidied", "patterns",
+        "monitor_truth", "dependencies", "check_deep",
     )
 }  # fmt: skip
 # Files that take longest begin first, so that no core waits at the end.
 FIRST = [
     f"test_{name}.py"
     for name in (
-        "torture", "start_signals", "precision", "second_run", "patterns", "relax_memory", "monitor_truth",
-        "lint", "plan", "no_network", "suggest_command", "docs", "run", "start_uncertified", "tokenizer",
+        "torture", "start_signals", "patterns", "precision", "second_run", "run", "files", "suggest_command",
+        "caption", "tokenizer", "lint", "start_after_run", "ontology_commands", "start_child", "plan",
     )
 ]  # fmt: skip
 settings.register_profile("tagflow", deadline=None, max_examples=examples(100))
@@ -71,16 +73,27 @@ def pytest_configure(config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@cache
+def is_slow(path):
+    """Whether a folder is slow as a whole, or a file: in the table, or it starts processes or encodes."""
+    if path.suffix != ".py":
+        return path.name in SLOW_FOLDERS
+    text = path.read_text(encoding="utf-8")
+    begins = ("import subprocess", "\nimport torch", "\npytestmark = pytest.mark.slow")
+    return path.name in SLOW_FILES or any(word in text for word in begins)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Where slow tests are left out, what is slow as a whole is not even imported (torch: seconds)."""
+    return True if "not slow" in config.option.markexpr and is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items):
     """Long files first; what starts processes or encodes is `slow`, with such a fixture, module or folder."""
     place = {name: at for at, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.name, len(place)))
-    starts = {}
     for item in items:
-        if item.path not in starts:
-            starts[item.path] = "import subprocess" in item.path.read_text(encoding="utf-8")
-        folders = set(item.path.relative_to(ROOT / "tests").parts[:-1])
-        slow = starts[item.path] or folders & SLOW_FOLDERS or item.path.name in SLOW_FILES
+        slow = is_slow(item.path) or SLOW_FOLDERS & set(item.path.relative_to(ROOT / "tests").parts[:-1])
         if slow or SLOW_FIXTURES & set(item.fixturenames) or "megabyte" in item.name:
             item.add_marker("slow")
 
@@ -121,12 +134,16 @@ def _own_surroundings(request, monkeypatch, tmp_path_factory):
         for file in cache.glob("vectors-*"):
             file.unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    empty = tmp_path_factory.getbasetemp() / "cwd"
+    if empty.is_dir() and any(empty.iterdir()):
+        shutil.rmtree(empty)
+    empty.mkdir(exist_ok=True)
+    monkeypatch.chdir(empty)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _what_comes_with_tagflow_is_read_once():
-    """A command reads its ontology and CLIP's vocabulary anew, half a second each; neither changes here."""
+    """A command reads its ontology, CLIP's vocabulary and the checkpoint anew; none changes here."""
     with pytest.MonkeyPatch.context() as patch:
         read_once(patch.setattr)
         yield
@@ -200,7 +217,9 @@ def make_checkpoint():
 @pytest.fixture(scope="session")
 def checkpoint(make_checkpoint, tmp_path_factory):
     """A tiny SDXL checkpoint in the real single-file layout; its weights are random, so cosines are low."""
-    return make_checkpoint.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors")
+    file = make_checkpoint.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors")
+    SHARED.add(str(file))
+    return file
 
 
 @pytest.fixture

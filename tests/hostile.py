@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from tagflow.clip.tokenizer import Tokenizer
@@ -20,9 +19,6 @@ from tagflow.schema import add, batch
 from tagflow.stages.classify import Classify
 from tagflow.stages.parse import parse_captions
 from tagflow.stages.reorder import Pins, Reorder
-
-settings.register_profile("tagflow", deadline=None)  # machines differ; slowness has tests of its own
-settings.load_profile("tagflow")
 
 ONTOLOGY = Ontology.load()
 CLIP = Tokenizer(find_vocabulary(use_cache=False))

@@ -47,6 +47,7 @@ def texts(file: Path) -> Iterator[str]:
                 yield node.value
 
 
+@pytest.mark.slow
 def test_nothing_says_to_install_a_strangers_package() -> None:
     looked = [file for file in files() if file != Path(__file__)]
     assert len(looked) > 300

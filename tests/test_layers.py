@@ -68,22 +68,30 @@ def files() -> dict[str, Path]:
     return {module(file): file for file in sorted(PACKAGE.rglob("*.py"))}
 
 
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def room(name: str) -> str:
     """`tagflow.training.plan.write` lies in `training/plan`, `tagflow.stages.parse` in `stages`."""
     parts = name.split(".")[1:]
     return "/".join(parts[:2] if parts[:1] == ["training"] else parts[:1])
 
 
-def imported(file: Path) -> Iterator[str]:
+@cache
+def imported(file: Path) -> tuple[str, ...]:
     """Every module that a file imports anywhere, also within functions and for the type checker alone."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    found = []
+    for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             for alias in node.names:
                 deep = f"{node.module}.{alias.name}"
-                yield deep if deep in files() else node.module or ""
+                found.append(deep if deep in files() else node.module or "")
+    return tuple(found)
 
 
 @cache
@@ -156,8 +164,7 @@ def is_verdict(node: ast.AST) -> bool:
 
 
 def test_a_verdict_is_decided_in_judge_alone() -> None:
-    trees = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in files().items()}
-    made = {name: sorted(set(verdicts_made(tree))) for name, tree in trees.items()}
+    made = {name: sorted(set(verdicts_made(tree(file)))) for name, file in files().items()}
     assert made["tagflow.judge.judge"], "the scan sees nothing any more"
     faults = [f"{name}: {lines}" for name, lines in made.items() if lines and room(name) != "judge"]
     assert not faults, "\n".join(faults)

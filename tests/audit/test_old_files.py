@@ -64,6 +64,7 @@ def test_it_validates_and_the_audit_is_of_today_then(old, tagflow, lenient):
 
 
 @pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.slow
 def test_undo_brings_the_captions_back(old, tagflow, texts, validated):
     if validated:
         assert tagflow("validate", old, "--encoders", "stand-in").code == 0

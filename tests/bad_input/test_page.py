@@ -49,9 +49,10 @@ are refused, or read where the change does no harm.
 ## Regular expressions
 
 `tests/test_patterns.py` finds every pattern in the source by itself, and those of the ontologies that come with
-tagflow. It repeats what each part of the pattern fits, 2,000 and 20,000 times, behind a beginning and before an end
-that spoils the match; a pattern that takes the square of the length is a failure. The patterns of an ontology are
-given at most 1,000 characters. An ontology of your own may hold any pattern: load only those that you trust.
+tagflow. It repeats what each part of the pattern fits, up to 2,000 characters and where that is slowest up to 20,000,
+behind a beginning and before an end that spoils the match; a pattern that takes the square of the length is a failure.
+The patterns of an ontology are given at most 1,000 characters. An ontology of your own may hold any pattern: load only
+those that you trust.
 """
 
 

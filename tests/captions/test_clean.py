@@ -97,6 +97,7 @@ def test_a_line_that_is_not_wholly_tidy_keeps_its_order_and_others_do_not(line: 
 
 
 @pytest.mark.parametrize("run", [",", ", ", " ,", " ", "，", ",\t"])
+@pytest.mark.slow
 def test_long_runs_of_nothing_are_cheap(run: str) -> None:
     text = "sofa, sofa" + run * 100_000 + "BREAK lamp" + run * 100_000 + "||| rug" + run * 100_000
     assert parse(clean(text)).texts() == ["sofa", "lamp", "rug"]

@@ -87,6 +87,7 @@ def test_no_loop(text: str) -> None:
 @pytest.mark.parametrize(
     "piece", [":", "a:", "I can't ", "Caption: ", "0.5 ", "[", '["', "a;", "# ", "a b c ", ". I", " "]
 )
+@pytest.mark.slow
 def test_hostile_lines_are_looked_at_in_bounded_time(piece: str) -> None:
     no_caption(piece * 50_000 + ".")
     loop(piece * 50_000)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 from PIL.PngImagePlugin import PngInfo
-from sklearn.datasets import load_sample_image
 
 from tagflow.checks.deep import Pictures
 from tagflow.checks.folders import folders
@@ -18,7 +18,9 @@ from tagflow.dataset.survey import tree
 
 
 def picture(name: str = "china") -> Image.Image:
-    return Image.fromarray(load_sample_image(f"{name}.jpg"))
+    """Found without an import of scikit-learn, which takes seconds."""
+    (sklearn,) = find_spec("sklearn").submodule_search_locations
+    return Image.open(Path(sklearn, "datasets", "images", f"{name}.jpg")).convert("RGB")
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: int) -> bytes:

@@ -195,5 +195,6 @@ def test_spellings_are_one_key():
 @pytest.mark.parametrize(
     "piece", ["a", "a.", "a-", "@", "a@", "(", "(a:", "{a|", "__a", "<b", "&a", "a b ", "AND "]
 )
+@pytest.mark.slow
 def test_hostile_tags_are_looked_at_in_bounded_time(piece):
     found(piece * 100_000 + ".")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 
@@ -49,6 +48,8 @@ def test_an_empty_folder(refused, folder, command):
 @pytest.fixture
 def wrong(tmp_path, checkpoint):
     """Files that are no SDXL checkpoint, and what the message calls them."""
+    from safetensors.torch import load_file, save_file
+
     whole = load_file(checkpoint)
     te1 = {key: value for key, value in whole.items() if "embedders.1" not in key}
     sd15 = {

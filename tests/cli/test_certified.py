@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 
@@ -130,6 +129,8 @@ def test_clean_in_a_subfolder_is_known_above_it(tagflow, tmp_path, lenient):
 
 def test_encoders_with_holes_are_refused(tagflow, tmp_path, checkpoint):
     """A file that was preallocated and never wholly downloaded has the right size, and zeros in places."""
+    from safetensors.torch import load_file, save_file
+
     tensors = load_file(checkpoint)
     for name in tensors:
         if "token_embedding" in name:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import regex
-from examples import examples
+from examples import THOROUGH, examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +70,8 @@ def test_the_pieces_of_every_character_are_those_of_the_references_pattern() -> 
     known = regex.compile(r"\P{C}|[\t\n\r\f]")
     lowered = {chr(code).lower() for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000}
     characters = sorted(one for one in lowered if len(one) == 1 and known.match(one))
+    if not THOROUGH:  # all of the scripts that are written in, of the others some
+        characters = characters[:20_000] + characters[20_000::7]
     for shape in ("a{0}b!{0}!1{0}{0}1", "'{0}x", "'r{0}", "<|{0}tartoftext|>"):
         text = " ".join(shape.format(one) for one in characters)
         assert reference.findall(text) == [piece for piece, _ in CLIP._pieces.pre_tokenize_str(text)]
@@ -124,6 +126,7 @@ TO_OPEN_CLIP = [
 
 
 @pytest.mark.parametrize(("text", "ours", "theirs", "why"), TO_OPEN_CLIP)
+@pytest.mark.slow
 def test_known_differences_to_open_clip(
     text: str, ours: tuple[int, ...], theirs: tuple[int, ...], why: str
 ) -> None:
@@ -132,6 +135,7 @@ def test_known_differences_to_open_clip(
     assert tuple(simple.encode(text)) == theirs, why
 
 
+@pytest.mark.slow
 def test_open_clip_agrees_on_ordinary_captions() -> None:
     simple = pytest.importorskip("open_clip.tokenizer").SimpleTokenizer()
     texts = [row["text"] for row in ROWS if row["text"].isascii() and not set(row["text"]) & set("&<\x00")]

@@ -15,11 +15,10 @@ from safetensors.torch import save_file
 from tagflow.clip.tokenizer import Tokenizer, te2_windows, windows
 from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.encoders import compare as module
-from tagflow.encoders import references, weights
+from tagflow.encoders import weights
 from tagflow.encoders.compare import Difference, captions, compare, differences, encode_with
 from tagflow.encoders.locate import locate
 from tagflow.encoders.pair import TextEncoder, Vectors
-from tagflow.encoders.references import Reference
 from tagflow.errors import EncoderError
 
 NAMES = {"pooled": "pooled", "hidden": "hidden states", "similarity": "similarities"}
@@ -122,6 +121,8 @@ def test_hidden_states_a_thousandth_off_are_seen_by_themselves(compared, monkeyp
 
 def test_other_weights_are_far_away(compared, maker, monkeypatch, tmp_path):
     """The control: what the comparison says of two towers that have nothing in common."""
+    from tagflow.encoders import references
+
     other = tmp_path / "other.safetensors"
     save_file(maker.checkpoint(small=True, seed=1), other)
     plans = {plan.name: plan for plan in (locate(str(other)).te1, locate(str(other)).te2)}
@@ -147,6 +148,8 @@ def test_the_worst_place_is_named():
 
 
 def test_never_two_models_in_memory(single_file, monkeypatch):
+    from tagflow.encoders import references
+
     alive, order = [], []
 
     def noted(name, tensor):
@@ -183,6 +186,8 @@ def test_never_two_models_in_memory(single_file, monkeypatch):
 
 
 def test_a_library_that_gives_no_numbers_is_an_error():
+    from tagflow.encoders.references import Reference
+
     def encode(ids):
         return torch.full((len(ids), 4), float("nan")), torch.zeros(len(ids), 77, 4)
 

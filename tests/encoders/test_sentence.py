@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from sentence_model import make_sentence_model
 
 from tagflow.encoders import load_embedder
 from tagflow.errors import EncoderError, UsageProblem
 
-pytest.importorskip("sentence_transformers", reason="the `suggest` extra is not installed")
-from sentence_model import make_sentence_model
+# Looked for and not imported, which takes seconds wherever this file is collected.
+pytestmark = pytest.mark.skipif(
+    find_spec("sentence_transformers") is None, reason="the `suggest` extra is not installed"
+)
 
 TEXTS = ["sofa", "white walls", "", "a room with a view " * 40, "zzqx"]
 

@@ -23,7 +23,7 @@ from tagflow.encoders.cache import VectorCache, is_gone, set_aside
 
 LARGE = 1 << 30
 WRITER = """
-import hashlib, os, sys
+import hashlib, os, sys, time
 from pathlib import Path
 from tagflow.encoders import cache as module
 module.EVERY = 0.01
@@ -32,6 +32,7 @@ with module.VectorCache(Path(sys.argv[1]), 1 << 30, lambda text: print(text, flu
         key = hashlib.sha256(str(number).encode()).digest()
         cache.get([key])
         cache.put({key: key * 800})
+        time.sleep(float(sys.argv[3]))
         if number == 300:
             print("half", flush=True)
 """
@@ -79,8 +80,8 @@ def kept(path):
         base.close()
 
 
-def start(path, count):
-    program = [sys.executable, "-c", WRITER, str(path), str(count)]
+def start(path, count, pause=0.0):
+    program = [sys.executable, "-c", WRITER, str(path), str(count), str(pause)]
     return subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
 
 
@@ -207,7 +208,7 @@ def test_a_directory_in_its_place(path, opened, told):
 def test_a_folder_that_may_not_be_written(tmp_path, unprivileged):
     (tmp_path / "sub").mkdir(mode=0o500)
     done = subprocess.run(
-        [*unprivileged, sys.executable, "-c", WRITER, str(tmp_path / "sub" / "v"), "5"],
+        [*unprivileged, sys.executable, "-c", WRITER, str(tmp_path / "sub" / "v"), "5", "0"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.count("\n") == 1 and "goes on without" in done.stdout
@@ -284,7 +285,7 @@ def test_two_processes_at_once(path, opened, told):
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, None)])
 def test_a_process_that_is_ended_leaves_what_it_had(path, opened, told, how, code):
-    one = start(path, 10**9)
+    one = start(path, 4000, pause=0.002)  # 100 MB at most, in so many seconds that it is ended midway
     while kept(path) < 150:
         time.sleep(0.01)
     one.send_signal(how)

@@ -51,6 +51,7 @@ def test_faults_of_an_overlay_come_alone(found, tmp_path):
     assert found({"lexicon/odd.csv": "term,role\n"}, overlay) == [("tags.csv", 3, "no-category")]
 
 
+@pytest.mark.slow
 def test_the_seeds_of_the_built_in_ontology_stay_whatever_is_said(tmp_path):
     overlay = tmp_path / "tags.csv"
     with (BUILT_IN / "architecture/seeds.csv").open(encoding="utf-8", newline="") as file:

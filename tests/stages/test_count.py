@@ -95,6 +95,7 @@ def test_many_cut_tags_are_not_all_named() -> None:
     assert found(count(of(400)))["tokens-over-limit"].endswith("sofa and 81 more")
 
 
+@pytest.mark.slow
 def test_a_caption_of_very_many_tags_is_counted() -> None:
     row = count(", ".join(f"tag {number}" for number in range(50_000)))
     assert row["tokens"] > 150_000  # type: ignore[operator]

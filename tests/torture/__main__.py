@@ -24,7 +24,7 @@ def kills(given: argparse.Namespace) -> Iterator[Figures]:
     from kills import at_random, exact
 
     yield exact(given.every)
-    yield at_random(max(8, 200 // given.every))
+    yield at_random(min(200, max(4, 360 // given.every)))
 
 
 def faults(given: argparse.Namespace) -> Iterator[Figures]:

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ _ONTOLOGY, _TOKENIZER = Ontology.load(), Tokenizer(find_vocabulary(hub=False))
 build.load_ontology = options.load_ontology = lambda config, given: _ONTOLOGY
 build.vocabulary = lambda folder=None, *, hub, keep: _TOKENIZER
 build.Tokenizer = lambda found: found
+# What commands import when they run: else each child does.
+for _late in "audit.drift cli.audit cli.check cli.run cli.run_train training.sd_scripts.steps".split():
+    import_module(f"tagflow.{_late}")
 
 
 @cache

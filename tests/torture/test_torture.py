@@ -53,9 +53,9 @@ def test_walks_through_commands_edits_and_crashes_lose_nothing():
     )
 
 
-def test_two_thousand_made_up_captions_lose_nothing():
-    counts = torture("fuzz", "--captions", 2000)
-    assert counts["captions"] == 2000 and counts["rewritten"] > 1400
+def test_made_up_captions_lose_nothing():
+    counts = torture("fuzz", "--captions", wanted := 2000 if THOROUGH else 750)
+    assert counts["captions"] == wanted and counts["rewritten"] > 0.7 * wanted
     assert not counts["lost"] and not counts["added"]
 
 

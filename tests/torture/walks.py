@@ -12,11 +12,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from states import Folder
 
-# Loaded once, before the first fork.
-import tagflow.cli.audit
-import tagflow.cli.check
-import tagflow.cli.run  # noqa: F401
-
 SHORT = 30
 """So few walks are a quick look: short ones, the same each time, and without encoders."""
 

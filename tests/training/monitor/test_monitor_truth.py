@@ -20,7 +20,7 @@ from tagflow.training.monitor.watch import Planned, RunSnapshot
 
 pytestmark = pytest.mark.slow
 
-HEALTHY, SICK = 1000, 60
+HEALTHY, SICK = examples(1000), 60
 
 
 def codes(loss, of=None, lr=None, warmup=0):

@@ -58,7 +58,7 @@ def test_a_child_and_a_grandchild_that_hear_no_signal_are_ended_at_the_second_ct
 def wait_for_word(run, word):
     """Until the log has it: who ignores signals does so before he says so."""
     while word not in (run / "trainer.log").read_text():
-        pass
+        time.sleep(0.02)
 
 
 def test_a_deaf_child_is_ended_by_force_when_its_time_is_over(tmp_path):
@@ -71,7 +71,7 @@ def test_a_deaf_child_is_ended_by_force_when_its_time_is_over(tmp_path):
     with (tmp_path / "log").open("wb") as log:
         one = Child([sys.executable, "-c", nested], tmp_path, {}, log)
         while "deaf" not in (tmp_path / "log").read_text():
-            pass
+            time.sleep(0.02)
         assert one.end(0.5)
     assert one.wait() is not None and gone([one.pid])
 
@@ -160,8 +160,9 @@ def test_a_detached_start_that_fails_says_why(run):
 
 
 def wait_until(run, state):
-    while record(run)["state"] != state:
-        assert record(run)["state"] in ("running", state)
+    while (now := record(run)["state"]) != state:
+        assert now == "running"
+        time.sleep(0.02)
 
 
 def test_tagflow_starts_no_shell(run):
