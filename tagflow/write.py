@@ -75,7 +75,8 @@ class Writing:
                 alone[path] = code
         digests = {path: sha256(text.encode()) for path, text in new.items() if path not in alone}
         table, judgement = after_writing(_as_left(table, digests), self.outcome.judgement, alone)
-        caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
+        written = {path: new[path] for path in digests}
+        caches = stale_by_caption(self.store.root, rows(table, "path"), written)
         return Written(table, self._meta(new_run_id(), table, judgement), None, _names(caches))
 
     def in_place(self, progress: Progress, *, clear_caches: bool = False) -> Written:
@@ -89,7 +90,9 @@ class Writing:
             digests, alone = self._replaced(record, progress)
             table = _as_left(self.outcome.table, digests)
             table, judgement = after_writing(table, self.outcome.judgement, alone)
-            caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
+            new = targets(self.outcome)
+            written = {path: new[path] for path in new.keys() & digests.keys()}
+            caches = stale_by_caption(self.store.root, rows(table, "path"), written)
             if not clear_caches:
                 table = _with_stale_caches(table, caches)
             meta = self._keep_audit(record, table, judgement)

@@ -27,6 +27,7 @@ from tagflow.checks.tags import read_lists
 from tagflow.dataset.survey import stale_by_caption, survey, tree
 from tagflow.training.check.rules import faults_of
 from tagflow.training.plan.plan import folder_faults, image_folders
+from tagflow.training.sd_scripts import captions as captions_module
 from tagflow.training.sd_scripts import files, steps
 from tagflow.training.sd_scripts.files import (
     FOLDER_CACHE,
@@ -231,7 +232,7 @@ def test_which_caches_hold_an_old_text(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (time, time))
     captions = ["a.txt", "b.txt"]
     assert stale_caches(tmp_path, made, captions) == {"a_te_outputs.npz": ["a.txt"], FOLDER_CACHE: ["b.txt"]}
-    assert stale_caches(tmp_path, made, captions, {"b.txt"})["b_te_outputs.npz"] == ["b.txt"]
+    assert stale_caches(tmp_path, made, captions, {"b.txt": "new"})["b_te_outputs.npz"] == ["b.txt"]
     assert stale_caches(tmp_path, made, []) == {}
 
 
@@ -259,14 +260,17 @@ def test_no_second_list_of_suffixes_and_no_second_name_of_a_cache() -> None:
 
 
 def test_a_light_command_loads_nothing_of_training_but_these_rules() -> None:
-    """`check` starts in a moment: what it shares with the trainer's commands are two small modules."""
+    """`check` starts in a moment: what it shares with the trainer's commands are three small modules."""
 
     def imported(file: Path) -> set[str]:
         doc = ast.parse(file.read_text(encoding="utf-8"))
         return {node.module or "" for node in ast.walk(doc) if isinstance(node, ast.ImportFrom)}
 
-    assert {name for name in imported(Path(files.__file__)) if "tagflow" in name} == {"tagflow.files.read"}
-    assert not {name for name in imported(Path(steps.__file__)) if "tagflow" in name}
+    assert {name for name in imported(Path(files.__file__)) if "tagflow" in name} == {
+        "tagflow.files.read", "tagflow.training.sd_scripts.captions",
+    }  # fmt: skip
+    for one in (steps, captions_module):
+        assert not {name for name in imported(Path(one.__file__)) if "tagflow" in name}
     for room in ("dataset", "checks"):
         asked = {name for file in (PACKAGE / room).glob("*.py") for name in imported(file)}
         assert {name for name in asked if name.startswith("tagflow.training")} <= {
