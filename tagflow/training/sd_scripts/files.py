@@ -169,13 +169,17 @@ def repeats(folder: str) -> int | None:
 
 
 def stale_caches(
-    folder: Path, names: Iterable[str], captions: Collection[str], written: Mapping[str, str] | None = None
+    folder: Path,
+    names: Iterable[str],
+    captions: Collection[str],
+    written: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """The caches in a folder that hold an old text, each with the captions whose text it does not hold.
 
-    sd-scripts reads a cache whatever its captions say by then. A folder's cache holds the captions themselves,
-    and they are compared; an encoded caption shows nothing but its age. `names`: of all files there;
-    `captions`: of those that are read for images; `written`: the new text of those that get one just now.
+    sd-scripts reads a cache whatever its captions say by then. A folder's cache holds the captions, and they
+    are compared; an encoded caption shows nothing but its age, as does a folder's cache that cannot
+    be read. `names`: of all files there; `captions`: of those that are read for images; `written`: the new
+    text of those that get one just now.
     """
     by_stem = {split_name(name)[0]: name for name in captions}
     there, suffixes, new = set(names), {split_name(name)[1] for name in captions}, written or {}
@@ -186,17 +190,15 @@ def stale_caches(
 
     found = {}
     for cache in sorted(there):
-        listed = folder_cache(folder / cache) if cache == FOLDER_CACHE else None
-        if listed is not None:
+        if cache == FOLDER_CACHE and (listed := folder_cache(folder / cache)) is not None:
             held = [(caption_for(split_name(path.name)[0]), text) for path, text in listed]
             old = [name for name, text in held if name and _differs(folder / name, text, new.get(name))]
-        elif cache == FOLDER_CACHE:  # it cannot be read, and so shows nothing but its age, either
-            old = [name for name in by_stem.values() if name in new or _is_older(folder / cache, folder / name)]
-        elif cache.endswith(TEXT_CACHE):
-            name = caption_for(cache.removesuffix(TEXT_CACHE))
-            old = [name] if name and (name in new or _is_older(folder / cache, folder / name)) else []
         else:
-            continue
+            holds = [caption_for(cache.removesuffix(TEXT_CACHE))] if cache.endswith(TEXT_CACHE) else []
+            holds = list(by_stem.values()) if cache == FOLDER_CACHE else holds
+            old = [
+                name for name in holds if name and (name in new or _is_older(folder / cache, folder / name))
+            ]
         if old:
             found[cache] = list(dict.fromkeys(old))
     return found

@@ -59,8 +59,8 @@ class Setup:
     options that somebody set, with where (`command line`, `train.toml`). `folder`: what relative paths are
     relative to. `subsets`: None where the dataset file could not be understood. `faults`: what was already
     seen while reading. What was not looked at is None: `images` (by subset, in its order), `machine` (the
-    trainer's own Python), `base` (the checkpoint's prediction type). `planned`: a run folder of tagflow's. `encoded`:
-    caches of text that an earlier attempt of the run is known to have made of the captions as they are now.
+    trainer's own Python), `base` (the checkpoint's prediction type). `planned`: a run folder of tagflow's.
+    `encoded`: caches of text that an earlier attempt of the run is known to have made of today's captions.
     """
 
     script: str

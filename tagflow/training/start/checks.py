@@ -30,6 +30,7 @@ from tagflow.training.check.registry import Rule, made
 from tagflow.training.run_folder import DATASET, PLAN, PlanFile, PlannedDataset
 from tagflow.training.sd_scripts.files import caption_of
 from tagflow.training.setup.setup import Setup
+from tagflow.training.start.inputs import Inputs
 from tagflow.training.start.record import Edit, Record, host
 from tagflow.training.structure.render import changed
 from tagflow.training.structure.source import other_tags
@@ -39,7 +40,9 @@ from tagflow.training.structure.structure import JOIN, KEEP
 _PATHS = ("pretrained_model_name_or_path", "vae", "dataset_config", "output_dir", "logging_dir", "resume",
           "network_weights")  # fmt: skip
 _NAMES = ("output_name", "log_prefix", "log_tracker_name")
-_WEIGHING = re.compile(r"[(\[\\]")  # a closing bracket alone is text: TokenizeStrategy, parse_prompt_attention
+_WEIGHING = re.compile(
+    r"[(\[\\]"
+)  # a closing bracket alone is text: TokenizeStrategy, parse_prompt_attention
 _UNET = ("lora_unet_", "oft_unet_", "unet.")
 _WORDED = ("caption_prefix", "caption_suffix", "secondary_separator", "keep_tokens_separator",
            "caption_separator")  # fmt: skip
@@ -53,6 +56,7 @@ _DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology"
 class PlannedStart:
     """A run that is to be started, as the checks see it.
 
+    `inputs`: what it reads, as it was before any of it was looked at.
     `record`: its last attempt; None before the first. `edits`: values of train.toml other than planned.
     `audit`: its dataset's; None where there is none, or where it is `unusable`, which says why.
     """
@@ -60,6 +64,7 @@ class PlannedStart:
     run: Path
     plan: PlanFile
     setup: Setup
+    inputs: Inputs
     record: Record | None
     edits: tuple[Edit, ...]
     audit: Audit | None
@@ -110,6 +115,7 @@ def run_copied(start: PlannedStart) -> Iterator[Finding]:
     named = setup.path("dataset_config")
     if named is not None and named.resolve() != run / DATASET:
         yield finding("run-copied", str(named), option="dataset_config")
+        return
     for name in ("output_dir", "logging_dir"):
         path = setup.path(name)
         above = () if path is None else (path.resolve(), *path.resolve().parents)
@@ -264,7 +270,7 @@ def brackets_weigh(start: PlannedStart) -> Iterator[Finding]:
 
 @check("base-weights-text", reads=("base_weights",))
 def base_weights_text(start: PlannedStart) -> Iterator[Finding]:
-    """What is merged into the base is known by the names in its header; other kinds of files are loaded blindly."""
+    """What is merged into the base is known by the names in its header; no other kind of file is believed."""
     for word in words(start.setup, "base_weights"):
         fault, file = "", Path(word)
         if not file.is_absolute() or file.suffix != ".safetensors":

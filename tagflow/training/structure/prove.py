@@ -138,7 +138,7 @@ def prove(line: str, arranged: Arranged, how: Handling, limit: Limit | None) -> 
 
 
 def keeps_tags(shown: str, line: str, how: Handling) -> bool:
-    """Whether the prompts of a rendered line hold the tags of a certified one, and in its order what is fixed.
+    """Whether the prompts of a rendered line have the tags of a certified one, what is fixed in its order.
 
     Two readings are allowed for a line that stays whole, as in :func:`render_caption`.
     """

@@ -1,7 +1,8 @@
 """Rendered captions held against the captions of their own images; open it for `rendered-tags-differ`.
 
-The list of rendered files has their digests, and who changes both could have anything trained. So each file is
-read as the trainer will, and its tags must be those of the certified caption of the image that it lies beside.
+The list of rendered files has their digests, and who changes both could have anything trained. So each file
+is read as the trainer will, and its tags must be those of the certified caption of the image that it lies
+beside.
 """
 
 from __future__ import annotations
