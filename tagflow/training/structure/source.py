@@ -57,7 +57,7 @@ def other_tags(
         by_look[seen.st_size, seen.st_mtime_ns].append(path)
     for image in sorted(file for file in folder.glob("*/*") if is_image(file.name) and is_file(file)):
         seen, shown = image.stat(), image.relative_to(folder)
-        known = by_file.get((seen.st_dev, seen.st_ino)) or by_look.get((seen.st_size, seen.st_mtime_ns), ())
+        known = by_file[seen.st_dev, seen.st_ino] or by_look[seen.st_size, seen.st_mtime_ns]
         if known and source(PurePosixPath(shown.as_posix())) not in known:
             picture = (root / known[0]).absolute()
             if not same(caption_of(image.absolute(), options.suffix), caption_of(picture, options.suffix)):

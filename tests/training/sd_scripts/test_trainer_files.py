@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import glob
+import json
 import logging
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -36,6 +38,7 @@ from tagflow.training.sd_scripts.files import (
     PLUGINS,
     caption_of,
     caption_stems,
+    folder_cache,
     is_image,
     repeats,
     sight,
@@ -234,6 +237,82 @@ def test_which_caches_hold_an_old_text(tmp_path: Path) -> None:
     assert stale_caches(tmp_path, made, captions) == {"a_te_outputs.npz": ["a.txt"], FOLDER_CACHE: ["b.txt"]}
     assert stale_caches(tmp_path, made, captions, {"b.txt": "new"})["b_te_outputs.npz"] == ["b.txt"]
     assert stale_caches(tmp_path, made, []) == {}
+
+
+def listing(folder: Path, **captions: object) -> Path:
+    """`metadata_cache.json` as sd-scripts writes it, of images in this folder."""
+    file = folder / FOLDER_CACHE
+    entries = {
+        str(folder / f"{stem}.png"): {"caption": text, "resolution": [8, 8]}
+        for stem, text in captions.items()
+    }
+    file.write_text(json.dumps(entries, ensure_ascii=False, indent=2), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "stale"),
+    [
+        (b"sofa, lamp\n", "sofa, lamp", False),
+        (b"sofa, lamp", "lamp, sofa", True),
+        (b" sofa, lamp \r\nsecond", "sofa, lamp", False),  # what is read of it: the first line
+        (b"sofa\n\n lamp \n", "sofa\nlamp", False),  # or with wildcards all of them
+        (b"sofa\nlamp", "lamp", True),
+        (b"\xef\xbb\xbfsofa", "\ufeffsofa", False),  # the trainer keeps a byte order mark
+        ("küche".encode(), "küche", False),
+        (b"sofa", "", True),
+        (b"sofa", None, True),
+        (b"\n", "", False),
+        (b"\xff\xfe", "sofa", False),  # who reads the caption says that it is none
+    ],
+)
+@pytest.mark.parametrize("younger", [False, True])
+def test_the_captions_in_a_folders_cache_are_compared_and_times_say_nothing(
+    tmp_path: Path, text: bytes, held: object, stale: bool, younger: bool
+) -> None:
+    (tmp_path / "a.txt").write_bytes(text)
+    os.utime(listing(tmp_path, a=held), (1, 1) if younger else (2**33, 2**33))
+    names = ["a.png", "a.txt", FOLDER_CACHE]
+    assert stale_caches(tmp_path, names, ["a.txt"]) == ({FOLDER_CACHE: ["a.txt"]} if stale else {})
+
+
+def test_a_copied_folder_is_told_by_its_texts(tmp_path: Path) -> None:
+    """Copying gives all files the time of the copy, and a cache may come last."""
+    folder = folder_of(tmp_path, "a.png")
+    (folder / "a.txt").write_text("new, order")
+    listing(folder, a="order, new")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    assert stale_by_caption(copy, ["a.txt"]) == {"a.txt": [FOLDER_CACHE]}
+
+
+def test_each_entry_of_a_folders_cache_counts(tmp_path: Path) -> None:
+    for name in ("a.txt", "im.txt", "b.txt"):
+        (tmp_path / name).write_text("sofa")
+    file = listing(tmp_path, a="sofa", im_1_2_3_4="lamp", gone="lamp")
+    held = json.loads(file.read_text()) | {"C:\\elsewhere\\b.png": {"caption": "lamp"}}
+    file.write_text(json.dumps(held | {"/elsewhere/a.png": {"caption": "seen by nobody"}}))
+    names = ["a.txt", "im.txt", "b.txt", "im_1_2_3_4.png", FOLDER_CACHE]
+    assert stale_caches(tmp_path, names, names[:3]) == {FOLDER_CACHE: ["im.txt", "b.txt", "a.txt"]}
+
+
+def test_a_text_that_is_just_written_is_compared_too(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    listing(tmp_path, a="new")
+    names = ["a.txt", FOLDER_CACHE]
+    assert stale_caches(tmp_path, names, ["a.txt"], {"a.txt": "new\n"}) == {}
+    assert stale_caches(tmp_path, names, ["a.txt"]) == {FOLDER_CACHE: ["a.txt"]}
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"a.png": 1}', b"\xff", b"[" * 100_000])
+def test_a_folders_cache_that_cannot_be_read_shows_its_age_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.txt").write_text("sofa")
+    (tmp_path / FOLDER_CACHE).write_bytes(content)
+    assert folder_cache(tmp_path / FOLDER_CACHE) is None
+    os.utime(tmp_path / "a.txt", (9, 9))
+    for time, stale in ((1, {FOLDER_CACHE: ["a.txt"]}), (10, {})):
+        os.utime(tmp_path / FOLDER_CACHE, (time, time))
+        assert stale_caches(tmp_path, ["a.txt", FOLDER_CACHE], ["a.txt"]) == stale
 
 
 def test_no_second_list_of_suffixes_and_no_second_name_of_a_cache() -> None:

@@ -1,4 +1,4 @@
-"""What changes between the gate's look and the end of a training, and what run.json and the commands say of it."""
+"""What changes between the gate's look and the end of a training, and what is said of it."""
 
 from __future__ import annotations
 
