@@ -230,7 +230,11 @@ def rendered_own_tags(start: AuditedStart) -> Iterator[Finding]:
     drawn = any(subset.values.get("enable_wildcard") for subset in start.setup.subsets or ())
     if start.rendered:
         held = other_tags(start.folder, start.dataset.root, start.audit, start.captions, wildcards=drawn)
-        if other := list(held):
+        try:
+            other = list(held)
+        except (SourceError, UsageProblem, OSError) as problem:
+            other = [f"cannot be compared ({problem})"]
+        if other:
             yield finding("rendered-tags-differ", f"{start.folder}: {some(other, _NAMED)}")
 
 

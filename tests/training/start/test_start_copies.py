@@ -14,6 +14,7 @@ from child_trainer import behave
 from gate_cases import relisted, rendered, replace_line, swapped
 
 from tagflow.audit.file import current_audit
+from tagflow.errors import SourceError
 from tagflow.training.check.rules import faults_of
 from tagflow.training.setup.read import setup_of_run, with_files
 from tagflow.training.start.gate import evaluate_gate, planned_start
@@ -198,6 +199,19 @@ def weights(word: str) -> Forge:
 def test_it_is_refused(run: Path, forge: Forge, code: str) -> None:
     forge(run)
     assert code in refusals(run)
+
+
+def test_a_dataset_that_cannot_be_looked_through_is_no_crash(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered(run)
+    monkeypatch.setattr("tagflow.training.structure.source.survey", unlisted)
+    found = {fault.code: fault.detail for fault in evaluate_gate(run).refusals()}
+    assert found.keys() == {"rendered-tags-differ"} and "cannot be compared" in found["rendered-tags-differ"]
+
+
+def unlisted(root: Path, **more: object) -> None:
+    raise SourceError(f"{root}/below: cannot be listed", "mend its permissions")
 
 
 @pytest.mark.parametrize("text", ["a (b)", "a [b]", "a \\(b\\)", "a (b", "a [b:0.5"])
