@@ -73,9 +73,10 @@ class Writing:
             file = self.store.place(path)
             if code := why_not_replace(file, bytes_now(file), read[path]):
                 alone[path] = code
-        digests = {path: sha256(text.encode()) for path, text in new.items() if path not in alone}
+        new = {path: text for path, text in new.items() if path not in alone}
+        digests = {path: sha256(text.encode()) for path, text in new.items()}
         table, judgement = after_writing(_as_left(table, digests), self.outcome.judgement, alone)
-        caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
+        caches = stale_by_caption(self.store.root, rows(table, "path"), new)
         return Written(table, self._meta(new_run_id(), table, judgement), None, _names(caches))
 
     def in_place(self, progress: Progress, *, clear_caches: bool = False) -> Written:
@@ -89,7 +90,8 @@ class Writing:
             digests, alone = self._replaced(record, progress)
             table = _as_left(self.outcome.table, digests)
             table, judgement = after_writing(table, self.outcome.judgement, alone)
-            caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
+            new = {path: text for path, text in targets(self.outcome).items() if path in digests}
+            caches = stale_by_caption(self.store.root, rows(table, "path"), new)
             if not clear_caches:
                 table = _with_stale_caches(table, caches)
             meta = self._keep_audit(record, table, judgement)

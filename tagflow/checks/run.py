@@ -30,7 +30,7 @@ from tagflow.checks.dataset import (
 from tagflow.checks.folders import folder_findings, folders, name_findings
 from tagflow.checks.images import image_findings
 from tagflow.checks.tags import Facts, Lists, facts, read_lists
-from tagflow.dataset.survey import Survey, Tree
+from tagflow.dataset.survey import Survey, Tree, stale_by_caption
 from tagflow.engines.local import Stage, run_stages
 from tagflow.findings.finding import Finding, finding, of_caption
 from tagflow.progress import Progress, silent
@@ -96,12 +96,14 @@ def check(
         table = table.take(column_of(chosen, pa.int32()))
     table = count(table)
     columns = (rows(table, name) for name in ("path", "findings", "details"))
+    stale = stale_by_caption(found.root, rows(table, "path"))
     captions = [
         one
         for path, codes, details in zip(*columns, strict=True)
         for one in (
             *(of_caption(path, code, detail) for code, detail in zip(codes, details, strict=True)),
             *beside.captions[path],
+            *(of_caption(path, "cache-stale", cache) for cache in stale.get(path, ())),
         )
     ]
     findings = (*captions, *beside.others)

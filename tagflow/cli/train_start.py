@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from tagflow.cli import output
-from tagflow.cli.findings import Report, as_object, exit_code, tell_beside
+from tagflow.cli.findings import Report, as_object, exit_code, one_line, tell_beside
 from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
 from tagflow.cli.output import screen
-from tagflow.errors import DONE, FAILURE, INTERRUPTED, UsageProblem
+from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, UsageProblem
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many
 from tagflow.training.run_folder import LOG, RECORD_SCHEMA
@@ -81,8 +81,8 @@ def start(asked: StartOptions) -> int:
     """Start the trainer on RUN, if its dataset is certified and unchanged and the check is clean.
 
     What it prints goes to RUN/trainer.log and to this terminal. Ctrl-C ends it in order, a second one at
-    once. If the terminal is closed it goes on. Exit codes: 0 trained; 1 refused; 3 the trainer failed;
-    130 interrupted.
+    once. If the terminal is closed it goes on. Exit codes: 0 trained; 1 refused, or trained on files that
+    changed after they were looked at; 3 the trainer failed; 130 interrupted.
     """
     forced = asked.forced
     if forced is not None and (not forced.strip() or forced.startswith("--")):  # click takes the next option
@@ -120,14 +120,17 @@ def begin(run: Path, wish: StartRequest, *, detached: bool = False, as_json: boo
             if start.refused():
                 return _refused(run, start.gate.faults, as_json=as_json)
             if not detached:
-                record = carry_out(start.run, start.record, start.output, start.audit, progress=screen())
+                told = (start.run, start.record, start.output, start.audit, start.gate.inputs)
+                record = carry_out(*told, progress=screen())
     except Busy as busy:
         fault = finding("another-running", busy.message)
         _show([fault])
         return _refused(run, [fault], as_json=as_json)
     if detached:
-        record = detach(start.run, start.record, start.output, start.audit)
+        record = detach(start.run, start.record, start.output, start.audit, start.gate.inputs)
     _tell(run, record, start.gate.faults, as_json=as_json)
+    if record.state == "finished" and record.changed.doubtful:
+        return FINDINGS
     return CODES.get(record.state, FAILURE)
 
 
@@ -177,13 +180,16 @@ def _tell(run: Path, record: Record, faults: Sequence[Finding] | None, *, as_jso
     if as_json:
         output.as_json(as_dict(record) if faults is None else _object(as_dict(record), faults))
     else:
-        lines = [f"state       {record.state.upper()} (attempt {record.number})"]
+        doubt = ", of inputs that changed" if record.changed.doubtful else ""
+        lines = [f"state       {record.state.upper()}{doubt} (attempt {record.number})"]
         if record.state == "running":
             lines.append(f"process     {record.pid} on {record.host}")
         if record.lora:
             lines.append(f"lora        {record.lora}")
         for line in (*lines, f"log         {run / LOG}"):
             output.out(output.visible(line))
+    if record.changed.count:
+        output.note(one_line(finding("inputs-changed", record.changed.told())))
     if record.reason:
         output.note(record.reason)
     if record.cure:

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -364,10 +364,13 @@ def _configured(folder: Path) -> Path | None:
     return folder if named is None else Path(named).resolve()
 
 
-def stale_by_caption(root: Path, paths: Iterable[str], written: Collection[str] = ()) -> dict[str, list[str]]:
+def stale_by_caption(
+    root: Path, paths: Iterable[str], written: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
     """The caches that would feed the trainer an old text, by the caption; all paths relative to `root`.
 
-    A cache that is older than its caption is stale; all are where the caption is among those just `written`.
+    `written`: the new text of those captions that get one just now, or will. What tells a stale cache:
+    :func:`tagflow.training.sd_scripts.files.stale_caches`.
     """
     by_folder: defaultdict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -379,7 +382,7 @@ def stale_by_caption(root: Path, paths: Iterable[str], written: Collection[str] 
         except OSError:  # who reads the captions is told why they cannot be
             continue
         by_name = {PurePosixPath(path).name: path for path in captions}
-        new = {name for name, path in by_name.items() if path in written}
+        new = {name: written[path] for name, path in by_name.items() if written and path in written}
         for cache, old in stale_caches(root / folder, there, by_name, new).items():
             for name in old:
                 found[by_name[name]].append(str(PurePosixPath(folder, cache)))

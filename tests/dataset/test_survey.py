@@ -160,4 +160,4 @@ def test_a_cache_older_than_its_caption_is_stale(folder):
     os.utime(root / "a_te_outputs.npz", ns=(10**9, 10**9))
     longest = "n" * 251 + ".txt"  # no name is long enough for its cache
     assert stale_by_caption(root, ["a.txt", "b.txt", longest]) == {"a.txt": ["a_te_outputs.npz"]}
-    assert stale_by_caption(root, ["b.txt"], {"b.txt"}) == {"b.txt": ["metadata_cache.json"]}
+    assert stale_by_caption(root, ["b.txt"], {"b.txt": "new"}) == {"b.txt": ["metadata_cache.json"]}

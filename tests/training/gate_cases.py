@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 from tagflow.audit.file import Limits, read_audit, to_bytes
 from tagflow.cli.boundary import run as run_tagflow
 from tagflow.dataset.survey import AUDIT_NAME
+from tagflow.files.read import sha256
 from tagflow.training.start.record import Record, host, process_of, write_record
 from tagflow.training.structure.render import render_data
 
@@ -219,6 +221,53 @@ def after_rendering(spoil: Callable[[Path], object]) -> Spoil:
     return spoiled
 
 
+def swapped(place: Path) -> None:
+    """Two rendered captions change places, and the list of rendered files agrees with them."""
+    one, other = place / "0.txt", place / "1.txt"
+    texts = one.read_bytes(), other.read_bytes()
+    other.write_bytes(texts[0]), one.write_bytes(texts[1])
+    relisted(place)
+
+
+def relisted(place: Path) -> None:
+    """The list of rendered files, forged to agree with what lies there."""
+    listed = json.loads((place.parent / "rendered.json").read_text())
+    for path in listed["captions"]:
+        listed["captions"][path] = sha256((place.parent / path).read_bytes())
+    (place.parent / "rendered.json").write_text(json.dumps(listed))
+
+
+def reshuffled(place: Path) -> None:
+    """What moves stands in another order: to the trainer the caption is the same."""
+    front, _, moving = (place / "0.txt").read_text().strip().partition(" ||| ")
+    (place / "0.txt").write_text(f"{front} ||| {', '.join(reversed(moving.split(', ')))}\n")
+    relisted(place)
+
+
+def with_weights(*, bracket: str) -> Spoil:
+    def spoil(data: Path, run: Path) -> None:
+        (data / "0.txt").write_text(f"ohwx house, modern house {bracket}", encoding="utf-8")
+        replace_line(run / "train.toml", "seed", "seed = 7\nweighted_captions = true")
+
+    return spoil
+
+
+def merging(**tensors: bytes) -> Spoil:
+    """base_weights with tensors of these names."""
+
+    def spoil(data: Path, run: Path) -> None:
+        entries = {
+            name: {"dtype": "U8", "shape": [1], "data_offsets": [at, at + 1]}
+            for at, name in enumerate(tensors)
+        }
+        head = json.dumps(entries).encode()
+        file = run / "style.safetensors"
+        file.write_bytes(struct.pack("<Q", len(head)) + head + b"".join(tensors.values()))
+        replace_line(run / "train.toml", "seed", f"seed = 7\nbase_weights = [{json.dumps(str(file))}]")
+
+    return spoil
+
+
 def fresh_cache(data: Path, run: Path) -> None:
     (data / "0_te_outputs.npz").write_bytes(b"")
 
@@ -250,6 +299,23 @@ GATE_CASES = [
         "dataset-foreign",
         another_class,
         dataset_option("image_dir", lambda data, run: run / ".." / data.name),
+    ),
+    GateCase("rendered-tags-differ", after_rendering(swapped), after_rendering(reshuffled)),
+    GateCase("brackets-weigh", with_weights(bracket="(old)"), with_weights(bracket=":)")),
+    GateCase(
+        "base-weights-text",
+        merging(lora_unet_x=b"1", lora_te1_y=b"2"),
+        merging(lora_unet_x=b"1", lora_unet_y=b"2"),
+    ),
+    GateCase(
+        "dropout-nearly-always",
+        other_subset_option("caption_dropout_rate = 0.9"),
+        other_subset_option("caption_dropout_rate = 0.89"),
+    ),
+    GateCase(
+        "output-name-path",
+        option("output_name", lambda data, run: "../house"),
+        option("output_name", lambda data, run: "house..v2"),
     ),
     GateCase(
         "captions-altered",

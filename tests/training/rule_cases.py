@@ -354,6 +354,11 @@ CACHES = [
         o(**CACHED) | caches("0_te_outputs.npz", stale=("0_te_outputs.npz",)),
     ),
     case(
+        "cache-text-by-time",
+        o(**DISK) | caches("0_te_outputs.npz"),
+        o(**DISK) | caches("0_te_outputs.npz", stale=("0_te_outputs.npz",)),
+    ),
+    case(
         "cache-text-length",
         o(**DISK)
         | caches("0_te_outputs.npz")
@@ -361,6 +366,7 @@ CACHES = [
         o(**DISK)
         | caches("0_te_outputs.npz")
         | {"files": {"10_cat/0_te_outputs.npz": npz(hidden_state1=(227, 768))}},
+        "cache-text-by-time",
     ),
     case("cache-info", s(cache_info=True), caches("metadata_cache.json")),
     case(

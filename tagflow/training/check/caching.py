@@ -5,11 +5,10 @@ Which files are caches, and stale, is in sd_scripts/files.py.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import (
@@ -28,8 +27,10 @@ from tagflow.training.sd_scripts.files import (
     FOLDER_CACHE,
     LATENTS_CACHE,
     TEXT_CACHE,
+    folder_cache,
     old_latents,
     sizes_by_caches,
+    split_name,
 )
 from tagflow.training.sd_scripts.steps import Size, predefined
 from tagflow.training.setup.setup import Setup
@@ -133,21 +134,18 @@ def cache_info_stale(part: SubsetView) -> Iterator[Finding]:
     if not part.on("cache_info"):
         return
     if FOLDER_CACHE in files.stale:
-        yield finding("cache-info-stale", "older than a caption", option="cache_info")
+        yield finding("cache-info-stale", "other texts than the captions", option="cache_info")
     elif FOLDER_CACHE in files.caches and folder is not None:
-        known = _listed(folder / FOLDER_CACHE)
-        strange = set(files.names) ^ known if known is not None else set()
+        found = folder_cache(folder / FOLDER_CACHE)
+        listed = [path for path, _ in found or ()]
+        strange = {path.name for path in listed} ^ set(files.names) if found is not None else set()
         if strange := strange - files.overlooked.keys():
             yield finding("cache-info-stale", f"not the images: {names(strange)}", option="cache_info")
-
-
-def _listed(file: Path) -> set[str] | None:
-    """The names of the images that a folder's cache lists; None where it cannot be read."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return {PureWindowsPath(path).name for path in data} if isinstance(data, dict) else None
+        here, others = folder.resolve(), {path.parent for path in listed}
+        others = {one for one in others if (part.setup.folder / one.as_posix()).resolve() != here}
+        if others:  # the folder was copied, say: the trainer would read the images there
+            said = f"images of another folder: {names(one.as_posix() for one in others)}"
+            yield finding("cache-info-stale", said, option="cache_info")
 
 
 @subset_rule("cache-text-stale", reads=(_TEXT,), needs=("images",))
@@ -155,6 +153,17 @@ def text_stale(part: SubsetView) -> Iterator[Finding]:
     stale = [name for name in part.images.caches if name.endswith(TEXT_CACHE) and name in part.images.stale]
     if stale and part.setup.on(_TEXT):
         yield finding("cache-text-stale", names(stale), option=_TEXT)
+
+
+@subset_rule("cache-text-by-time", reads=(_TEXT,), needs=("images",))
+def text_by_time(part: SubsetView) -> Iterator[Finding]:
+    """Encoded captions that nothing but their age speaks for."""
+    files, folder = part.images, part.subset.folder
+    own = {split_name(name)[0] + TEXT_CACHE for name in files.names}
+    trusted = [name for name in files.caches if name in own and name not in files.stale]
+    unknown = [name for name in trusted if folder is None or folder / name not in part.setup.encoded]
+    if unknown and part.setup.on(_TEXT):
+        yield finding("cache-text-by-time", names(unknown), option=_TEXT)
 
 
 @subset_rule("cache-text-length", reads=(_TEXT, "max_token_length"), needs=("images",))

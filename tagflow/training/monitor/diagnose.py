@@ -45,6 +45,8 @@ def _process(seen: RunSnapshot) -> Iterator[Finding]:
     reason = (seen.record.reason if seen.record else None) or ""
     saved = str(seen.states[-1]) if seen.states else None
     newest = (seen.record.newest_state if seen.record else None) or saved
+    if seen.record is not None and seen.record.changed.count:
+        yield finding("inputs-changed", seen.record.changed.told())
     if seen.state in ("failed", "finished"):
         yield finding(seen.state, reason)
     elif seen.state in ("killed", "interrupted"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from os.path import splitext
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Literal, NamedTuple
 
 from tagflow.files.read import is_file
@@ -52,6 +52,7 @@ FOLDER_CACHE = "metadata_cache.json"
 
 _IMAGE_KINDS = IMAGE_SUFFIXES | PLUGINS.keys()
 _PICTURES = _IMAGE_KINDS | OTHER_PICTURES
+_LARGEST_CACHE = 64 << 20  # bytes of a folder's cache: about a hundred thousand captions
 _CROP_PARTS = 4  # `im_1_2_3_4.png`: a face cut out of `im`
 
 Plugins = Collection[str] | None
@@ -168,25 +169,70 @@ def repeats(folder: str) -> int | None:
 
 
 def stale_caches(
-    folder: Path, names: Iterable[str], captions: Collection[str], written: Collection[str] = ()
+    folder: Path,
+    names: Iterable[str],
+    captions: Collection[str],
+    written: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
-    """The caches in a folder that hold an old text, each with the captions that it is too old for.
+    """The caches in a folder that hold an old text, each with the captions whose text it does not hold.
 
-    sd-scripts reads a cache whatever its captions say by then. `names`: of all files there; `captions`: of
-    those that are read for images; `written`: those of them that get a new text just now.
+    sd-scripts reads a cache whatever its captions say by then. A folder's cache holds the captions, and they
+    are compared; an encoded caption shows nothing but its age, as does a folder's cache that cannot
+    be read. `names`: of all files there; `captions`: of those that are read for images; `written`: the new
+    text of those that get one just now.
     """
     by_stem = {split_name(name)[0]: name for name in captions}
-    there, suffixes = set(names), {split_name(name)[1] for name in captions}
+    there, suffixes, new = set(names), {split_name(name)[1] for name in captions}, written or {}
+
+    def caption_for(stem: str) -> str | None:
+        stems = caption_stems(stem)
+        return by_stem.get(next((one for one in stems for end in suffixes if one + end in there), stems[0]))
+
     found = {}
     for cache in sorted(there):
-        holds: Iterable[str] = by_stem.values() if cache == FOLDER_CACHE else ()
-        if cache.endswith(TEXT_CACHE):
-            stems = caption_stems(cache.removesuffix(TEXT_CACHE))
-            read = next((stem for stem in stems for suffix in suffixes if stem + suffix in there), stems[0])
-            holds = [by_stem[read]] if read in by_stem else ()
-        if old := [name for name in holds if name in written or _is_older(folder / cache, folder / name)]:
-            found[cache] = old
+        if cache == FOLDER_CACHE and (listed := folder_cache(folder / cache)) is not None:
+            held = [(caption_for(split_name(path.name)[0]), text) for path, text in listed]
+            old = [name for name, text in held if name and _differs(folder / name, text, new.get(name))]
+        else:
+            holds = [caption_for(cache.removesuffix(TEXT_CACHE))] if cache.endswith(TEXT_CACHE) else []
+            holds = list(by_stem.values()) if cache == FOLDER_CACHE else holds
+            old = [
+                name for name in holds if name and (name in new or _is_older(folder / cache, folder / name))
+            ]
+        if old:
+            found[cache] = list(dict.fromkeys(old))
     return found
+
+
+def folder_cache(file: Path) -> list[tuple[PureWindowsPath, object]] | None:
+    """The images that a folder's cache lists, by their paths of either system, each with its caption there.
+
+    None where it cannot be read.
+    """
+    import json  # late, for hardly a folder has one
+
+    try:
+        with file.open("rb") as opened:
+            data = json.loads(opened.read(_LARGEST_CACHE))
+        return [(PureWindowsPath(path), entry.get("caption")) for path, entry in data.items()]
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+
+
+def _differs(caption: Path, held: object, text: str | None) -> bool:
+    """Whether a text is not what the trainer reads of a caption, with wildcards or without.
+
+    `text`: what the file is to hold; None: what it holds. Who reads it is told why it cannot be.
+    """
+    from tagflow.training.sd_scripts.captions import read_caption
+
+    if text is None:
+        try:
+            text = caption.read_bytes().decode("utf-8") if is_file(caption) else None
+        except (OSError, UnicodeDecodeError):
+            text = None
+    readings = () if text is None else (read_caption(text), read_caption(text, enable_wildcard=True))
+    return text is not None and held not in readings
 
 
 def _is_older(cache: Path, caption: Path) -> bool:

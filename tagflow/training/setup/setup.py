@@ -60,6 +60,7 @@ class Setup:
     relative to. `subsets`: None where the dataset file could not be understood. `faults`: what was already
     seen while reading. What was not looked at is None: `images` (by subset, in its order), `machine` (the
     trainer's own Python), `base` (the checkpoint's prediction type). `planned`: a run folder of tagflow's.
+    `encoded`: caches of text that an earlier attempt of the run is known to have made of today's captions.
     """
 
     script: str
@@ -73,6 +74,7 @@ class Setup:
     machine: Machine | None = None
     base: Prediction | None = None
     planned: bool = False
+    encoded: frozenset[Path] = frozenset()
 
     def on(self, name: str) -> bool:
         """Whether a flag is set, or a number is other than nought."""

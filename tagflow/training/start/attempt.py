@@ -23,9 +23,11 @@ from tagflow.errors import FINDINGS, EncoderError, TrainerError
 from tagflow.files.safetensors import read_whole_header
 from tagflow.training.machine.probe import run_command
 from tagflow.training.run_folder import DATASET, LOG, PLAN, PROMPTS, TRAIN
+from tagflow.training.start.inputs import Inputs, Looks
 from tagflow.training.start.outcome import Outcome, Output, end_of, outcome
 from tagflow.training.start.process import GRACE, Child
 from tagflow.training.start.record import (
+    AUDIT,
     Base,
     Record,
     host,
@@ -41,7 +43,7 @@ LOCK, STOP = ".run.lock", ".stop"
 _PAUSE = 0.1  # seconds; a progress bar moves no faster
 _CHUNK = 1 << 16  # bytes
 ACCELERATE = Path(__file__).with_name("accelerate.json")
-ATTEMPTS, PACKAGES, AUDIT = "attempts", "packages.txt", "audit.parquet"
+ATTEMPTS, PACKAGES = "attempts", "packages.txt"
 _PLANNED = (TRAIN, DATASET, PROMPTS, PLAN)
 _SECONDS = 60.0
 _LIST = (
@@ -150,12 +152,14 @@ def carry_out(
     record: Record,
     output: Output,
     audit: Path,
+    inputs: Inputs,
     *,
     progress: Callable[[bytes], None] | None = None,
     begun: Callable[[Record], None] | None = None,
 ) -> Record:
     """Start the trainer that a record describes, watch it to its end, and write down what it came to.
 
+    `inputs`: what the gate saw; they are looked at again when the trainer has begun and when it ends.
     `progress`: gets what the trainer prints; `begun`: is called once it runs. Hold the run's lock. Raises
     TrainerError where it cannot be started, OSError where the run folder cannot be written.
     """
@@ -185,24 +189,37 @@ def carry_out(
                     supervisor=process_of(os.getpid()),
                 )  # fmt: skip
                 write_record(run, record)
+                by, forced = None, False  # who asked for the end, and whether force was needed
                 with Follow(run / LOG, record.log_from, progress) if progress else nullcontext():
                     if begun is not None:
                         begun(record)
-                    code, by, forced = _wait(child, requests)
+                    looks = Looks(inputs, run / LOG, record.log_from)
+                    while (code := child.wait()) is None:
+                        if by := requests.by():
+                            forced = child.end(GRACE, requests.twice)
+                            code = child.wait()
+                            code = -signal.SIGTERM if code is None else code
+                            break
+                        with suppress(OSError):  # a look that fails must not end a training
+                            if (found := looks.begun()) is not None:
+                                record = replace(record, meanwhile=found)
+                                write_record(run, record)
             finally:
                 child.sweep()
-            found = outcome(code, end_of(run / LOG, record.log_from), output, before)
-            if by is not None and found.state != "finished":  # it may have been done just then
+            ended = outcome(code, end_of(run / LOG, record.log_from), output, before)
+            if by is not None and ended.state != "finished":  # it may have been done just then
                 how = "; it did not end when asked, and was ended by force" if forced else ""
-                found = Outcome("interrupted", f"ended by {by}{how}", lora=found.lora)
+                ended = Outcome("interrupted", f"ended by {by}{how}", lora=ended.lora)
+            with suppress(OSError):
+                record = replace(record, meanwhile=looks.ended())
             (run / STOP).unlink(missing_ok=True)
             newest = next(iter(states(output.folder, output.name)), None)
             record = replace(
                 record,
-                state=found.state, exit_code=code, reason=found.reason, cure=found.cure, ended=now(),
-                lora=None if found.lora is None else str(found.lora),
+                state=ended.state, exit_code=code, reason=ended.reason, cure=ended.cure, ended=now(),
+                lora=None if ended.lora is None else str(ended.lora),
                 newest_state=None if newest is None else str(newest.path),
-                base=record.base | base_named_in(found.lora), log_to=log.seek(0, 2),
+                base=record.base | base_named_in(ended.lora), log_to=log.seek(0, 2),
             )  # fmt: skip
             write_record(run, record)
             return record
@@ -238,13 +255,3 @@ def base_named_in(lora: Path | None) -> Base:
     except (EncoderError, OSError):
         return {}
     return {"sha256": sha} if sha else {}
-
-
-def _wait(child: Child, requests: StopRequests) -> tuple[int, str | None, bool]:
-    """Wait for the end: the exit code, who asked for it, and whether force was needed."""
-    while (code := child.wait()) is None:
-        if by := requests.by():
-            forced = child.end(GRACE, requests.twice)
-            code = child.wait()
-            return (-signal.SIGTERM if code is None else code), by, forced
-    return code, None, False

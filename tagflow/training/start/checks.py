@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from tagflow.audit.drift import Present, drift
 from tagflow.audit.file import Audit, Limits, certifies
@@ -19,28 +19,36 @@ from tagflow.clip.tokenizer import WINDOW
 from tagflow.dataset.survey import read, survey
 from tagflow.encoders import fingerprint_of
 from tagflow.errors import EncoderError, OntologyError, SourceError, UsageProblem
+from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import some
 from tagflow.judge.derive import inconsistencies
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
-from tagflow.training.check.derived import names
+from tagflow.training.check.derived import LINES, names, parts, words
 from tagflow.training.check.registry import Rule, made
 from tagflow.training.run_folder import DATASET, PLAN, PlanFile, PlannedDataset
 from tagflow.training.sd_scripts.files import caption_of
 from tagflow.training.setup.setup import Setup
+from tagflow.training.start.inputs import Inputs
 from tagflow.training.start.record import Edit, Record, host
 from tagflow.training.structure.render import changed
+from tagflow.training.structure.source import other_tags
 from tagflow.training.structure.structure import JOIN, KEEP
 
 # Paths that decide what is trained, or where tagflow looks for it. The trainer runs in sd-scripts' folder.
 _PATHS = ("pretrained_model_name_or_path", "vae", "dataset_config", "output_dir", "logging_dir", "resume",
           "network_weights")  # fmt: skip
-_PARTING = re.compile(r"[,;|\ufeff]")
+_NAMES = ("output_name", "log_prefix", "log_tracker_name")
+_WEIGHING = re.compile(
+    r"[(\[\\]"
+)  # a closing bracket alone is text: TokenizeStrategy, parse_prompt_attention
+_UNET = ("lora_unet_", "oft_unet_", "unet.")
 _WORDED = ("caption_prefix", "caption_suffix", "secondary_separator", "keep_tokens_separator",
            "caption_separator")  # fmt: skip
 _SPLITTING = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
 _NAMED = 5  # paths in a message
+_HARDLY = 0.9  # of the captions, or tags, are not trained
 _DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology": "ontology-drifted"}
 
 
@@ -48,6 +56,7 @@ _DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology"
 class PlannedStart:
     """A run that is to be started, as the checks see it.
 
+    `inputs`: what it reads, as it was before any of it was looked at.
     `record`: its last attempt; None before the first. `edits`: values of train.toml other than planned.
     `audit`: its dataset's; None where there is none, or where it is `unusable`, which says why.
     """
@@ -55,6 +64,7 @@ class PlannedStart:
     run: Path
     plan: PlanFile
     setup: Setup
+    inputs: Inputs
     record: Record | None
     edits: tuple[Edit, ...]
     audit: Audit | None
@@ -99,11 +109,19 @@ def another_running(start: PlannedStart) -> Iterator[Finding]:
         yield finding(code, f"process {record.pid} on {record.host}, since {record.started}")
 
 
-@check("run-copied", reads=("dataset_config",))
+@check("run-copied", reads=("dataset_config", "output_dir", "logging_dir"))
 def run_copied(start: PlannedStart) -> Iterator[Finding]:
-    named = start.setup.path("dataset_config")
-    if named is not None and named.resolve() != (start.run / DATASET).resolve():
+    setup, run = start.setup, start.run.resolve()
+    named = setup.path("dataset_config")
+    if named is not None and named.resolve() != run / DATASET:
         yield finding("run-copied", str(named), option="dataset_config")
+        return
+    for name in ("output_dir", "logging_dir"):
+        path = setup.path(name)
+        above = () if path is None else (path.resolve(), *path.resolve().parents)
+        nearest = next((folder for folder in above if (folder / PLAN).is_file()), run)
+        if nearest != run:
+            yield finding("run-copied", f"{path} is in another run's folder", option=name)
 
 
 @check("audit-missing", "audit-unusable")
@@ -204,23 +222,20 @@ def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
             fault = f"no certified caption: {names(other)}" if other else ""
         if fault:
             yield finding("dataset-foreign", f"{subset.where}: {fault}", option=option)
-    if start.rendered:  # from certified captions, and so of their words, whatever the list of them says
-        mark = start.audit.meta.options.keep_tokens_separator
-        words = {_words(start.dataset.root / path, mark) for path in start.audit.by_path()}
-        other = [path for path in start.captions if _words(start.folder / path, mark) not in words]
+
+
+@audit_check("rendered-tags-differ", reads=("enable_wildcard",))
+def rendered_own_tags(start: AuditedStart) -> Iterator[Finding]:
+    """A list of rendered files proves that they are as it says, not that it says what was certified."""
+    drawn = any(subset.values.get("enable_wildcard") for subset in start.setup.subsets or ())
+    if start.rendered:
+        held = other_tags(start.folder, start.dataset.root, start.audit, start.captions, wildcards=drawn)
+        try:
+            other = list(held)
+        except (SourceError, UsageProblem, OSError) as problem:
+            other = [f"cannot be compared ({problem})"]
         if other:
-            said = f"{start.folder}: words that no certified caption has: {names(other)}"
-            yield finding("dataset-foreign", said)
-
-
-def _words(file: Path, separator: str | None) -> tuple[str, ...]:
-    """The words of a caption, sorted, without what parts them; `separator`: the keep_tokens_separator."""
-    try:
-        text = file.read_bytes().decode("utf-8", errors="replace")
-    except OSError:
-        return ()
-    text = text.replace(separator, " ") if separator else text
-    return tuple(sorted(_PARTING.sub(" ", text).split()))
+            yield finding("rendered-tags-differ", f"{start.folder}: {some(other, _NAMED)}")
 
 
 @check("captions-altered", reads=(*_WORDED, *_SPLITTING))
@@ -246,6 +261,50 @@ def captions_altered(start: PlannedStart) -> Iterator[Finding]:
                 alters = True
             if alters:
                 yield finding("captions-altered", f"{subset.where}: {name} {mark!r}", option=name)
+
+
+@check("brackets-weigh", reads=("weighted_captions", *LINES))
+def brackets_weigh(start: PlannedStart) -> Iterator[Finding]:
+    for part in parts(start.setup):
+        found = part.images_where(_WEIGHING.search)
+        if start.setup.on("weighted_captions") and found:
+            said = f"{part.subset.where}: {names(found)}"
+            yield finding("brackets-weigh", said, option="weighted_captions")
+
+
+@check("base-weights-text", reads=("base_weights",))
+def base_weights_text(start: PlannedStart) -> Iterator[Finding]:
+    """What is merged into the base is known by the names in its header; no other kind of file is believed."""
+    for word in words(start.setup, "base_weights"):
+        fault, file = "", Path(word)
+        if not file.is_absolute() or file.suffix != ".safetensors":
+            fault = "no whole path of a .safetensors file"
+        else:
+            try:
+                entries = read_whole_header(file).entries
+                fault = names(name for name in entries if not name.startswith(_UNET))
+            except EncoderError as problem:
+                fault = problem.message
+        if fault:
+            yield finding("base-weights-text", f"{word}: {fault}", option="base_weights")
+
+
+@check("dropout-nearly-always", reads=("caption_dropout_rate", "caption_tag_dropout_rate"))
+def dropout(start: PlannedStart) -> Iterator[Finding]:
+    for part in parts(start.setup):
+        for name in ("caption_dropout_rate", "caption_tag_dropout_rate"):
+            if (rate := part.number(name)) >= _HARDLY:
+                yield finding("dropout-nearly-always", f"{part.subset.where}: {name} {rate:g}", option=name)
+
+
+@check("output-name-path", reads=_NAMES)
+def names_plain(start: PlannedStart) -> Iterator[Finding]:
+    for name in _NAMES:
+        text = start.setup.text(name)
+        path = PureWindowsPath(text)  # which parts at both separators
+        leads_out = bool(path.anchor) or ".." in path.parts
+        if leads_out or (name == "output_name" and len(path.parts) > 1):
+            yield finding("output-name-path", f"{name} {text!r}", option=name)
 
 
 @check("path-relative", reads=(*_PATHS, "image_dir"))
@@ -301,7 +360,7 @@ def rendered_unchanged(start: PlannedStart) -> Iterator[Finding]:
 
 @check("caches-stale")
 def caches_fresh(start: PlannedStart) -> Iterator[Finding]:
-    """Caches of text older than their captions count even where this run reads none: the next one may."""
+    """Caches of an old text count even where this run reads none: the next one may."""
     found = zip(start.setup.subsets or (), start.setup.images or (), strict=True)
     stale = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
     if stale:
@@ -317,7 +376,8 @@ def plan_edited(start: PlannedStart) -> Iterator[Finding]:
 
 CHECKS = (
     another_running, run_copied, audit_there, audit_passed, audit_follows, limit_weak, measure_other,
-    dataset_drifted, plan_outdated, dataset_foreign, captions_altered, path_relative, tokens_certified,
-    encoders_certified, rendered_unchanged, caches_fresh, plan_edited,
+    dataset_drifted, plan_outdated, dataset_foreign, rendered_own_tags, captions_altered, brackets_weigh,
+    base_weights_text, dropout, names_plain, path_relative, tokens_certified, encoders_certified,
+    rendered_unchanged, caches_fresh, plan_edited,
 )  # fmt: skip
 """Every check of the gate, in the order in which they are asked."""

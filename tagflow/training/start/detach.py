@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tagflow.errors import FAILURE, TagflowError, TrainerError
 from tagflow.training.run_folder import LOG, RECORD_SCHEMA, check_run, from_json, to_json
 from tagflow.training.setup.read import setup_of_run
 from tagflow.training.start.attempt import STOP, carry_out, locked
+from tagflow.training.start.inputs import Inputs
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.process import GRACE, end_foreign
 from tagflow.training.start.record import Record, alive, host, now, read_record, settled, write_record
@@ -29,14 +30,15 @@ _PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down th
 
 @dataclass(frozen=True, slots=True)
 class DetachedAttempt:
-    """What the tagflow that stays behind is told on stdin. Version 0.1 wrote the same."""
+    """What the tagflow that stays behind is told on stdin. Version 0.1 wrote the same, without `inputs`."""
 
     record: Record
     output: Output
     audit: Path
+    inputs: Inputs = field(default_factory=Inputs)
 
 
-def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
+def detach(run: Path, record: Record, output: Output, audit: Path, inputs: Inputs) -> Record:
     """Leave the attempt to a tagflow of its own and come back once the trainer runs. Raises TrainerError."""
     flags = 0
     if sys.platform == "win32":  # a console that is not seen: a trainer without one cannot be asked to end
@@ -49,7 +51,7 @@ def detach(run: Path, record: Record, output: Output, audit: Path) -> Record:
     if child.stdin is None or child.stdout is None:
         raise AssertionError("both are pipes")
     with child.stdin, child.stdout:
-        child.stdin.write(to_json(DetachedAttempt(record, output, audit)).encode())
+        child.stdin.write(to_json(DetachedAttempt(record, output, audit, inputs)).encode())
         child.stdin.close()
         said = child.stdout.readline()
     begun = read_record(run)
@@ -75,7 +77,7 @@ def main() -> int:
             sys.stdin.buffer.read(), DetachedAttempt, RECORD_SCHEMA, "the attempt on stdin", cure
         )
         with locked(run):
-            carry_out(run, attempt.record, attempt.output, attempt.audit, begun=_let_go)
+            carry_out(run, attempt.record, attempt.output, attempt.audit, attempt.inputs, begun=_let_go)
     except TagflowError as problem:
         os.write(1, f"{problem.message}\t{problem.cure}\n".encode())
         return problem.exit_code

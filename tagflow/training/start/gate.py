@@ -5,23 +5,28 @@ The checks are in checks.py; all rules of `train check` are asked, too. Nothing 
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from tagflow.audit.file import current_audit
+from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import AuditError, TrainerError
 from tagflow.files.read import read_toml
 from tagflow.findings.finding import Finding, by_severity
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.probe import Machine
-from tagflow.training.run_folder import DATA, TRAIN, read_plan
+from tagflow.training.run_folder import DATA, DATASET, TRAIN, PlanFile, read_plan
+from tagflow.training.sd_scripts.files import TEXT_CACHE
 from tagflow.training.sd_scripts.options import Options, flat
 from tagflow.training.setup.read import setup_of_run, with_files
 from tagflow.training.setup.setup import Setup
 from tagflow.training.start.checks import CHECKS, AuditedStart, PlannedStart
-from tagflow.training.start.record import Edit, read_record, settled
+from tagflow.training.start.inputs import Inputs, inputs_of, settings_seen
+from tagflow.training.start.record import AUDIT, Edit, Record, read_record, settled
 from tagflow.training.structure.render import read_manifest
 
 NEVER = frozenset({"another-running"})
@@ -30,11 +35,15 @@ NEVER = frozenset({"another-running"})
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What was found. `setup`: what the rules looked at; `edits`: values of train.toml other than planned."""
+    """What was found. `setup`: what the rules looked at; `edits`: values of train.toml other than planned.
+
+    `inputs`: what the training would read, as it was before any of it was looked at.
+    """
 
     setup: Setup
     faults: tuple[Finding, ...]
     edits: tuple[Edit, ...]
+    inputs: Inputs
 
     def refusals(self) -> list[Finding]:
         """What stands against a start."""
@@ -63,16 +72,18 @@ def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options
         if subject is not None:
             faults += one.findings(subject)
     faults += faults_of(start.setup)
-    return Gate(start.setup, tuple(sorted(faults, key=by_severity)), start.edits)
+    return Gate(start.setup, tuple(sorted(faults, key=by_severity)), start.edits, start.inputs)
 
 
 def planned_start(
     run: Path, *, machine: Machine | None = None, options: Options | None = None
 ) -> PlannedStart:
     """Read what the checks look at. Raises TrainerError as :func:`evaluate_gate` does."""
-    plan = read_plan(run)
-    setup = with_files(replace(setup_of_run(run, options=options), machine=machine))
+    plan, settings = read_plan(run), settings_seen(run)
+    setup = replace(setup_of_run(run, options=options), machine=machine)
+    inputs = inputs_of(setup, settings)
     record, audit, unusable = read_record(run), None, ""
+    setup = with_files(replace(setup, encoded=_encoded(run, setup, plan, record, inputs)))
     if plan.dataset is not None:
         try:
             audit = current_audit(plan.dataset.root)
@@ -90,8 +101,42 @@ def planned_start(
             if planned.get(name) != there.get(name)
         ]
     return PlannedStart(
-        run, plan, setup, None if record is None else settled(record), tuple(edits), audit, unusable
+        run, plan, setup, inputs, None if record is None else settled(record), tuple(edits), audit, unusable
     )
+
+
+def _encoded(
+    run: Path, setup: Setup, plan: PlanFile, record: Record | None, inputs: Inputs
+) -> frozenset[Path]:
+    """The caches of text that an earlier attempt made of what there is now: captions, settings and base.
+
+    It was not forced, nothing had changed when it began, and it ran when they were written.
+    """
+    base, found = setup.path("pretrained_model_name_or_path"), set[Path]()
+    if record is None or plan.dataset is None or not setup.on("cache_text_encoder_outputs_to_disk"):
+        return frozenset()
+    caches = [
+        file
+        for folder in inputs.folders
+        if Path(folder).is_dir()
+        for file in Path(folder).iterdir()
+        if file.name.endswith(TEXT_CACHE)
+    ]
+    for one in record.attempts:
+        if one.forced or one.started is None or one.ended is None or one.folder is None:
+            continue
+        same = [(run / name, Path(one.folder) / name) for name in (TRAIN, DATASET)]
+        same.append((plan.dataset.root / AUDIT_NAME, Path(one.folder) / AUDIT))
+        seen = None if base is None else inputs.files.get(str(base))
+        with suppress(OSError):  # what is not there is not the same
+            if (
+                "begun" in one.changed.looked and not one.changed.doubtful
+                and seen is not None and one.base.get("sample_sha256") == seen.digest
+                and all(filecmp.cmp(*pair, shallow=False) for pair in same)
+            ):  # fmt: skip
+                begin, end = (datetime.fromisoformat(at).timestamp() for at in (one.started, one.ended))
+                found.update(file for file in caches if begin <= file.stat().st_mtime <= end)
+    return frozenset(found)
 
 
 def audited_start(start: PlannedStart) -> AuditedStart | None:

@@ -7,7 +7,6 @@ a configuration of ours is named, for nothing on its command line says `one proc
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import subprocess
@@ -28,13 +27,13 @@ from tagflow.training.sd_scripts.environment import (
 from tagflow.training.setup.setup import Setup
 from tagflow.training.start.attempt import ACCELERATE
 from tagflow.training.start.gate import Gate, evaluate_gate
+from tagflow.training.start.inputs import sample_of
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.record import Base, Record, Versions, read_record
-from tagflow.training.start.resume import Resume, plan_resume, read_state, states
+from tagflow.training.start.resume import Resume, plan_resume, read_state, saved_by, states
 
 NEWEST = "newest"
 _THREADS = 8  # more help no data loader, and take cores from it
-_SAMPLES, _SAMPLE = 64, 1 << 16
 _NO_SD_SCRIPTS = "name its folder: --sd-scripts DIR, or the environment variable SD_SCRIPTS_DIR"
 
 # The environment of a trainer, over the user's own. Its output is shown while it comes (PYTHONUNBUFFERED). It
@@ -118,17 +117,20 @@ def prepare(run: Path, wish: StartRequest) -> Start:
 
 
 def _resume(run: Path, wanted: str, plan: PlanFile, output: Output) -> Resume:
+    known = read_record(run)
     if wanted == NEWEST:
         found = states(output.folder, output.name)
-        if not found:
+        own = [one for one in found if known is not None and saved_by(known, one)]
+        if not own:
             raise TrainerError(
-                f"{output.folder}: no whole state to go on from",
-                "start without --resume; a plan with save_state keeps states",
-            )
-        state = found[0]
+                f"{output.folder}: no whole state of this run to go on from"
+                + (f"; {found[0].path.name} was saved while no attempt of it ran" if found else ""),
+                "name a state that you trust: --resume STATE" if found
+                else "start without --resume; a plan with save_state keeps states",
+            )  # fmt: skip
+        state = own[0]
     else:
         state = read_state(Path(wanted), named=True)
-    known = read_record(run)
     return plan_resume(
         state,
         known.attempts if known else (),
@@ -184,16 +186,7 @@ def versions(sd_scripts: Path, machine: Machine | None) -> Versions:
 
 
 def base_of(path: Path | None) -> Base:
-    """The checkpoint: path, bytes, and `sample_sha256`, over its size and 64 samples spread over the file.
-
-    All of it would take a minute to read. sd-scripts does so anyway, and writes the SHA-256 into the LoRA.
-    """
+    """The checkpoint: path, bytes, and a digest of samples; sd-scripts writes that of all into the LoRA."""
     if path is None or not path.is_file():
         return {} if path is None else {"path": str(path)}
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        for number in range(_SAMPLES):
-            file.seek(max(0, size - _SAMPLE) * number // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE))
-    return {"path": str(path), "size": size, "sample_sha256": digest.hexdigest()}
+    return {"path": str(path), "size": path.stat().st_size, "sample_sha256": sample_of(path)}

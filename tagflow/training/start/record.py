@@ -13,13 +13,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tagflow.errors import TrainerError
 from tagflow.files.replace import write_and_move
+from tagflow.findings.wording import many, some
 from tagflow.training.run_folder import RECORD, RECORD_SCHEMA, Written, from_json, to_json, to_object
 
+AUDIT = "audit.parquet"
+"""The copy of the dataset's audit in an attempt's folder."""
+
+InputKind = Literal["caption", "image", "settings", "base"]
+Moment = Literal["begun", "ended"]
 State = Literal["planned", "running", "finished", "failed", "interrupted", "killed"]
+_TOLD = 5  # paths in a message
 _TRIES, _PAUSE = 20, 0.05  # Windows refuses to replace a file while another process reads it
 _SAME = 2.0  # seconds by which two readings of one process's start may differ
 
@@ -62,6 +69,47 @@ class Edit(TypedDict):
     now: Any
 
 
+class Change(TypedDict):
+    """An input that is not what it was. `seen`: at which look; `before`, `now`: digests, None where there was
+    no file, and empty for an image, of which only its being there is known."""
+
+    path: str
+    kind: InputKind
+    seen: Moment
+    before: str | None
+    now: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What has changed since the gate looked. `looked`: when it did so again.
+
+    `count`: of all changes, of which `changes` names the first hundred; `untrained`: how many of them came
+    after the trainer had read its inputs.
+    """
+
+    looked: tuple[Moment, ...] = ()
+    count: int = 0
+    untrained: int = 0
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something else may have been trained than what the gate saw."""
+        return self.count > self.untrained
+
+    def told(self) -> str:
+        """All of it in words; empty where nothing has changed."""
+        if not self.count:
+            return ""
+        how_many = many(self.count, "input has", "inputs have")
+        when = "after the trainer had begun"
+        if self.doubtful:
+            when = f"{self.count - self.untrained} of them early enough to be trained"
+        paths = some([one["path"] for one in self.changes], _TOLD)
+        return f"{how_many} changed since the gate looked, {when}: {paths}"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One attempt to train. Times are UTC, ISO 8601; paths are absolute, texts.
@@ -73,6 +121,7 @@ class Record:
     `resumed_from`: the state folder it began with, `resume_note` how; `step_offset`: optimizer steps done
     before those that sd-scripts counts, which begins at 0 anew. `log_from`, `log_to`: bytes of trainer.log.
     `edits`: values in train.toml that are not the plan's. `folder`: copies of all it was started with.
+    `meanwhile`: what has changed since the gate looked; UNSET where nobody looked again.
     """
 
     number: int = 0
@@ -102,7 +151,13 @@ class Record:
     base: Base = field(default_factory=Base)
     edits: tuple[Edit, ...] = ()
     folder: str | None = None
+    meanwhile: Meanwhile | UnsetType = UNSET
     earlier: tuple[Record, ...] = ()
+
+    @property
+    def changed(self) -> Meanwhile:
+        """What has changed meanwhile; nothing where nobody looked again."""
+        return Meanwhile() if isinstance(self.meanwhile, UnsetType) else self.meanwhile
 
     @property
     def attempts(self) -> tuple[Record, ...]:

@@ -10,6 +10,7 @@ without gradient accumulation.
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from tagflow.training.start.record import Record
 _STATE = re.compile(r"(?P<name>.+?)(?:-(?:\d{6}|step\d{8}))?-state")
 _FIRST, _WEIGHTS = "train_state.json", "model.safetensors"
 _PACKED = ("optimizer.bin", "scheduler.bin", "random_states_0.pkl")
+_COARSE = 2.0  # seconds: no file system has coarser times
 _MIXED = 30.0  # seconds: files of one state are not further apart, unless an older state was written over
 
 
@@ -67,6 +69,18 @@ def read_state(folder: Path, *, named: bool = False) -> State:
         raise TrainerError(f"{folder}: {problem}", "name another state, or let tagflow take the newest one")
     epoch, step = _counts(folder / _FIRST)
     return State(folder.absolute(), step, epoch, (folder / _PACKED[-1]).stat().st_mtime)
+
+
+def saved_by(record: Record, state: State) -> bool:
+    """Whether a state was saved while an attempt of this run was under way; a copied one was hardly."""
+    for one in record.attempts:
+        if one.started is None:
+            continue
+        begun = datetime.fromisoformat(one.started).timestamp()
+        ended = math.inf if one.ended is None else datetime.fromisoformat(one.ended).timestamp()
+        if begun - _COARSE <= state.saved <= ended + _COARSE:
+            return True
+    return False
 
 
 def fault(folder: Path, *, times: bool = True) -> str | None:

@@ -65,14 +65,19 @@ def render_caption(text: str, layout: Layout, limit: Limit | None = None) -> Sho
     Without `limit` tokens are not looked at. Raises TrainerError where a line cannot be proved in any form.
     """
     lines, reasons = [], set[str]()
-    for line in text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n"):
-        line = line.strip()
+    for line in caption_lines(text):
         shown, why = _line(line, layout, limit) if line else ("", ())
         lines.append(shown)
         reasons.update(why)
     if not any(lines):
         reasons.add("blank")
     return Shown("\n".join(lines) + "\n", frozenset(reasons))
+
+
+def caption_lines(text: str) -> list[str]:
+    """The lines of a caption's file, without what stands around them."""
+    plain = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return [line.strip() for line in plain.rstrip().split("\n")]
 
 
 def _line(line: str, layout: Layout, limit: Limit | None) -> tuple[str, Sequence[str]]:
@@ -132,13 +137,44 @@ def prove(line: str, arranged: Arranged, how: Handling, limit: Limit | None) -> 
     return "over-limit" if max(limit.tokenizer.count_many(drawn)) > limit.tokens else None
 
 
+def keeps_tags(shown: str, line: str, how: Handling) -> bool:
+    """Whether the prompts of a rendered line have the tags of a certified one, what is fixed in its order.
+
+    Two readings are allowed for a line that stays whole, as in :func:`render_caption`.
+    """
+    for alternative in range(max(_alternatives(shown, how), _alternatives(line, how))):
+        draws = _Draws(alternative)
+        certified = _chosen(line, how, draws)
+        read, prompt = take_apart(_chosen(shown, how, draws), how), process_caption(shown, how, draws)
+        if KEEP in prompt:
+            return False
+        if not read.flex and split_pieces(prompt) == split_pieces(certified):
+            continue
+        order = _parted(restore_commas(drop_separators(certified)))
+        fixed = [_parted(", ".join(map(restore_commas, part))) for part in (read.fixed, read.tail)]
+        if sorted(_parted(prompt)) != sorted(order) or not all(_follows(part, order) for part in fixed):
+            return False
+    return True
+
+
+def _follows(tags: Sequence[str], order: Sequence[str]) -> bool:
+    """Whether tags stand in another sequence in the same order, be it with others between them."""
+    left = iter(order)
+    return all(tag in left for tag in tags)
+
+
+def _parted(line: str) -> list[str]:
+    """A line's tags as tagflow's grammar parts them, however they are spaced."""
+    return [" ".join(line[start:end].split()) for start, end in split_line(line).parts]
+
+
 def _read(line: str) -> list[str]:
-    """A line's tags as tagflow's grammar parts them, sorted, however they are spaced."""
-    return sorted(" ".join(line[start:end].split()) for start, end in split_line(line).parts)
+    """The same, sorted."""
+    return sorted(_parted(line))
 
 
 def _tags(line: str) -> list[str]:
-    """The same, of a line as it was certified, where marks of its own part like commas."""
+    """The sorted tags of a line as it was certified, where marks of its own part like commas."""
     return _read(restore_commas(drop_separators(line)))
 
 

@@ -160,9 +160,8 @@ class DatasetRenderer:
         )  # fmt: skip
 
     def _subsets(self, part: Path, out: Path, groups: Groups) -> Iterator[RenderedSubset]:
-        for number, (name, (images, captions)) in enumerate(groups.items(), 1):
-            source = self.root / name
-            folder = f"{number:0{max(2, len(str(len(groups))))}}_{safe_name(name, self.root)}"
+        for folder, name in rendered_folders(groups, self.root).items():
+            source, (images, captions) = self.root / name, groups[name]
             (part / folder).mkdir()
             for path in captions:
                 self._caption(path, folder, part)
@@ -247,7 +246,17 @@ def render_data(
     """
     root, out = root.absolute(), out.absolute()
     found = survey(root, suffix=audit.meta.options.suffix)
-    texts = _texts(found, audit)
+    texts, groups = _texts(found, audit), grouped(found)
+    if structure == "none":
+        return _as_they_are(found, groups, texts, audit.meta.options.keep_tokens_separator)
+    check_target(out, root)
+    plan = layout(structure, audit, leading, wildcards=wildcards)
+    limit = None if tokenizer is None else Limit(tokenizer, max_tokens or audit.meta.limits.max_tokens)
+    return DatasetRenderer(root, plan, limit, texts, progress).render(out, groups, found.uncaptioned)
+
+
+def grouped(found: Survey) -> Groups:
+    """The images and captions of a dataset, by the folders that become subsets, in their order."""
     by_folder: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for path in found.captions:
         by_folder[_parent(path)][1].append(path)
@@ -256,13 +265,13 @@ def render_data(
         if path not in bare:
             by_folder[_parent(path)][0].append(path)
     # A folder without images is no subset: its captions are of other pictures.
-    groups = {name: group for name, group in sorted(by_folder.items()) if group[0]}
-    if structure == "none":
-        return _as_they_are(found, groups, texts, audit.meta.options.keep_tokens_separator)
-    check_target(out, root)
-    plan = layout(structure, audit, leading, wildcards=wildcards)
-    limit = None if tokenizer is None else Limit(tokenizer, max_tokens or audit.meta.limits.max_tokens)
-    return DatasetRenderer(root, plan, limit, texts, progress).render(out, groups, found.uncaptioned)
+    return {name: group for name, group in sorted(by_folder.items()) if group[0]}
+
+
+def rendered_folders(groups: Groups, root: Path) -> dict[str, str]:
+    """The name of each subset's rendered folder, with the dataset's folder that it stands for."""
+    width = max(2, len(str(len(groups))))
+    return {f"{number:0{width}}_{safe_name(name, root)}": name for number, name in enumerate(groups, 1)}
 
 
 def check_target(folder: Path, root: Path) -> None:

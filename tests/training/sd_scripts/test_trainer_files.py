@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import glob
+import json
 import logging
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -27,6 +29,7 @@ from tagflow.checks.tags import read_lists
 from tagflow.dataset.survey import stale_by_caption, survey, tree
 from tagflow.training.check.rules import faults_of
 from tagflow.training.plan.plan import folder_faults, image_folders
+from tagflow.training.sd_scripts import captions as captions_module
 from tagflow.training.sd_scripts import files, steps
 from tagflow.training.sd_scripts.files import (
     FOLDER_CACHE,
@@ -35,6 +38,7 @@ from tagflow.training.sd_scripts.files import (
     PLUGINS,
     caption_of,
     caption_stems,
+    folder_cache,
     is_image,
     repeats,
     sight,
@@ -231,8 +235,84 @@ def test_which_caches_hold_an_old_text(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (time, time))
     captions = ["a.txt", "b.txt"]
     assert stale_caches(tmp_path, made, captions) == {"a_te_outputs.npz": ["a.txt"], FOLDER_CACHE: ["b.txt"]}
-    assert stale_caches(tmp_path, made, captions, {"b.txt"})["b_te_outputs.npz"] == ["b.txt"]
+    assert stale_caches(tmp_path, made, captions, {"b.txt": "new"})["b_te_outputs.npz"] == ["b.txt"]
     assert stale_caches(tmp_path, made, []) == {}
+
+
+def listing(folder: Path, **captions: object) -> Path:
+    """`metadata_cache.json` as sd-scripts writes it, of images in this folder."""
+    file = folder / FOLDER_CACHE
+    entries = {
+        str(folder / f"{stem}.png"): {"caption": text, "resolution": [8, 8]}
+        for stem, text in captions.items()
+    }
+    file.write_text(json.dumps(entries, ensure_ascii=False, indent=2), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "stale"),
+    [
+        (b"sofa, lamp\n", "sofa, lamp", False),
+        (b"sofa, lamp", "lamp, sofa", True),
+        (b" sofa, lamp \r\nsecond", "sofa, lamp", False),  # what is read of it: the first line
+        (b"sofa\n\n lamp \n", "sofa\nlamp", False),  # or with wildcards all of them
+        (b"sofa\nlamp", "lamp", True),
+        (b"\xef\xbb\xbfsofa", "\ufeffsofa", False),  # the trainer keeps a byte order mark
+        ("küche".encode(), "küche", False),
+        (b"sofa", "", True),
+        (b"sofa", None, True),
+        (b"\n", "", False),
+        (b"\xff\xfe", "sofa", False),  # who reads the caption says that it is none
+    ],
+)
+@pytest.mark.parametrize("younger", [False, True])
+def test_the_captions_in_a_folders_cache_are_compared_and_times_say_nothing(
+    tmp_path: Path, text: bytes, held: object, stale: bool, younger: bool
+) -> None:
+    (tmp_path / "a.txt").write_bytes(text)
+    os.utime(listing(tmp_path, a=held), (1, 1) if younger else (2**33, 2**33))
+    names = ["a.png", "a.txt", FOLDER_CACHE]
+    assert stale_caches(tmp_path, names, ["a.txt"]) == ({FOLDER_CACHE: ["a.txt"]} if stale else {})
+
+
+def test_a_copied_folder_is_told_by_its_texts(tmp_path: Path) -> None:
+    """Copying gives all files the time of the copy, and a cache may come last."""
+    folder = folder_of(tmp_path, "a.png")
+    (folder / "a.txt").write_text("new, order")
+    listing(folder, a="order, new")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    assert stale_by_caption(copy, ["a.txt"]) == {"a.txt": [FOLDER_CACHE]}
+
+
+def test_each_entry_of_a_folders_cache_counts(tmp_path: Path) -> None:
+    for name in ("a.txt", "im.txt", "b.txt"):
+        (tmp_path / name).write_text("sofa")
+    file = listing(tmp_path, a="sofa", im_1_2_3_4="lamp", gone="lamp")
+    held = json.loads(file.read_text()) | {"C:\\elsewhere\\b.png": {"caption": "lamp"}}
+    file.write_text(json.dumps(held | {"/elsewhere/a.png": {"caption": "seen by nobody"}}))
+    names = ["a.txt", "im.txt", "b.txt", "im_1_2_3_4.png", FOLDER_CACHE]
+    assert stale_caches(tmp_path, names, names[:3]) == {FOLDER_CACHE: ["im.txt", "b.txt", "a.txt"]}
+
+
+def test_a_text_that_is_just_written_is_compared_too(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    listing(tmp_path, a="new")
+    names = ["a.txt", FOLDER_CACHE]
+    assert stale_caches(tmp_path, names, ["a.txt"], {"a.txt": "new\n"}) == {}
+    assert stale_caches(tmp_path, names, ["a.txt"]) == {FOLDER_CACHE: ["a.txt"]}
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"a.png": 1}', b"\xff", b"[" * 100_000])
+def test_a_folders_cache_that_cannot_be_read_shows_its_age_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.txt").write_text("sofa")
+    (tmp_path / FOLDER_CACHE).write_bytes(content)
+    assert folder_cache(tmp_path / FOLDER_CACHE) is None
+    os.utime(tmp_path / "a.txt", (9, 9))
+    for time, stale in ((1, {FOLDER_CACHE: ["a.txt"]}), (10, {})):
+        os.utime(tmp_path / FOLDER_CACHE, (time, time))
+        assert stale_caches(tmp_path, ["a.txt", FOLDER_CACHE], ["a.txt"]) == stale
 
 
 def test_no_second_list_of_suffixes_and_no_second_name_of_a_cache() -> None:
@@ -259,14 +339,17 @@ def test_no_second_list_of_suffixes_and_no_second_name_of_a_cache() -> None:
 
 
 def test_a_light_command_loads_nothing_of_training_but_these_rules() -> None:
-    """`check` starts in a moment: what it shares with the trainer's commands are two small modules."""
+    """`check` starts in a moment: what it shares with the trainer's commands are three small modules."""
 
     def imported(file: Path) -> set[str]:
         doc = ast.parse(file.read_text(encoding="utf-8"))
         return {node.module or "" for node in ast.walk(doc) if isinstance(node, ast.ImportFrom)}
 
-    assert {name for name in imported(Path(files.__file__)) if "tagflow" in name} == {"tagflow.files.read"}
-    assert not {name for name in imported(Path(steps.__file__)) if "tagflow" in name}
+    assert {name for name in imported(Path(files.__file__)) if "tagflow" in name} == {
+        "tagflow.files.read", "tagflow.training.sd_scripts.captions",
+    }  # fmt: skip
+    for one in (steps, captions_module):
+        assert not {name for name in imported(Path(one.__file__)) if "tagflow" in name}
     for room in ("dataset", "checks"):
         asked = {name for file in (PACKAGE / room).glob("*.py") for name in imported(file)}
         assert {name for name in asked if name.startswith("tagflow.training")} <= {

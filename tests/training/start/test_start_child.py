@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
+import time
 from pathlib import Path
 
 from child_trainer import behave, write_state
@@ -109,6 +112,23 @@ def test_a_state_may_be_named_and_a_missing_one_is_refused(tagflow, run):
     assert record(run)["resumed_from"] == str(state)
     none = tagflow("train", "start", run, "--resume")
     assert none.code == 3 and "no whole state" in none.err
+
+
+def test_the_newest_state_is_one_that_this_run_saved(tagflow, run):
+    """A state folder that was copied here holds the weights of nobody knows which captions."""
+    behave(scripts(run), exit=1, states=[["house-000002-state", 2, 6]])
+    assert tagflow("train", "start", run).code == 3
+    write_state(run / "output" / "house-000003-state", 3, 9)
+    later = time.time() + 60
+    for file in (run / "output" / "house-000003-state").iterdir():
+        os.utime(file, (later, later))
+    behave(scripts(run))
+    assert tagflow("train", "start", run, "--resume").code == 0
+    assert record(run)["resumed_from"] == str(run / "output" / "house-000002-state")
+    shutil.rmtree(run / "output" / "house-000002-state")
+    none = tagflow("train", "start", run, "--resume")
+    assert none.code == 3 and "house-000003-state was saved while no attempt of it ran" in none.err
+    assert "--resume STATE" in none.err
 
 
 def test_dry_run_prints_the_exact_command_and_writes_nothing(tagflow, run, tree):

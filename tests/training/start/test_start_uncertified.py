@@ -106,7 +106,7 @@ def test_a_list_of_rendered_captions_that_was_rewritten_proves_nothing(run: Path
     said["captions"][f"{place.name}/0.txt"] = sha256(b"seen by nobody")
     manifest.write_text(json.dumps(said))
     found = [(fault.code, fault.detail) for fault in evaluate_gate(run).refusals()]
-    assert [code for code, _ in found] == ["dataset-foreign"] and "0.txt" in found[0][1]
+    assert [code for code, _ in found] == ["rendered-tags-differ"] and "0.txt" in found[0][1]
 
 
 def test_rendered_captions_are_cut_where_the_certified_ones_are(run: Path, certified: Path) -> None:
