@@ -30,6 +30,7 @@ from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.link import How
 from tagflow.files.read import is_file, sha256
 from tagflow.files.replace import Changed
+from tagflow.history.late import Edit, settle
 from tagflow.history.record import Change, ClearedCache, Record, new_run_id
 from tagflow.history.store import Store
 from tagflow.history.undo import begin, published, recover, rewriting
@@ -86,9 +87,10 @@ class Writing:
         """
         record = Record(self.store.new_run(), self.command, "writing")
         with rewriting(self.store, record):
-            digests, alone = self._replaced(record, progress)
+            digests, alone, edits = self._replaced(record, progress)
             table = _as_left(self.outcome.table, digests)
             table, judgement = after_writing(table, self.outcome.judgement, alone)
+            table = with_notes(table, {edit.path: [("edit-kept", str(edit.kept))] for edit in edits})
             caches = stale_by_caption(self.store.root, rows(table, "path"), digests)
             if not clear_caches:
                 table = _with_stale_caches(table, caches)
@@ -132,11 +134,13 @@ class Writing:
                 meta = self._keep_audit(record, table, judgement)
             return Written(table, meta, published(self.store, record), placed=placed)
 
-    def _replaced(self, record: Record, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
+    def _replaced(
+        self, record: Record, progress: Progress
+    ) -> tuple[dict[str, str], dict[str, str], list[Edit]]:
         """Replace the files one by one, after the record names them all.
 
-        Gives what was written, the digest by each path that leads there, and the captions left alone, the
-        finding's code by path.
+        Gives what was written, the digest by each path that leads there; the captions left alone, the
+        finding's code by path; and what was saved in them meanwhile and is kept elsewhere.
         """
         new = targets(self.outcome)
         changes, alone = self._originals_kept(new)
@@ -152,7 +156,11 @@ class Writing:
             except Changed:
                 alone[change.path] = "caption-changed"
         progress(len(changes), len(changes))
-        return self._by_every_name(digests), alone
+        edits = settle(self.store, [record], over=False)
+        for edit in edits:
+            digests.pop(self.store.place(edit.path), None)
+            alone[edit.path] = "caption-changed"
+        return self._by_every_name(digests), alone, [edit for edit in edits if edit.kept]
 
     def _originals_kept(self, new: Mapping[str, str]) -> tuple[list[Change], dict[str, str]]:
         """Keep the originals of all files that will change; the changes, and the captions to be left alone.
@@ -199,7 +207,8 @@ class Writing:
             if sha256(data) != read[path]:
                 raise SourceError(f"{source / path}: changed while tagflow was at work", "run it again")
             self.store.make_room(out / path)
-            self.store.replace(out / path, new[path].encode() if path in new else data)
+            # Nothing was there, and what somebody else has put there meanwhile stays.
+            self.store.replace(out / path, new[path].encode() if path in new else data, still="")
 
     def _keep_audit(self, record: Record, table: pa.Table, judgement: Judgement) -> Meta:
         """Store the audit in the run's own folder, and the verdict in its record."""

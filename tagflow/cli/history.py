@@ -23,13 +23,17 @@ from tagflow.errors import AuditError, UsageProblem
 from tagflow.files.lock import holder
 from tagflow.findings.finding import finding
 from tagflow.findings.wording import many, some
+from tagflow.history.late import settle
 from tagflow.history.record import CUT_OFF, Record, standing_runs
 from tagflow.history.store import Store, kept_size, plan_prune, prune
-from tagflow.history.undo import recover, undo_runs
+from tagflow.history.undo import Undone, recover, undo_runs
 
 
 def recover_interrupted(store: Store) -> None:
-    """Put right what an earlier command that was cut off left behind, and say so."""
+    """Put right what an earlier command that was cut off left behind, and say so; late edits, too."""
+    for edit in settle(store, store.runs(), over=True):
+        where = f"is kept in {edit.kept}" if edit.kept else "is in it again"
+        note(f"{edit.path} was saved while an earlier tagflow replaced it; what was saved {where}")
     for done in recover(store):
         run = done.record.run
         if done.record.state == "rolled-back":
@@ -99,9 +103,10 @@ def undo(asked: UndoOptions) -> int:
     with store.locked():
         recover_interrupted(store)
         records = _chosen(store, asked.run)
-        restored, left = undo_runs(store, records, force=asked.force)
+        done = undo_runs(store, records, force=asked.force)
+    restored, left = done.restored, done.left
     stale = stale_among(folder, restored)
-    _notes(folder, records, left, stale)
+    _notes(folder, records, done, stale)
     undone = [record.run for record in records if record.state == "undone"]
     if asked.as_json:
         found = {"runs": undone, "restored": len(restored), "left": left, "caches_stale": stale}
@@ -114,9 +119,11 @@ def undo(asked: UndoOptions) -> int:
     return int(bool(left))
 
 
-def _notes(folder: Path, records: list[Record], left: list[str], stale: list[str]) -> None:
+def _notes(folder: Path, records: list[Record], done: Undone, stale: list[str]) -> None:
     cure = "--force brings it back; what it holds now is kept in .tagflow/objects"
-    tell_beside([finding("caption-changed", file=path, cure=cure) for path in left])
+    found = [finding("caption-changed", file=path, cure=cure) for path in done.left]
+    found += [finding("edit-kept", str(edit.kept), file=edit.path) for edit in done.edits if edit.kept]
+    tell_beside(found)
     aside = [one.path for record in records for one in record.aside]
     if aside:
         what = many(len(aside), "edit was replaced and is", "edits were replaced and are")
