@@ -173,7 +173,7 @@ class Replaced:
     """A file that was replaced and still lies aside, as its name tells.
 
     `path`: the key of the place that it had (`place_key`); `old`: what it should hold, `new`: what it was
-    replaced with, each by the first digits of its SHA-256. `note`: says where it lies, if not with the others.
+    replaced with, each by the first digits of its SHA-256. `note`: says where, if not with the others.
     """
 
     file: Path
