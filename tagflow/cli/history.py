@@ -76,7 +76,7 @@ class UndoOptions:
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 @collected(UndoOptions)
 def undo(asked: UndoOptions) -> int:
-    """Bring back what the newest run replaced, or everything back to RUN and with it.
+    """Bring back what the newest run that changed something replaced, or everything back to RUN and with it.
 
     A file that was edited since the run is left alone and named, unless --force is given; what it held is
     then kept in .tagflow/objects.
@@ -108,6 +108,7 @@ def undo(asked: UndoOptions) -> int:
     stale = stale_among(folder, restored)
     _notes(folder, records, done, stale)
     undone = [record.run for record in records if record.state == "undone"]
+    named = [f"{record.run} ({record.command})" for record in records if record.state == "undone"]
     if asked.as_json:
         found = {"runs": undone, "restored": len(restored), "left": left, "caches_stale": stale}
         output.as_json({"schema": UNDO_SCHEMA, **found})
@@ -115,6 +116,7 @@ def undo(asked: UndoOptions) -> int:
         output.out(
             f"{many(len(restored), 'caption')} brought back, {len(left):,} left alone, "
             f"{many(len(undone), 'run')} undone"
+            + (f": {', '.join(map(output.visible, named))}" if named else "")
         )
     return int(bool(left))
 
@@ -142,18 +144,15 @@ def _notes(folder: Path, records: list[Record], done: Undone, stale: list[str]) 
 
 
 def _chosen(store: Store, run: str | None) -> list[Record]:
-    """The runs to undo, newest first. Without a name: back to the newest that replaced a caption."""
+    """The runs to undo, newest first. Without a name: the newest alone that replaced a caption."""
     standing = standing_runs(store.runs())
-    wanted = run or next((record.run for record in standing if record.to_undo()), None)
-    if wanted is None:
-        return []
+    if run is None:
+        return [record for record in standing if record.to_undo()][:1]
     names = [record.run for record in standing]
-    if wanted not in names:
+    if run not in names:
         known = ", ".join(names[:5]) or "none"
-        raise UsageProblem(
-            f"{store.root}: there is no run {wanted!r} to undo", f"runs, newest first: {known}"
-        )
-    chosen = standing[: names.index(wanted) + 1]
+        raise UsageProblem(f"{store.root}: there is no run {run!r} to undo", f"runs, newest first: {known}")
+    chosen = standing[: names.index(run) + 1]
     for record in chosen:
         if record.pruned and record.changes:
             raise AuditError(

@@ -43,7 +43,7 @@ from tagflow.files.replace import (
     sweep,
     sync_folder,
 )
-from tagflow.history.record import CUT_OFF, Change, Record, new_run_id, read_record, to_bytes
+from tagflow.history.record import CUT_OFF, Change, Record, new_run_id, read_record, sorts, to_bytes
 
 
 class Store:
@@ -192,12 +192,23 @@ class Store:
 
     def runs(self) -> list[Record]:
         """All runs, oldest first. Raises AuditError for a damaged record."""
-        folders = sorted((self.folder / "runs").glob("*/record.json"))
-        return [read_record(file) for file in folders]
+        files = (self.folder / "runs").glob("*/record.json")
+        return [read_record(file) for file in sorted(files, key=lambda file: sorts(file.parent.name))]
 
     def new_run(self) -> str:
-        """A name for a run that sorts after all that are here, whatever became of the clock."""
-        return new_run_id(max((folder.name for folder in (self.folder / "runs").glob("*")), default=""))
+        """A name for a run that sorts after all that are here, whatever became of the clock.
+
+        Raises AuditError where no time is left after the newest.
+        """
+        newest = max((folder.name for folder in (self.folder / "runs").glob("*")), key=sorts, default="")
+        try:
+            return new_run_id(newest)
+        except OverflowError:
+            folder = self.folder / "runs" / newest
+            raise AuditError(
+                f"{folder}: is said to be of the end of time, so no run can come after it",
+                "no tagflow has made it; move this folder away",
+            ) from None
 
     def run_folder(self, run: str) -> Path:
         """The folder of one run, made if need be. Raises SourceError."""

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import SourceError, TagflowError
 from tagflow.files.read import digest_of
 from tagflow.history.late import Edit, settle
-from tagflow.history.record import Aside, Change, Record, standing_runs, to_bytes
+from tagflow.history.record import Aside, Change, Record, sorts, standing_runs, to_bytes
 from tagflow.history.store import Store
 
 
@@ -37,7 +38,8 @@ def undo_runs(store: Store, records: Sequence[Record], *, force: bool) -> Undone
 
     A file that a newer run could not give back is not touched for an older one. A run of which files were
     left alone still stands for them, so that it can be undone again with `force`. The audit of the newest
-    run that still stands takes its place again. Call it under the store's lock. What a kill cuts off is
+    run that still stands takes its place again; newer runs that are not undone, which changed nothing, are
+    overtaken. Call it under the store's lock. What a kill cuts off is
     finished by the next command (without force); after an error it stands as far as it came.
     """
     restored, left, edits = set[str](), set[str](), list[Edit]()
@@ -86,11 +88,17 @@ def _finish(store: Store, records: Sequence[Record]) -> None:
         record.state = "done" if record.to_undo() else "undone"
     ours = {record.run: record for record in records}
     standing = standing_runs([ours.get(record.run, record) for record in store.runs()])
-    if standing:
-        store.show_audit(standing[0])
+    newest = records[0] if records else None
+    overtaken = list(takewhile(lambda record: newest and sorts(record.run) > sorts(newest.run), standing))
+    if not any(record.undone for record in records):
+        overtaken = []
+    for record in overtaken:
+        record.overtaken = True
+    if shown := next((record for record in standing if not record.overtaken), None):
+        store.show_audit(shown)
     else:
         (store.root / AUDIT_NAME).unlink(missing_ok=True)
-    for record in records:
+    for record in (*overtaken, *records):
         store.save(record)
 
 
