@@ -33,7 +33,7 @@ from tagflow.files.replace import Changed
 from tagflow.history.late import Edit, settle
 from tagflow.history.record import Change, ClearedCache, Record, new_run_id
 from tagflow.history.store import Store
-from tagflow.history.undo import begin, published, recover, rewriting
+from tagflow.history.undo import begin, published, recover, rewriting, roll_back
 from tagflow.judge.judge import Judgement, after_writing
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.progress import Progress
@@ -343,6 +343,10 @@ def check_out(root: Path, out: Path) -> None:
     store = Store(out)
     if store.folder.is_dir():
         with store.locked():
+            for record in store.runs():
+                made_here = record.changes and not any(change.before for change in record.changes)
+                if record.state == "written" and made_here:  # killed when all files were there: made anew
+                    roll_back(store, record)
             recover(store)  # what an earlier --out left half done would pass for a whole
     try:
         if out.exists() and any(left.name not in (AUDIT_NAME, STATE_FOLDER) for left in out.iterdir()):
