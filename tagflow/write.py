@@ -30,9 +30,10 @@ from tagflow.errors import SourceError, UsageProblem
 from tagflow.files.link import How
 from tagflow.files.read import is_file, sha256
 from tagflow.files.replace import Changed
+from tagflow.history.late import Edit, settle
 from tagflow.history.record import Change, ClearedCache, Record, new_run_id
 from tagflow.history.store import Store
-from tagflow.history.undo import begin, published, recover, rewriting
+from tagflow.history.undo import begin, published, recover, rewriting, roll_back
 from tagflow.judge.judge import Judgement, after_writing
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.progress import Progress
@@ -87,9 +88,10 @@ class Writing:
         """
         record = Record(self.store.new_run(), self.command, "writing")
         with rewriting(self.store, record):
-            digests, alone = self._replaced(record, progress)
+            digests, alone, edits = self._replaced(record, progress)
             table = _as_left(self.outcome.table, digests)
             table, judgement = after_writing(table, self.outcome.judgement, alone)
+            table = with_notes(table, {edit.path: [("edit-kept", str(edit.kept))] for edit in edits})
             new = {path: text for path, text in targets(self.outcome).items() if path in digests}
             caches = stale_by_caption(self.store.root, rows(table, "path"), new)
             if not clear_caches:
@@ -134,11 +136,13 @@ class Writing:
                 meta = self._keep_audit(record, table, judgement)
             return Written(table, meta, published(self.store, record), placed=placed)
 
-    def _replaced(self, record: Record, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
+    def _replaced(
+        self, record: Record, progress: Progress
+    ) -> tuple[dict[str, str], dict[str, str], list[Edit]]:
         """Replace the files one by one, after the record names them all.
 
-        Gives what was written, the digest by each path that leads there, and the captions left alone, the
-        finding's code by path.
+        Gives what was written, the digest by each path that leads there; the captions left alone, the
+        finding's code by path; and what was saved in them meanwhile and is kept elsewhere.
         """
         new = targets(self.outcome)
         changes, alone = self._originals_kept(new)
@@ -154,7 +158,11 @@ class Writing:
             except Changed:
                 alone[change.path] = "caption-changed"
         progress(len(changes), len(changes))
-        return self._by_every_name(digests), alone
+        edits = settle(self.store, [record], over=False)
+        for edit in edits:
+            digests.pop(self.store.place(edit.path), None)
+            alone[edit.path] = "caption-changed"
+        return self._by_every_name(digests), alone, [edit for edit in edits if edit.kept]
 
     def _originals_kept(self, new: Mapping[str, str]) -> tuple[list[Change], dict[str, str]]:
         """Keep the originals of all files that will change; the changes, and the captions to be left alone.
@@ -201,7 +209,8 @@ class Writing:
             if sha256(data) != read[path]:
                 raise SourceError(f"{source / path}: changed while tagflow was at work", "run it again")
             self.store.make_room(out / path)
-            self.store.replace(out / path, new[path].encode() if path in new else data)
+            # Nothing was there, and what somebody else has put there meanwhile stays.
+            self.store.replace(out / path, new[path].encode() if path in new else data, still="")
 
     def _keep_audit(self, record: Record, table: pa.Table, judgement: Judgement) -> Meta:
         """Store the audit in the run's own folder, and the verdict in its record."""
@@ -336,6 +345,10 @@ def check_out(root: Path, out: Path) -> None:
     store = Store(out)
     if store.folder.is_dir():
         with store.locked():
+            for record in store.runs():
+                made_here = record.changes and not any(change.before for change in record.changes)
+                if record.state == "written" and made_here:  # killed when all files were there: made anew
+                    roll_back(store, record)
             recover(store)  # what an earlier --out left half done would pass for a whole
     try:
         if out.exists() and any(left.name not in (AUDIT_NAME, STATE_FOLDER) for left in out.iterdir()):

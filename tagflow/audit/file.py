@@ -20,7 +20,7 @@ from tagflow.config import Description, Measure, OnLow
 from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, state_folder
 from tagflow.errors import AuditError
 from tagflow.files.parquet import read_parquet
-from tagflow.files.read import NewerFile, schema_number, sha256
+from tagflow.files.read import NewerFile, refuse_nul, schema_number, sha256
 from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
 
 Verdict = Literal["pass", "fail", "uncertified"]
@@ -276,6 +276,7 @@ def _meta(facts: dict[bytes, bytes]) -> tuple[Meta, int]:
     import msgspec
 
     texts = {key.decode(): value.decode() for key, value in facts.items()}
+    refuse_nul([text.replace("\\u0000", "\0") for text in texts.values()])
     number = schema_number(texts[f"{_PREFIX}schema"], AUDIT_VERSION)
     given: dict[str, Any] = {}
     for name, kind in get_type_hints(Meta).items():

@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from tagflow.cli import cli
-from tagflow.errors import BUG, DONE, FAILURE, INTERRUPTED, USAGE, TagflowError, install_extra
+from tagflow.errors import BUG, DONE, FAILURE, INTERRUPTED, USAGE, TagflowError, UsageProblem, install_extra
 
 TRAIN_EXTRA = ("psutil", "tensorboard", "tomlkit")
 """The modules of the `train` extra."""
@@ -30,6 +30,10 @@ def run(args: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a file name need not be printable here
             stream.reconfigure(errors="backslashreplace")
     try:
+        if any("\0" in arg for arg in args or ()):  # a shell cannot say so, a program can
+            raise UsageProblem(
+                "an argument holds a NUL character", "no path, tag or option has one: leave it out"
+            )
         code = cli.main(args, prog_name="tagflow", standalone_mode=False)
         _flush()
         return code if isinstance(code, int) else DONE

@@ -23,13 +23,17 @@ from tagflow.errors import AuditError, UsageProblem
 from tagflow.files.lock import holder
 from tagflow.findings.finding import finding
 from tagflow.findings.wording import many, some
+from tagflow.history.late import settle
 from tagflow.history.record import CUT_OFF, Record, standing_runs
 from tagflow.history.store import Store, kept_size, plan_prune, prune
-from tagflow.history.undo import recover, undo_runs
+from tagflow.history.undo import Undone, recover, undo_runs
 
 
 def recover_interrupted(store: Store) -> None:
-    """Put right what an earlier command that was cut off left behind, and say so."""
+    """Put right what an earlier command that was cut off left behind, and say so; late edits, too."""
+    for edit in settle(store, store.runs(), over=True):
+        where = f"is kept in {edit.kept}" if edit.kept else "is in it again"
+        note(f"{edit.path} was saved while an earlier tagflow replaced it; what was saved {where}")
     for done in recover(store):
         run = done.record.run
         if done.record.state == "rolled-back":
@@ -72,7 +76,7 @@ class UndoOptions:
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 @collected(UndoOptions)
 def undo(asked: UndoOptions) -> int:
-    """Bring back what the newest run replaced, or everything back to RUN and with it.
+    """Bring back what the newest run that changed something replaced, or everything back to RUN and with it.
 
     A file that was edited since the run is left alone and named, unless --force is given; what it held is
     then kept in .tagflow/objects.
@@ -99,10 +103,12 @@ def undo(asked: UndoOptions) -> int:
     with store.locked():
         recover_interrupted(store)
         records = _chosen(store, asked.run)
-        restored, left = undo_runs(store, records, force=asked.force)
+        done = undo_runs(store, records, force=asked.force)
+    restored, left = done.restored, done.left
     stale = stale_among(folder, restored)
-    _notes(folder, records, left, stale)
+    _notes(folder, records, done, stale)
     undone = [record.run for record in records if record.state == "undone"]
+    named = [f"{record.run} ({record.command})" for record in records if record.state == "undone"]
     if asked.as_json:
         found = {"runs": undone, "restored": len(restored), "left": left, "caches_stale": stale}
         output.as_json({"schema": UNDO_SCHEMA, **found})
@@ -110,13 +116,16 @@ def undo(asked: UndoOptions) -> int:
         output.out(
             f"{many(len(restored), 'caption')} brought back, {len(left):,} left alone, "
             f"{many(len(undone), 'run')} undone"
+            + (f": {', '.join(map(output.visible, named))}" if named else "")
         )
     return int(bool(left))
 
 
-def _notes(folder: Path, records: list[Record], left: list[str], stale: list[str]) -> None:
+def _notes(folder: Path, records: list[Record], done: Undone, stale: list[str]) -> None:
     cure = "--force brings it back; what it holds now is kept in .tagflow/objects"
-    tell_beside([finding("caption-changed", file=path, cure=cure) for path in left])
+    found = [finding("caption-changed", file=path, cure=cure) for path in done.left]
+    found += [finding("edit-kept", str(edit.kept), file=edit.path) for edit in done.edits if edit.kept]
+    tell_beside(found)
     aside = [one.path for record in records for one in record.aside]
     if aside:
         what = many(len(aside), "edit was replaced and is", "edits were replaced and are")
@@ -135,18 +144,15 @@ def _notes(folder: Path, records: list[Record], left: list[str], stale: list[str
 
 
 def _chosen(store: Store, run: str | None) -> list[Record]:
-    """The runs to undo, newest first. Without a name: back to the newest that replaced a caption."""
+    """The runs to undo, newest first. Without a name: the newest alone that replaced a caption."""
     standing = standing_runs(store.runs())
-    wanted = run or next((record.run for record in standing if record.to_undo()), None)
-    if wanted is None:
-        return []
+    if run is None:
+        return [record for record in standing if record.to_undo()][:1]
     names = [record.run for record in standing]
-    if wanted not in names:
+    if run not in names:
         known = ", ".join(names[:5]) or "none"
-        raise UsageProblem(
-            f"{store.root}: there is no run {wanted!r} to undo", f"runs, newest first: {known}"
-        )
-    chosen = standing[: names.index(wanted) + 1]
+        raise UsageProblem(f"{store.root}: there is no run {run!r} to undo", f"runs, newest first: {known}")
+    chosen = standing[: names.index(run) + 1]
     for record in chosen:
         if record.pruned and record.changes:
             raise AuditError(

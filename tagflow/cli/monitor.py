@@ -5,7 +5,6 @@ What is seen of a run, and judged, is in training/monitor.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -108,7 +107,7 @@ def _screen(*, live: bool, as_json: bool) -> AbstractContextManager[_Teller]:
 
 
 def _tell_json(seen: RunSnapshot, found: list[Finding]) -> None:
-    click.echo(json.dumps(page_object(seen, found), ensure_ascii=False))
+    click.echo(output.json_line(page_object(seen, found)))
 
 
 def _tell_page(seen: RunSnapshot, found: list[Finding]) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tagflow.write import Written
 
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _CELL = 60  # characters of a tag in a table
 _FILES = 5  # that a line names
 
@@ -94,7 +94,12 @@ def short(text: str) -> str:
 
 def as_json(value: object) -> None:
     """One JSON object on one line of stdout."""
-    out(json.dumps(value, ensure_ascii=False))
+    out(json_line(value))
+
+
+def json_line(value: object) -> str:
+    """A value as JSON on one line, with JSON's own escapes for what could steer a terminal."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def summary(table: pa.Table, meta: Meta, codes: Iterable[str] | None = None) -> Iterator[str]:

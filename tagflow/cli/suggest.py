@@ -5,7 +5,9 @@ It proposes a category for each unknown tag of a folder, and writes what is acce
 
 from __future__ import annotations
 
-import os
+import re
+import secrets
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,11 +34,12 @@ from tagflow.cli.options import (
 )
 from tagflow.cli.output import Progress
 from tagflow.cli.separator import keep_tokens_separator
-from tagflow.config import Config, load_config
+from tagflow.config import CONFIG_NAME, Config, load_config
 from tagflow.dataset.survey import survey
 from tagflow.encoders import TextEmbedder, load_embedder
 from tagflow.errors import UsageProblem
-from tagflow.files.replace import write_and_move
+from tagflow.files.read import inside, sha256
+from tagflow.files.replace import Still, holds, write_and_move
 from tagflow.findings.wording import nearest, some
 from tagflow.ontology import Ontology, merged
 from tagflow.ontology.grammar import normalise
@@ -128,8 +131,17 @@ def _refuse(tag: str, unknown: Unknown, ontology: Ontology) -> NoReturn:
     raise UsageProblem(f"{tag!r} does not occur in {unknown.folder}", cure)
 
 
-def check_overlay(overlay: Path | None) -> Path:
-    """The file that accepted tags go to. Raises UsageProblem where there is none and none could be made."""
+def check_overlay(overlay: Path | None, dataset: Path | None) -> Path:
+    """The file that accepted tags go to. Raises UsageProblem where there is none and none could be made.
+
+    `dataset`: the folder whose own tagflow.toml names it, None where the user does. Such settings may have
+    come with the images, and write nowhere but in their folder.
+    """
+    if overlay is not None and dataset is not None and not inside(dataset, overlay):
+        raise UsageProblem(
+            f"{overlay}: lies outside {dataset}, whose tagflow.toml names it",
+            f"if it is yours, name it yourself: --overlay {shlex.quote(str(overlay))}",
+        )
     if overlay is None:
         cure = 'name one in tagflow.toml, with the line `overlay = "my-tags.csv"`, or with --overlay FILE'
         raise UsageProblem("accepted tags need an overlay to be written to", cure)
@@ -139,11 +151,25 @@ def check_overlay(overlay: Path | None) -> Path:
 
 
 def write_rows(overlay: Path, rows: Mapping[str, str]) -> None:
-    """Add rows to an overlay, a new file where there is none, in one step. Raises OSError."""
+    """Add rows to an overlay, a new file where there is none, in one step; tidy up after one that was killed.
+
+    Raises SourceError where somebody edits it meanwhile, OSError; it is then as they left it.
+    """
     target = overlay.resolve()  # a link stays one
-    old = target.read_bytes().decode("utf-8") if target.exists() else ""  # with the line ends that it has
-    handle = target.with_name(f".{target.name}.{os.getpid()}.new")
-    write_and_move(handle, merged(old, rows).encode(), target)
+    ends = r"\.[0-9a-f]{16}\.(?:new|([0-9a-f]{32})\.old)(?:\.link)?"
+    name = re.compile(re.escape(f".{target.name}") + ends)
+    for left in target.parent.glob(".*"):
+        if (found := name.fullmatch(left.name)) and (found[1] is None or holds(left, found[1])):
+            left.unlink()
+        elif found:
+            output.note(f"{left} holds a text of {target} that has not come to its place; look at it")
+    old = target.read_bytes() if target.exists() else b""
+    digest, token = sha256(old) if target.exists() else "", secrets.token_hex(8)
+    aside = target.with_name(f".{target.name}.{token}.{digest[:32]}.old")
+    new = merged(old.decode("utf-8"), rows).encode()  # with the line ends that it has
+    write_and_move(target.with_name(f".{target.name}.{token}.new"), new, target, Still(digest, aside))
+    if holds(aside, digest):  # else somebody who had it open has written there
+        aside.unlink(missing_ok=True)
 
 
 _SHOWN = 3  # nearest terms in the table; --json has them all
@@ -203,7 +229,10 @@ def suggest(asked: SuggestOptions) -> int:
         output.note(f"{output.visible(trigger)!r} is the trigger and needs no category: left out")
     unknown = Unknown(folder, plain_tags(found.unknown), set(map(normalise, found.triggers)))
     wishes = read_wishes(asked.accept, asked.accept_above, unknown, ontology)
-    target = check_overlay(overlay) if wishes.asked else None
+    theirs = asked.overlay is None and asked.config_file is None
+    near = config.file is not None and config.file.resolve() == folder.resolve() / CONFIG_NAME
+    dataset = folder if theirs and near else None
+    target = check_overlay(overlay, dataset) if wishes.asked else None
     embedder, suggestions = None, list[Suggestion]()
     if unknown.tags and (wishes.need_proposals or not wishes.asked):
         embedder, suggestions = _proposed(unknown, ontology, config, asked)

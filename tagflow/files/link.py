@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from tagflow.files.exchange import name_new
 from tagflow.files.replace import copied
 
 How = Literal["link", "copy"]
@@ -36,14 +37,7 @@ def place(source: Path, target: Path, tmp: Path, how: How) -> How:
     handle = tmp / secrets.token_hex(8)
     try:
         copied(source, handle)
-        try:
-            target.hardlink_to(handle)  # unlike a move it overwrites nothing
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
-            if os.path.lexists(target):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-            handle.rename(target)
+        name_new(handle, target)
     finally:
         handle.unlink(missing_ok=True)
     return "copy"

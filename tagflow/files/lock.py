@@ -50,7 +50,8 @@ def held(folder: Path, *, fresh: bool) -> Iterator[None]:
     finally:
         with suppress(OSError):
             (folder / HOLDER).unlink(missing_ok=True)
-        empty = _is_empty(folder / "runs") and (fresh or _is_empty(folder / "objects"))
+        left = fresh or (_is_empty(folder / "objects") and _is_empty(folder / "replaced"))
+        empty = _is_empty(folder / "runs") and left
         if empty:  # still under the lock: nobody may have begun to work in it
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()

@@ -60,13 +60,31 @@ def settings_text(file: Path, largest: int) -> str:
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """Read a TOML text. Raises ValueError: no TOML, nested too deeply, a number or a line too long."""
+    """Read a TOML text.
+
+    Raises ValueError: no TOML, nested too deeply, a number or a line too long, a NUL character in a text.
+    """
     if max(map(len, text.split("\n"))) > LONGEST_LINE:
         raise ValueError(f"a line has more than {LONGEST_LINE} characters")
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except RecursionError as error:
         raise ValueError("its values are nested too deeply") from error
+    refuse_nul(found)
+    return found
+
+
+def refuse_nul(value: object) -> None:
+    """Raise ValueError where a text within lists and dicts holds NUL: no path, tag or option has one."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str) and "\0" in one:
+            raise ValueError(f"{one[:60]!r} holds a NUL character")
+        if isinstance(one, dict):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            left += one
 
 
 T = TypeVar("T")
@@ -98,9 +116,12 @@ def schema_number(found: str, ours: str) -> int:
 def read_json(data: bytes, kind: type[T], schema: str) -> T:
     """A JSON object with a `schema`, as the dataclass `kind`; what `kind` does not have is passed over.
 
-    Raises NewerFile, and ValueError where it is no JSON, a value is missing or has another type.
+    Raises NewerFile, and ValueError where it is no JSON, a value is missing or has another type, or a text
+    holds NUL.
     """
     import msgspec  # late, for `tagflow check` knows audits by name only
 
+    if b"\\u0000" in data:
+        refuse_nul(msgspec.json.decode(data))
     schema_number(msgspec.json.decode(data, type=_Head).schema, schema)
     return msgspec.json.decode(data, type=kind)

@@ -19,6 +19,8 @@ CUT_OFF: frozenset[State] = frozenset({"writing", "written", "undoing"})
 """States that a record has only while a command is at work: what is found in them was cut off."""
 
 _STAMP = "%Y%m%d-%H%M%S-%f-"
+_END = datetime(9000, 1, 1, tzinfo=UTC)
+"""A name that tells a later time was made up, and tells none: no run could come after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Record:
 
     `aside`: the edits that undoing it by force replaced. `caches`: the trainer's caches that it removed.
     `pruned`: its originals were given up on request, so it cannot be undone any more. `images`: those that
-    `--images` put beside the captions, linked or copied from the folder `source`.
+    `--images` put beside the captions, linked or copied from the folder `source`. `overtaken`: it changed
+    nothing and stands, but an older run was undone since, so its audit is of texts that are gone.
     """
 
     run: str
@@ -67,6 +70,7 @@ class Record:
     pruned: bool = False
     images: list[str] = field(default_factory=list)
     source: str = ""
+    overtaken: bool = False
 
     @property
     def stands(self) -> bool:
@@ -92,18 +96,29 @@ class Record:
 
 
 def new_run_id(last: str = "") -> str:
-    """A name for a run that sorts by time, and after `last`: a clock that was set back reorders no runs."""
+    """A name for a run that sorts by time, and after `last`: a clock that was set back reorders no runs.
+
+    Raises OverflowError where no time is left after it.
+    """
     now, newest = datetime.now(UTC), _time(last)
     if newest is not None:
         now = max(now, newest + timedelta(microseconds=1))
+    if now >= _END:
+        raise OverflowError(f"no run can come after {last!r}")
     return now.strftime(_STAMP) + secrets.token_hex(2)
+
+
+def sorts(run: str) -> tuple[datetime, str]:
+    """A sort key of runs' names: by time. One that tells none is older than all that do."""
+    return _time(run) or datetime.min.replace(tzinfo=UTC), run
 
 
 def _time(run: str) -> datetime | None:
     try:
-        return datetime.strptime(run[:-4], _STAMP).replace(tzinfo=UTC)
+        time = datetime.strptime(run[:-4], _STAMP).replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
+    return time if time < _END else None
 
 
 def to_bytes(record: Record) -> bytes:
@@ -117,9 +132,8 @@ def read_record(file: Path) -> Record:
         record = read_json(file.read_bytes(), Record, RECORD)
         if record.run != file.parent.name:
             raise ValueError(f"it is of another run, {record.run[:60]!r}")
-        for change in record.changes:
-            if not change.path or "\0" in change.path:
-                raise ValueError(f"{change.path!r} is no path")
+        if not all(change.path for change in record.changes):
+            raise ValueError("a change has no path")
     except NewerFile as error:
         raise AuditError(
             f"{file}: {error}", "install that tagflow, or move this run's folder away"

@@ -6,6 +6,7 @@ It makes every rewrite undoable, and a crash harmless.
     .tagflow/runs/RUN/record.json   what the run did to which file, and how far it came
     .tagflow/runs/RUN/audit.parquet the run's audit
     .tagflow/tmp/                   files on their way to their place
+    .tagflow/replaced/              the files that the last command replaced (late.py)
     .tagflow/lock, holder.json      one tagflow at a time, and which
 
 The record is saved before the first caption is replaced (`writing`), again when all files and the run's audit
@@ -29,8 +30,20 @@ from tagflow.errors import AuditError, SourceError
 from tagflow.files.link import How, place, take_away
 from tagflow.files.lock import held
 from tagflow.files.read import digest_of, inside, sha256
-from tagflow.files.replace import Changed, copied, put, sweep, sync_folder
-from tagflow.history.record import CUT_OFF, Change, Record, new_run_id, read_record, to_bytes
+from tagflow.files.replace import (
+    REPLACED,
+    TMP,
+    Changed,
+    Replaced,
+    copied,
+    holds,
+    put,
+    remove,
+    replaced_files,
+    sweep,
+    sync_folder,
+)
+from tagflow.history.record import CUT_OFF, Change, Record, new_run_id, read_record, sorts, to_bytes
 
 
 class Store:
@@ -55,7 +68,8 @@ class Store:
 
     def _make(self) -> None:
         try:
-            (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
+            for name in (TMP, REPLACED):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
             ignore = self.folder / ".gitignore"
             if not ignore.exists() or not ignore.stat().st_size:  # a kill may have left it empty
                 ignore.write_text("*\n", encoding="utf-8")
@@ -66,10 +80,13 @@ class Store:
     # -- bytes ---------------------------------------------------------------------------------------
 
     def keep(self, data: bytes) -> str:
-        """Keep bytes under their digest; gives the digest. Raises SourceError."""
+        """Keep bytes under their digest; gives the digest. Raises SourceError.
+
+        What lies there already is looked at: a disk may have damaged it, or cut it short.
+        """
         digest = sha256(data)
         place = self.object(digest)
-        if not place.exists():
+        if not holds(place, digest):
             self.make_room(place)
             self.replace(place, data)
             self._unsynced |= {place.parent, place.parent.parent}
@@ -114,19 +131,24 @@ class Store:
     def replace(self, target: Path, data: bytes, *, still: str | None = None) -> None:
         """Put bytes at `target` in one step: a reader sees the old file or the new one, whole.
 
-        The file keeps its mode. `still`: the digest of what it must hold until the last moment, empty for no
+        The file keeps its mode. `still`: the digest of what it must hold until it is replaced, empty for no
         file. Raises Changed where it does not, else SourceError; the target is then as it was.
         """
         with self._writing_to(target):
             if not inside(self.real, target.parent):  # a link in the state folder
                 raise OSError(errno.ELOOP, "its folder lies outside the captions' folder")
-            put(self._way(), self.real, target, data, still)
+            self._way()
+            put(self.folder, self.real, target, data, still)
 
     def _way(self) -> Path:
-        """The folder of files on their way to their place."""
-        if not (self.folder / "tmp").is_dir():
+        """The folder of files on their way to their place; beside it is that of replaced ones."""
+        if not ((self.folder / TMP).is_dir() and (self.folder / REPLACED).is_dir()):
             self._make()
-        return self.folder / "tmp"
+        return self.folder / TMP
+
+    def replaced(self) -> list[Replaced]:
+        """The files that were replaced and still lie aside."""
+        return list(replaced_files(self.folder, self.real))
 
     @contextmanager
     def _writing_to(self, target: Path) -> Iterator[None]:
@@ -139,7 +161,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what a kill left on its way to its place. Call it under the lock."""
-        sweep(self.folder / "tmp", self.real)
+        sweep(self.folder, self.real)
         for run in (self.folder / "runs").glob("*"):
             with suppress(OSError):  # a run that was killed before its record was there; others are not empty
                 run.rmdir()
@@ -170,12 +192,23 @@ class Store:
 
     def runs(self) -> list[Record]:
         """All runs, oldest first. Raises AuditError for a damaged record."""
-        folders = sorted((self.folder / "runs").glob("*/record.json"))
-        return [read_record(file) for file in folders]
+        files = (self.folder / "runs").glob("*/record.json")
+        return [read_record(file) for file in sorted(files, key=lambda file: sorts(file.parent.name))]
 
     def new_run(self) -> str:
-        """A name for a run that sorts after all that are here, whatever became of the clock."""
-        return new_run_id(max((folder.name for folder in (self.folder / "runs").glob("*")), default=""))
+        """A name for a run that sorts after all that are here, whatever became of the clock.
+
+        Raises AuditError where no time is left after the newest.
+        """
+        newest = max((folder.name for folder in (self.folder / "runs").glob("*")), key=sorts, default="")
+        try:
+            return new_run_id(newest)
+        except OverflowError:
+            folder = self.folder / "runs" / newest
+            raise AuditError(
+                f"{folder}: is said to be of the end of time, so no run can come after it",
+                "no tagflow has made it; move this folder away",
+            ) from None
 
     def run_folder(self, run: str) -> Path:
         """The folder of one run, made if need be. Raises SourceError."""
@@ -209,13 +242,14 @@ class Store:
             return True
         if now not in (change.after, edited):
             return False
-        if not change.before:  # a run made it: it goes, and the folders that are empty without it
-            target.unlink()
-            self._remove_empty(target)
-            return True
-        self.make_room(target)
         try:
-            self.replace(target, self.kept(change.before), still=now)
+            if not change.before:  # a run made it: it goes, and the folders that are empty without it
+                self._way()
+                remove(self.folder, self.real, target, now)
+                self._remove_empty(target)
+            else:
+                self.make_room(target)
+                self.replace(target, self.kept(change.before), still=now)
         except Changed:
             return False
         return True

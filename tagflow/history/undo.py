@@ -10,24 +10,39 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import SourceError, TagflowError
 from tagflow.files.read import digest_of
-from tagflow.history.record import Aside, Change, Record, standing_runs, to_bytes
+from tagflow.history.late import Edit, settle
+from tagflow.history.record import Aside, Change, Record, sorts, standing_runs, to_bytes
 from tagflow.history.store import Store
 
 
-def undo_runs(store: Store, records: Sequence[Record], *, force: bool) -> tuple[list[str], list[str]]:
-    """Undo runs, newest first; gives the paths that came back and those that were left alone.
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo did, all sorted: the captions that came back, and those that were left alone.
+
+    `edits`: those that came while their file was being replaced; the file is among `left`.
+    """
+
+    restored: tuple[str, ...]
+    left: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+
+def undo_runs(store: Store, records: Sequence[Record], *, force: bool) -> Undone:
+    """Undo runs, newest first.
 
     A file that a newer run could not give back is not touched for an older one. A run of which files were
     left alone still stands for them, so that it can be undone again with `force`. The audit of the newest
-    run that still stands takes its place again. Call it under the store's lock. What a kill cuts off is
+    run that still stands takes its place again; newer runs that are not undone, which changed nothing, are
+    overtaken. Call it under the store's lock. What a kill cuts off is
     finished by the next command (without force); after an error it stands as far as it came.
     """
-    restored, left = set[str](), set[str]()
+    restored, left, edits = set[str](), set[str](), list[Edit]()
     for record in records:
         record.state = "undoing"
         store.save(record)
@@ -45,9 +60,14 @@ def undo_runs(store: Store, records: Sequence[Record], *, force: bool) -> tuple[
                     restored.add(change.path)
                 else:
                     left.add(change.path)
+        edits = settle(store, records, over=False)
+        late = {edit.path for edit in edits}
+        left |= late
+        for record in records:
+            record.undone = [path for path in record.undone if path not in late]
     finally:
         _finish(store, records)
-    return sorted(restored - left), sorted(left)
+    return Undone(tuple(sorted(restored - left)), tuple(sorted(left)), tuple(edits))
 
 
 def _give_back(store: Store, record: Record, change: Change, *, force: bool) -> bool:
@@ -68,11 +88,17 @@ def _finish(store: Store, records: Sequence[Record]) -> None:
         record.state = "done" if record.to_undo() else "undone"
     ours = {record.run: record for record in records}
     standing = standing_runs([ours.get(record.run, record) for record in store.runs()])
-    if standing:
-        store.show_audit(standing[0])
+    newest = records[0] if records else None
+    overtaken = list(takewhile(lambda record: newest and sorts(record.run) > sorts(newest.run), standing))
+    if not any(record.undone for record in records):
+        overtaken = []
+    for record in overtaken:
+        record.overtaken = True
+    if shown := next((record for record in standing if not record.overtaken), None):
+        store.show_audit(shown)
     else:
         (store.root / AUDIT_NAME).unlink(missing_ok=True)
-    for record in records:
+    for record in (*overtaken, *records):
         store.save(record)
 
 
@@ -99,7 +125,7 @@ def recover(store: Store) -> list[Recovery]:
     done = [Recovery(record, roll_back(store, record)) for record in cut_off]
     undoing = [record for record in reversed(records) if record.state == "undoing"]
     if undoing:
-        left = tuple(undo_runs(store, undoing, force=False)[1])
+        left = undo_runs(store, undoing, force=False).left
         done += [Recovery(record, left) for record in undoing]
     for record in records:
         if record.state == "written":
@@ -166,6 +192,7 @@ def _take_back(store: Store, record: Record, error: BaseException) -> None:
     try:
         _reserve(store).unlink(missing_ok=True)
         if record.changes or record.images:
+            settle(store, [record], over=True)  # what was replaced takes room that putting back may need
             roll_back(store, record)
         else:  # nothing was touched, so there is nothing to tell of
             shutil.rmtree(store.run_folder(record.run), ignore_errors=True)

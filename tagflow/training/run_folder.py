@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from msgspec import UNSET, UnsetType, convert, to_builtins
 
 from tagflow.errors import TrainerError
-from tagflow.files.read import settings_text
+from tagflow.files.read import refuse_nul, settings_text
 
 DATASET, TRAIN, PROMPTS, PLAN = "dataset.toml", "train.toml", "prompts.txt", "plan.json"
 DATA, OUTPUT, LOGS = "data", "output", "logs"
@@ -219,6 +219,7 @@ def from_json(text: str | bytes, kind: type[T], schema: str, file: object, cure:
     """
     try:
         data = json.loads(text)
+        refuse_nul(data)
         said = data.get("schema", schema) if isinstance(data, dict) else schema
         name, _, number = str(said).rpartition("/")
         known, _, least = schema.rpartition("/")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tagflow.files import exchange
+from tagflow.files.read import sha256
 from tagflow.ontology import Ontology
 
 pytest.importorskip("torch", reason="the `encoders` extra is not installed")
@@ -259,3 +261,72 @@ def test_an_overlay_that_cannot_be_written(suggest, tmp_path, monkeypatch):
     assert result.code == 3 and "my.csv" in result.err
     assert (tmp_path / "my.csv").read_text() == "tag,category\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "my.csv"]
+
+
+@pytest.mark.parametrize("where", ["../mine.csv", "ABSOLUTE", "link/mine.csv", "sub/../../mine.csv"])
+def test_settings_that_come_with_a_dataset_name_no_overlay_outside_it(
+    tagflow, captions, tmp_path, monkeypatch, where
+):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (captions / "link").symlink_to(outside)
+    (captions / "sub").mkdir()
+    named = str(outside / "mine.csv") if where == "ABSOLUTE" else where
+    (captions / "tagflow.toml").write_text(f'overlay = "{named}"')
+    accept = ("--accept", "zzqx=lighting")
+    monkeypatch.chdir(captions)
+    for folder in ((captions,), (".",), ()):
+        result = tagflow("ontology", "suggest", *folder, *accept)
+        assert result.code == 2 and "mine.csv" in result.err and "--overlay" in result.err
+    assert not list(tmp_path.rglob("mine.csv"))
+    asked = tagflow("ontology", "suggest", captions, *accept, "--overlay", outside / "mine.csv")
+    assert asked.code == 0 and (outside / "mine.csv").is_file()
+    assert tagflow("ontology", "suggest", captions, "--accept", "vvxq=lighting").code == 2
+
+
+def test_settings_of_the_user_may_name_one_anywhere(tagflow, captions, tmp_path, monkeypatch):
+    (tmp_path / "tagflow.toml").write_text('overlay = "mine.csv"')
+    monkeypatch.chdir(tmp_path)
+    assert tagflow("ontology", "suggest", captions, "--accept", "zzqx=lighting").code == 0
+    assert "zzqx,lighting" in (tmp_path / "mine.csv").read_text()
+
+
+def test_what_a_kill_left_of_an_overlay_goes_and_an_edit_stays(suggest, tmp_path):
+    overlay, token, old = tmp_path / "my.csv", "0123456789abcdef", b"tag,category\nold,style\n"
+    overlay.write_bytes(b"tag,category\n")
+    start = sha256(old)[:32]
+    gone = [
+        tmp_path / f".my.csv.{token}.new", tmp_path / f".my.csv.{token}.{start}.old",
+        tmp_path / f".my.csv.{token}.{start}.old.link",
+    ]  # fmt: skip
+    edit, other = tmp_path / f".my.csv.{token[::-1]}.{start}.old", tmp_path / ".my.csv.new"
+    for file in gone:
+        file.write_bytes(old)
+    for file in (edit, other):
+        file.write_bytes(b"tag,category\nhand,style\n")
+    result = suggest("--accept", "zzqx=lighting")
+    assert result.code == 0 and [file.exists() for file in (*gone, edit, other)] == [False] * 3 + [True] * 2
+    assert edit.name in result.err
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_overlay_that_is_saved_while_rows_are_added_keeps_what_was_saved(
+    suggest, tmp_path, monkeypatch, links
+):
+    overlay, edit = tmp_path / "my.csv", b"tag,category\nhand,style\n"
+    overlay.write_bytes(b"tag,category\n")
+    swap = exchange.swap
+
+    def late(new, target):
+        monkeypatch.setattr("tagflow.files.replace.swap", swap)
+        target.write_bytes(edit)
+        return swap(new, target)
+
+    if links:
+        monkeypatch.setattr(exchange, "exchange", lambda *_: False)
+    monkeypatch.setattr("tagflow.files.replace.swap", late)
+    result = suggest("--accept", "zzqx=lighting")
+    assert result.code == 3 and "my.csv" in result.err and overlay.read_bytes() == edit
+    assert suggest("--accept", "zzqx=lighting").code == 0
+    assert overlay.read_bytes() == edit + b"zzqx,lighting\n"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "my.csv"]

@@ -50,6 +50,60 @@ def test_runs_on_top_of_each_other(tagflow, folder, texts, meta):
     assert tagflow("undo", root, "none").code == 2
 
 
+def test_an_undo_after_a_run_that_changed_nothing_takes_back_the_one_that_did_and_says_which(
+    tagflow, folder, texts, meta
+):
+    root = folder({"a.txt": MIXED, "b.txt": "lamp, photograph"})
+    states, runs = [texts(root)], []
+    for options in ([], [], ["--trigger", "sofa"], ["--trigger", "sofa"], ["--trigger", "sofa"]):
+        runs.append(tagflow("reorder", root, *options, "--json").json["run"])
+        states.append(texts(root))
+    result = tagflow("undo", root)
+    assert result.code == 0 and result.out.endswith(f"1 run undone: {runs[2]} (reorder)\n")
+    assert texts(root) == states[2] and meta(root).run == runs[1]  # no audit of texts that are gone
+    rows = tagflow("history", root, "--json").json["runs"]
+    assert [row["state"] for row in rows] == ["done", "done", "undone", "done", "done"]
+    assert tagflow("undo", root, "--json").json["runs"] == [runs[0]]
+    assert texts(root) == states[0] and not (root / "tagflow-audit.parquet").exists()
+    assert tagflow("undo", root).out == "0 captions brought back, 0 left alone, 0 runs undone\n"
+    assert tagflow("undo", root, runs[0]).code == 2
+    again = tagflow("reorder", root, "--json").json["run"]
+    assert meta(root).run == again and tagflow("undo", root, "--json").json["runs"] == [again]
+
+
+FOREVER = "89991231-235959-999999-abcd"
+
+
+@pytest.mark.parametrize(
+    "name", [FOREVER, "99991231-235959-999999-abcd", "89991231", "zzzz", "\u202egnp", "a\nb"]
+)
+def test_a_folder_that_no_run_has_made_stops_nothing_or_is_named(tagflow, folder, texts, name):
+    root = folder({"a.txt": MIXED})
+    tagflow("reorder", root)
+    ordered = texts(root)
+    crafted = root / ".tagflow" / "runs" / name
+    crafted.mkdir()
+    record = {**json.loads(record_of(root).read_text()), "run": name, "changes": []}
+    (crafted / "record.json").write_text(json.dumps(record))
+    (crafted / "audit.parquet").write_bytes((root / "tagflow-audit.parquet").read_bytes())
+    for words in (
+        ("history",),
+        ("history", "--json"),
+        ("undo", "--dry-run"),
+        ("check",),
+        ("history", "--prune"),
+    ):
+        result = tagflow(words[0], root, *words[1:])
+        assert result.code in (0, 1) and "\u202e" not in result.out + result.err
+    for _ in range(2):
+        result = tagflow("reorder", root, "--trigger", "sofa")
+        assert result.code == (3 if name == FOREVER else 0), result.err
+        if result.code:
+            assert str(crafted) in result.err and "cure" in result.err and texts(root) == ordered
+        tagflow("reorder", root)
+    assert tagflow("undo", root).code == 0
+
+
 def test_an_edited_file_is_left_alone_and_named(tagflow, folder, texts):
     root = folder({"a.txt": MIXED, "b.txt": MIXED, "c.txt": MIXED})
     tagflow("reorder", root)

@@ -7,6 +7,7 @@ import json
 import os
 
 import pytest
+from pictures import SOUND
 
 from tagflow.errors import SourceError
 from tagflow.files.read import sha256
@@ -344,6 +345,25 @@ def test_half_an_out_folder_is_cleared_before_the_next_try(tagflow, folder, tmp_
     assert tagflow("reorder", root, "--out", out).code == 0
     assert (out / "a.txt").read_bytes() == b"photograph, sofa"
     assert (root / "a.txt").read_bytes() == b"sofa, photograph"
+
+
+@pytest.mark.parametrize("images", ["none", "link", "copy"])
+def test_an_out_folder_that_was_killed_at_its_very_end_is_made_again(
+    tagflow, folder, tmp_path, monkeypatch, images
+):
+    root = folder({"a.txt": "sofa, photograph", "a.png": SOUND})
+    out, asked = tmp_path / "out", ("--out", tmp_path / "out", "--images", images)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "publish", killed)
+    assert tagflow("reorder", root, *asked).code == 130
+    monkeypatch.undo()
+    assert (out / "a.txt").exists() and not (out / "tagflow-audit.parquet").exists()
+    assert tagflow("reorder", root, *asked).code == 0
+    assert (out / "a.txt").read_bytes() == b"photograph, sofa"
+    assert tagflow("reorder", root, *asked).code == 2  # a whole one is somebody's
 
 
 def test_an_out_folder_that_fails_is_emptied_of_ours_alone(tagflow, folder, tmp_path, monkeypatch):

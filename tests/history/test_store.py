@@ -24,6 +24,24 @@ def test_what_is_kept_comes_back(store):
     assert store.kept(digest) == b"one\r\n"
 
 
+@pytest.mark.parametrize("found", [b"", b"on", b"another", b"one\r\n and more"])
+def test_an_original_that_is_damaged_is_kept_anew(store, found):
+    """A disk, or a program, has cut it short or changed it since; what is kept now must come back."""
+    place = store.object(store.keep(b"one\r\n"))
+    place.write_bytes(found)
+    assert store.kept(store.keep(b"one\r\n")) == b"one\r\n"
+
+
+def test_a_run_over_a_damaged_original_can_be_undone(tagflow, folder):
+    root = folder({"a.txt": "sofa, photograph"})
+    tagflow("reorder", root)
+    for file in (root / ".tagflow" / "objects").glob("??/*"):
+        file.write_bytes(b"sofa, ph")
+    (root / "a.txt").write_text("sofa, photograph")
+    tagflow("reorder", root)
+    assert tagflow("undo", root).code == 0 and (root / "a.txt").read_text() == "sofa, photograph"
+
+
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "a" * 63, "A" * 64, "a" * 64])
 def test_what_is_no_digest_or_not_there_is_refused(store, digest):
     with pytest.raises(AuditError):

@@ -35,6 +35,13 @@ def faults(given: argparse.Namespace) -> Iterator[Figures]:
     yield full_disks(20 if given.every == 1 else 85)
 
 
+def edits(given: argparse.Namespace) -> Iterator[Figures]:
+    """Captions saved in every gap between two system calls of the command that replaces them."""
+    from edits import edited
+
+    yield edited(given.every)
+
+
 def states(given: argparse.Namespace) -> Iterator[Figures]:
     """Commands, edits and crashes in any order."""
     from walks import walks
@@ -56,7 +63,9 @@ def bad(given: argparse.Namespace) -> Iterator[Figures]:
     yield bad_inputs()
 
 
-SECTIONS: dict[str, Section] = {"kills": kills, "faults": faults, "states": states, "bad": bad, "fuzz": fuzz}
+SECTIONS: dict[str, Section] = {
+    "kills": kills, "faults": faults, "edits": edits, "states": states, "bad": bad, "fuzz": fuzz,
+}  # fmt: skip
 
 
 def main() -> int:

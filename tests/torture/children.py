@@ -80,15 +80,15 @@ class Figures:
         ]
 
 
-def command(root: Path, *args: object, act: Act = nothing, reads: bool = False, far: str = "") -> Ended:
-    """Run one command line over a folder; `act` is asked at each of its steps there."""
+def command(root: Path, *args: object, act: Act = nothing, **more: Any) -> Ended:
+    """Run one command line over a folder; `act` is asked at each of its steps there (see Steps for more)."""
     if "--encoders" in args:
         _stand_in()
     with tempfile.TemporaryDirectory() as told:
         files = [Path(told, name) for name in ("out", "err", "steps")]
         child = os.fork()
         if not child:
-            _live([str(arg) for arg in args], files, Steps(root, act, reads=reads, far=far))
+            _live([str(arg) for arg in args], files, Steps(root, act, **more))
         _, status = os.waitpid(child, 0)
         out, err, steps = (file.read_text(encoding="utf-8") if file.exists() else "" for file in files)
         return Ended(os.waitstatus_to_exitcode(status), out, err, steps.split())

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,11 +70,19 @@ class Case:
         shutil.copytree(self.template, root, symlinks=True)
 
 
-def made(scenario: Scenario, base: Path, root: Path, more: int = 0) -> Case:
-    """Prepare a scenario in `base` and see what its command does, step by step, in `root`."""
+def made(
+    scenario: Scenario, base: Path, root: Path, more: int = 0, only: Collection[str] | None = None
+) -> Case:
+    """Prepare a scenario in `base` and see what its command does, step by step, in `root`.
+
+    `only`: the captions that there are; None: all.
+    """
     template = base / "template"
     shutil.rmtree(template, ignore_errors=True)
-    states = [captions(dataset(template, more))]
+    for path in captions(dataset(template, more)):
+        if only is not None and path not in only:
+            (template / path).unlink()
+    states = [captions(template)]
     for name in ("a_te_outputs.npz", "metadata_cache.json", "a_1024x1024_sdxl.npz"):
         (template / name).write_bytes(b"cache")
     for args in scenario.before:

@@ -22,6 +22,7 @@ class Run:
     back: set[str] = field(default_factory=set)
     stands: bool = True
     pruned: bool = False
+    overtaken: bool = False
 
     def open(self) -> Changes:
         """What can be taken back still."""
@@ -43,11 +44,12 @@ class Ledger:
         return [run for run in reversed(self.runs) if run.stands]
 
     def chosen(self, name: str | None) -> list[Run]:
-        """The runs that an undo takes back, newest first; without a name to the newest with a change."""
+        """The runs that an undo takes back, newest first; without a name the newest alone with a change."""
         standing = self.standing()
-        wanted = name or next((run.name for run in standing if run.open()), None)
+        if name is None:
+            return [run for run in standing if run.open()][:1]
         names = [run.name for run in standing]
-        return standing[: names.index(wanted) + 1] if wanted else []
+        return standing[: names.index(name) + 1]
 
     def undo(self, chosen: Sequence[Run], *, force: bool) -> set[str]:
         """Take runs back, newest first; gives the captions that are left alone, for they were edited."""
@@ -66,6 +68,9 @@ class Ledger:
                     now[path] = before
         for run in chosen:
             run.stands = bool(run.open())
+        if chosen and any(run.back for run in chosen):
+            for run in self.runs[self.runs.index(chosen[0]) + 1 :]:
+                run.overtaken = run.overtaken or run.stands
         self.now = now
         return left
 
@@ -80,6 +85,7 @@ class Ledger:
                 run = Run(record.run, changes)
                 self.runs.append(run)
             run.back, run.stands, run.pruned = set(record.undone), record.stands, record.pruned
+            run.overtaken = record.overtaken
         self.now = now
 
 

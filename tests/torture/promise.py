@@ -53,7 +53,7 @@ def torn(now: State, *states: State) -> Iterator[str]:
 def stray(root: Path) -> Iterator[str]:
     """What no finished command leaves behind."""
     state = root / ".tagflow"
-    known = {".gitignore", "lock", "objects", "runs", "tmp"}
+    known = {".gitignore", "lock", "objects", "replaced", "runs", "tmp"}
     yield from (str(file) for file in root.rglob(".tagflow-*"))
     yield from (str(file) for file in (state.iterdir() if state.exists() else ()) if file.name not in known)
     yield from (str(file) for file in (state / "tmp").glob("*"))
@@ -63,6 +63,9 @@ def stray(root: Path) -> Iterator[str]:
     for file in (state / "objects").glob("??/*"):
         if sha256(file.read_bytes()) != file.parent.name + file.name:
             yield f"{file} is not what its name says"
+    for file in (state / "replaced").glob("*"):  # until the next command
+        if not sha256(file.read_bytes()).startswith(file.name.split("-")[1]):
+            yield f"{file} holds an edit"
 
 
 def back_to(start: State, root: Path) -> Iterator[str]:

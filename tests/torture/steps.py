@@ -1,7 +1,7 @@
 """The calls to the file system that a command makes in one folder, counted; something is done at one of them.
 
-Python tells an audit hook of every open, rename, removal, ... before it happens. It does not tell of writes
-and fsyncs; those are wrapped. A write is torn: half of it is on the disk when its turn comes.
+Python tells an audit hook of every open, rename, removal, ... before it happens. It does not tell of writes,
+fsyncs and exchanges; those are wrapped. A write is torn: half of it is on the disk when its turn comes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tagflow.files import exchange
+
 EVENTS = {
     "os.rename": "rename", "os.remove": "unlink", "os.mkdir": "mkdir", "os.rmdir": "rmdir",
-    "os.utime": "utime", "os.chmod": "chmod", "os.chown": "chown",
+    "os.utime": "utime", "os.chmod": "chmod", "os.chown": "chown", "os.link": "link",
 }  # fmt: skip
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 Act = Callable[[int, str, str], None]
@@ -29,10 +31,14 @@ class Steps:
     """Counts, and calls `act(number, name, path)` before each step. `reads`: opens to read are steps, too.
 
     `far`: a subfolder that plays a file system of its own: no file can be moved into it from outside.
+    `exchanges`: whether the file systems can exchange two names.
     """
 
-    def __init__(self, root: Path, act: Act, *, reads: bool = False, far: str = "") -> None:
+    def __init__(
+        self, root: Path, act: Act, *, reads: bool = False, far: str = "", exchanges: bool = True
+    ) -> None:
         self.root, self.act, self.reads, self.far = str(root), act, reads, far
+        self.exchanges = exchanges
         self.names: list[str] = []
         self._busy = False
 
@@ -64,6 +70,16 @@ class Steps:
                 _Torn(made, os.fspath(file), self) if ours and mode.strip("bt+") in ("w", "x", "a") else made
             )
 
+        swapped = exchange.exchange
+
+        def swapping(one: Path, other: Path) -> bool:
+            if not self.exchanges:
+                return False
+            self.step("exchange", other)
+            self._hold_apart(one, other)
+            return swapped(one, other)
+
+        exchange.exchange = swapping
         os.fsync = fsync
         io.open = builtins.open = tearing
 
@@ -74,12 +90,12 @@ class Steps:
                 self.step("open" if writes else "read", args[0])
         elif event in EVENTS:
             self.step(EVENTS[event], args[0])
-            if (
-                event == "os.rename"
-                and self.far
-                and [self.far in str(path) for path in args[:2]] == [False, True]
-            ):
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(args[1]))
+            if event in ("os.rename", "os.link"):
+                self._hold_apart(*args[:2])
+
+    def _hold_apart(self, *paths: object) -> None:
+        if self.far and len({self.far in str(path) for path in paths}) == 2:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(paths[1]))
 
 
 class _Torn:

@@ -43,6 +43,11 @@ def test_faults_lose_nothing():
     assert counts["faults"] == counts["recovered"] >= (18 if THOROUGH else 7) and not counts["lost"]
 
 
+def test_edits_between_two_system_calls_are_not_lost():
+    counts = torture("edits", "--every", 29 if THOROUGH else 83)
+    assert counts["edits"] >= (60 if THOROUGH else 20) and not counts["lost"]
+
+
 def test_walks_through_commands_edits_and_crashes_lose_nothing():
     counts = torture("states", "--walks", walks := 12 if THOROUGH else 6)
     assert (
@@ -61,7 +66,7 @@ def test_made_up_captions_lose_nothing():
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("section", ["kills", "faults", "states", "fuzz"])
+@pytest.mark.parametrize("section", ["kills", "faults", "edits", "states", "fuzz"])
 def test_all_that_there_is_loses_nothing(section):
     counts = torture(section)
     assert sum(counts.values()) > 1000 and not counts["lost"]

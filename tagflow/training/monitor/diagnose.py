@@ -15,7 +15,7 @@ import numpy as np
 
 from tagflow.findings.finding import Figure, Finding, by_severity, finding
 from tagflow.findings.wording import many
-from tagflow.training.monitor.events import CURRENT, Series
+from tagflow.training.monitor.events import CURRENT, MOST_READ, Series
 from tagflow.training.monitor.trend import Rise, Trend, logarithms, rise, swings, trend
 from tagflow.training.monitor.watch import RunSnapshot
 
@@ -38,6 +38,8 @@ LIMITS: dict[str, float] = {
 def diagnose(seen: RunSnapshot) -> list[Finding]:
     """Everything there is to say, alarms first."""
     found = [*_process(seen), *_not_finite(seen), *_rates(seen), *_loss(seen)]
+    if seen.cut:
+        found.append(finding("logs-too-large", f"{MOST_READ >> 20} MB were read"))
     return sorted(found, key=by_severity)
 
 

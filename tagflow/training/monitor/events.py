@@ -9,11 +9,17 @@ what they seem (sd-scripts `train_network.py`):
   `loss/epoch_average`, an epoch's number, tells where it really is; until the first epoch ends, only
   whoever started it knows (`begins`).
 - The last record may be half written. It is read when the rest has come.
+
+A file may also be anybody's: what a record claims of its size and its shape is held to limits, and so is all
+that is read of a folder.
 """
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +36,12 @@ _BY_EPOCH = frozenset({EPOCH, "loss/validation/epoch_average", "loss/validation/
 _TAGS = ("loss/", "lr/", "norm/", "max_norm/")
 _FILES = "events.out.tfevents.*"
 _DEPTH = 4  # folders: a foreign logging folder may be somebody's home
+LARGEST_RECORD = 1 << 20
+"""Bytes. A step's values take 300; a larger record holds an image or a graph, and is passed over."""
+MOST_READ = 64 << 20
+"""Bytes of all files together, of records that are no larger: 200,000 steps, and half a minute to read."""
+_MOST_VALUES = 1_000_000  # 200 MB of memory
+_AN_EVENT = 64  # bytes that an empty record counts for: it takes its time, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +79,37 @@ def series(points: list[tuple[int, float, float]]) -> Series:
 
 
 @dataclass(slots=True)
+class Budget:
+    """What may still be read under one folder: bytes of records, and values in them."""
+
+    bytes: int = MOST_READ
+    values: int = _MOST_VALUES
+
+    @property
+    def spent(self) -> bool:
+        """Whether no more is read."""
+        return self.bytes <= 0 or self.values <= 0
+
+
+@dataclass(slots=True)
 class Attempt:
     """One start of the trainer: its folder, what was read of it, and the files still being read."""
 
     folder: Path
     points: dict[str, list[tuple[int, float, float]]] = field(default_factory=dict)
-    loaders: dict[Path, Any] = field(default_factory=dict)
+    offsets: dict[Path, int] = field(default_factory=dict)
 
-    def read(self) -> None:
-        """Take in what is new in its files."""
+    def read(self, budget: Budget) -> None:
+        """Take in what is new in its files, as far as the budget goes."""
         for file in sorted(file for file in self.folder.glob(_FILES) if file.is_file()):
-            if file not in self.loaders:
-                self.loaders[file] = _loader(file)
-            for tag, point in _scalars(self.loaders[file]):
-                self.points.setdefault(tag, []).append(point)
+            for end, event in _events(file, self.offsets.get(file, 0), budget):
+                self.offsets[file] = end
+                for value in event.summary.value if event is not None else ():
+                    number = _number(value) if value.tag.startswith(_TAGS) else None
+                    if number is not None:
+                        budget.values -= 1
+                        point = int(event.step), float(event.wall_time), number
+                        self.points.setdefault(value.tag, []).append(point)
 
     @property
     def started(self) -> float:
@@ -108,13 +137,19 @@ class Events:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._attempts: dict[Path, Attempt] = {}
+        self._budget = Budget()
 
     def refresh(self) -> None:
         """Look for new files and read what was appended. Raises TrainerError without tensorboard."""
         for folder in sorted(_folders(self.root, _DEPTH)):
             self._attempts.setdefault(folder, Attempt(folder))
         for attempt in self._attempts.values():
-            attempt.read()
+            attempt.read(self._budget)
+
+    @property
+    def cut(self) -> bool:
+        """Whether there may be more than was read, for there is more than is ever read."""
+        return self._budget.spent
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -164,25 +199,44 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
             yield from _folders(entry, depth - 1)
 
 
-def _loader(file: Path) -> Any:
+def _events(file: Path, offset: int, budget: Budget) -> Iterator[tuple[int, Any]]:
+    """Each whole record of a file from a place on: where it ends, and its event; None for one passed over.
+
+    A record is its length (8 bytes), the length's checksum (4), the event, the event's checksum (4). What is
+    damaged, or not there yet, ends it.
+    """
     try:
-        from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+        from google.protobuf.message import DecodeError
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
     except ImportError:
         raise TrainerError(
             "the tensorboard package is missing, so the trainer's logs cannot be read",
             install_extra("train"),
         ) from None
-    return LegacyEventFileLoader(str(file))
+    with suppress(OSError), file.open("rb") as opened:  # gone, or not to be read: it has nothing to tell
+        size = opened.seek(0, os.SEEK_END)
+        while not budget.spent:
+            opened.seek(offset)
+            head = opened.read(12)
+            if len(head) < 12 or masked_crc32c(head[:8]) != _UINT32.unpack(head[8:])[0]:
+                return
+            length = _UINT64.unpack(head[:8])[0]
+            if (end := offset + 12 + length + 4) > size:
+                return
+            offset, event = end, None
+            budget.bytes -= _AN_EVENT
+            if length <= LARGEST_RECORD:
+                budget.bytes -= length
+                data, check = opened.read(length), opened.read(4)
+                if len(check) < 4 or masked_crc32c(data) != _UINT32.unpack(check)[0]:
+                    return
+                with suppress(DecodeError):
+                    event = Event.FromString(data)
+            yield offset, event
 
 
-def _scalars(loader: Any) -> Iterator[tuple[str, tuple[int, float, float]]]:
-    """What is new in a file: tag, and (step, wall time, value)."""
-    for event in loader.Load():
-        for value in event.summary.value:
-            if value.tag.startswith(_TAGS):
-                number = _number(value)
-                if number is not None:
-                    yield value.tag, (int(event.step), float(event.wall_time), number)
+_UINT64, _UINT32 = struct.Struct("<Q"), struct.Struct("<I")
 
 
 def _number(value: Any) -> float | None:
@@ -191,6 +245,8 @@ def _number(value: Any) -> float | None:
     if kind == "simple_value":
         return float(value.simple_value)
     if kind != "tensor":
+        return None
+    if any(dim.size != 1 for dim in value.tensor.tensor_shape.dim):  # it may claim a shape of gigabytes
         return None
     from tensorboard.util.tensor_util import make_ndarray
 

@@ -54,7 +54,8 @@ class RunSnapshot:
 
     `record`: None for a run that tagflow did not start; `alive`: whether its process runs, None where that
     cannot be known from here. `step`: the last one, counted over all attempts. `idle`: seconds since
-    anything was logged, or since the start. Files are sorted by age, oldest first.
+    anything was logged, or since the start. `cut`: more was logged than is read. Files are sorted by age,
+    oldest first.
     """
 
     run: Path
@@ -68,6 +69,7 @@ class RunSnapshot:
     epoch: int | None = None
     speed: Speed | None = None
     idle: float | None = None
+    cut: bool = False
     samples: tuple[Path, ...] = ()
     checkpoints: tuple[Path, ...] = ()
     states: tuple[Path, ...] = ()
@@ -153,6 +155,7 @@ class Watch:
             epoch=_epoch(series, self._planned),
             speed=None if loss is None else speed(loss.where(loss.wall >= started)),
             idle=max(0.0, now - max(times)) if times else None,
+            cut=self._events.cut,
             samples=_files(self._output and self._output / "sample", "*.png"),
             checkpoints=_files(self._output, *_WEIGHTS),
             states=_files(self._output, "*-state"),

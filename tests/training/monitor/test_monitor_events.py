@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+import struct
+import time
+import tracemalloc
 
 import pytest
 from event_files import Log
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-from tagflow.training.monitor.events import Events
+from tagflow.training.monitor.events import Budget, Events
 
 
 def read(root, **known):
@@ -121,3 +127,79 @@ def test_what_is_no_event_file_or_damaged_is_passed_over(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     assert read(tmp_path)["loss/current"].value.tolist() == [0.5]
     assert read(tmp_path / "none") == {}
+
+
+def record(data, length=None):
+    """A record as TensorBoard's writer makes it; `length`: what it claims of its size."""
+    head = struct.pack("<Q", len(data) if length is None else length)
+    return b"".join(
+        (head, struct.pack("<I", masked_crc32c(head)), data, struct.pack("<I", masked_crc32c(data)))
+    )
+
+
+def scalar(step, value=0.5, tag="loss/current"):
+    rows = [Summary.Value(tag=tag, simple_value=value)]
+    return record(Event(step=step, wall_time=step, summary=Summary(value=rows)).SerializeToString())
+
+
+GIGABYTES = 1 << 34
+
+
+def claims(rows, size=0):
+    """A file of records, with a hole up to a size behind them: it takes no room on the disk."""
+
+    def make(file):
+        with file.open("wb") as opened:
+            opened.write(b"".join(rows))
+            opened.truncate(max(size, opened.tell()))
+
+    return make
+
+
+def logged(*rows):
+    return record(Event(step=1, summary={"value": rows}).SerializeToString())
+
+
+# make_ndarray would fill all of the shape with the one value
+HUGE = {"dtype": 1, "tensor_shape": {"dim": [{"size": 1 << 31}]}, "float_val": [0.5]}
+HOSTILE = {
+    "a record that claims 16 GB, all a hole": claims([scalar(1), record(b"", GIGABYTES)], 2 * GIGABYTES),
+    "a record that claims all there can be": claims([scalar(1), record(b"", 2**64 - 1)]),
+    "a record that claims 16 GB and has none": claims([scalar(1), record(b"", GIGABYTES)]),
+    "a hole of 16 GB": claims([scalar(1)], GIGABYTES),
+    "no protobuf": claims([record(b"\xff" * 99), scalar(1)]),
+    "a picture of 2 MB": claims([record(b"\0" * (2 << 20)), scalar(1)]),
+    "a tensor that claims 2 billion values": claims([logged({"tag": "loss/x", "tensor": HUGE}), scalar(1)]),
+    "a tag of a megabyte": claims([logged({"tag": "loss/" + "x" * 10**6, "simple_value": 1}), scalar(1)]),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_files_that_claim_gigabytes_take_little_memory_and_end(tmp_path, make):
+    folder = tmp_path / "20260101120000" / "network_train"
+    folder.mkdir(parents=True)
+    make(folder / "events.out.tfevents.1.host.0.0")
+    started = time.monotonic()
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            found = read(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert found["loss/current"].value.tolist() == [0.5]
+    assert time.monotonic() - started < 60
+
+
+def test_no_more_is_read_of_a_folder_than_the_limits(tmp_path):
+    log = tmp_path / "events.out.tfevents.1.host.0.0"
+    log.write_bytes(b"".join(map(scalar, range(1, 1001))))
+    for budget in (Budget(values=100), Budget(bytes=100 * (64 + 40))):
+        events = Events(tmp_path)
+        events._budget = budget
+        events.refresh()
+        events.refresh()
+        assert events.cut and 50 < len(events.series()["loss/current"]) < 200
+    events = Events(tmp_path)
+    events.refresh()
+    assert not events.cut and len(events.series()["loss/current"]) == 1000
