@@ -46,7 +46,7 @@ _PRINTED = re.compile(
 )
 _FIGURE = re.compile(r"\.\d|%|[:=|] ?[01]\b|: ?\d\d|\t\d")
 _LONE = re.compile(r"0?\.\d{2,}|1\.0+")
-_PERCENT = re.compile(r"[^:]*[^\W\d_][^:]*: ?(100|\d{1,2})")
+_PERCENT = re.compile(r"(?:[\d_]|[^\w:])*[^\W\d_][^:]*: ?(100|\d{1,2})")
 _SCORED_WORD = re.compile(r"\S[(\[:=]0?\.\d\d+[)\]]?,?")
 _OVER_ONE = re.compile(r":\s?(?:1\.0*[1-9]|[2-9](?:\.\d)?)\b")
 _AROUND = " \t\"'()[]{}."

@@ -361,7 +361,7 @@ def test_a_reorder_counts_all_findings_in_its_summary(tagflow, folder):
     root = folder(
         {"a.txt": "white wall, [trigger], wall", "tagflow.toml": '[check]\nignore = ["tag-implied"]'}
     )
-    said = tagflow("reorder", root, "--dry-run").out
+    (said,) = [one for one in tagflow("reorder", root, "--dry-run").out.splitlines() if "findings" in one]
     assert "leftover-placeholder 1" in said and "tag-implied" not in said
     assert "tag-implied 1" in tagflow("reorder", root, "--dry-run", "--ignore", "prose").out
 

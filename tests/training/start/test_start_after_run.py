@@ -34,7 +34,8 @@ def test_a_certified_dataset_is_planned_checked_and_trained_by_a_child(tagflow, 
     assert (said["state"], said["forced"], said["edits"]) == ("finished", None, [])
     assert said["lora"] and "FINISHED" in done.out and "verdict     PASS" in done.out
     said = [line for line in done.err.splitlines() if line.startswith(("error:", "warning:"))]
-    assert all(line.startswith("warning: prediction-unknown") for line in said), said
+    codes = {line.split(": ")[1] for line in said}
+    assert codes <= {"prediction-unknown", "limit-weak"}, said  # random encoders certify at no limit
 
 
 def test_where_the_gate_fails_nothing_is_planned(tagflow, dataset, words):
