@@ -245,12 +245,12 @@ def _beside(folder: Path, token: str) -> Path:
 
 def replaced_files(state: Path, real: Path) -> Iterator[Replaced]:
     """What was replaced and still lies aside, here and beside captions."""
-    places = [(file, None) for file in (state / REPLACED).glob("*")]
+    places: list[tuple[Path, Path | None]] = [(file, None) for file in (state / REPLACED).glob("*")]
     for note, folder in _notes(state / TMP, real):
         places += [(file, note) for file in folder.glob(f".tagflow-*-{note.stem}.old*")]
-    for file, note in places:
+    for file, beside in places:
         if (found := _ASIDE.fullmatch(file.name)) and file.is_file() and not file.is_symlink():
-            yield Replaced(file, *found.groups(), note)
+            yield Replaced(file, found[1], found[2], found[3], beside)
 
 
 def _notes(tmp: Path, real: Path) -> Iterator[tuple[Path, Path]]:

@@ -116,7 +116,7 @@ def test_no_json_holds_what_steers_a_terminal(tagflow, folder):
     text = f"sofa, {STEERS}, photograph, {STEERS}x"
     root = folder({f"{name}/a{STEERS}.txt": text, f"{name}/b.txt": "(", "c.txt": "x"})
     run = tagflow("reorder", root, "--json")
-    (root / name / f"a{STEERS}.txt").write_text("edited")
+    (root / name / f"a{STEERS}.txt").write_text(f"edited, {STEERS}y")
     asked = [
         ("check", root, "--format", "json"), ("check", root, "--format", "sarif"), ("audit", root, "--json"),
         ("reorder", root, "--json", "--dry-run"), ("ontology", "coverage", root, "--json"),
