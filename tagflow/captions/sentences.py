@@ -39,9 +39,8 @@ _SLIGHT = (
 
 _EDGE = -1.5  # what has more points, and only a comma between it and text, is text
 _TAGGED = -3.0  # what has fewer is written as only tags are: `1girl`, `long_hair`
-_SENTENCE = (
-    5.0  # what opens with an article and has more points has its verb: no part in front is its subject
-)
+_MAY_BE_TOLD = -0.5  # what has more may be part of a sentence
+_SENTENCE = 5.0  # what has more and opens with an article has its verb: it is its sentence's beginning
 
 UnitKind = Literal["tag", "subject", "sentence", "prose"]
 
@@ -167,8 +166,9 @@ def _with_whole_sentences(text: str, parts: Sequence[_Part], told: Sequence[bool
 
 
 def _with_edges(text: str, parts: Sequence[_Part], told: Sequence[bool]) -> list[bool]:
-    """Also told: what stands beside text and is no clear tag, for text has no clear border: `a man sits by
-    a lamp, gazes at the sea, smile`. A subject ends with its own comma.
+    """Also told: what stands beside text and is no clear tag: `a man sits by a lamp, gazes at it, smile`.
+
+    Text has no clear border, but a subject ends with its own comma.
     """
     made = list(told)
     first = parts[0]
@@ -190,8 +190,9 @@ def _with_edges(text: str, parts: Sequence[_Part], told: Sequence[bool]) -> list
 
 
 def _next_sentence(text: str, parts: Sequence[_Part]) -> int:
-    """How many parts behind a full stop are the next sentence or begin it: 1 of `Below, the hills roll on`, all of
-    `Warm light, white walls.`, none of `Smile, Hat` or `smile, hat`.
+    """How many parts behind a full stop are the next sentence or begin it: 1 of `Below, the hills roll on`.
+
+    All of `Warm light, white walls.`, none of `Smile, Hat` or `smile, hat`.
     """
     capital = [text[part.start].isupper() for part in parts]
     if capital[0]:
@@ -204,7 +205,7 @@ def _next_sentence(text: str, parts: Sequence[_Part]) -> int:
 
 
 def _head(text: str, parts: Sequence[_Part], end: int) -> int:
-    """Where the sentence begins that is read on in part `end`: `sofa, lamp, a long bench, two rugs, and a vase`."""
+    """Where the sentence begins that goes on in part `end`: `sofa, lamp, a long bench, rugs, and a vase`."""
     first = end
     opens = parts[end].looks.points > _SENTENCE and _OPENING.match(text, parts[end].start)
     if opens or text[parts[end].start].isupper():
@@ -256,11 +257,15 @@ def _without_slight_tags(parts: Sequence[_Part], path: Sequence[bool]) -> list[b
 
 
 def _is_written_out(text: str, parts: Sequence[_Part]) -> bool:
-    """Whether a line that ends in a full stop opens with an article, or with a capital and holds a phrase."""
-    if not parts[-1].looks.stops:
+    """Whether a line that ends in a full stop opens with an article, or a capital and holds many phrases.
+
+    Not where any part is written as only tags are.
+    """
+    if not parts[-1].looks.stops or any(part.looks.points < _TAGGED for part in parts):
         return False
-    phrase = any(part.looks.points > -0.5 for part in parts[1:-1])
-    return bool(_OPENING.match(text)) or (text[parts[0].start].isupper() and phrase)
+    phrases = sum(part.looks.points > _MAY_BE_TOLD for part in parts[1:-1])
+    capital = text[parts[0].start].isupper()
+    return bool(_OPENING.match(text)) or (capital and 8 * phrases >= len(parts))
 
 
 def _is_doubtful(parts: Sequence[_Part], least: float) -> bool:

@@ -60,8 +60,9 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What most captions of a folder begin with. `passed`: it is not taken for the trigger, for captions of all kinds
-    begin so or the folder has too few to tell.
+    """What most captions of a folder begin with.
+
+    `passed`: it is not taken for the trigger, for captions of all kinds begin so or here are too few to tell.
     """
 
     word: str

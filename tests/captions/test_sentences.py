@@ -127,6 +127,14 @@ def test_lines_are_judged_by_themselves(text: str) -> None:
     assert FIXED not in {tag.segment for tag in caption.tags if tag.line == 1}
 
 
+LISTED = (
+    "Smile, outdoors, red dress, 1girl.",
+    "Sofa, lamp, wooden floor, white walls, natural light.",
+    "Looking at viewer, hand on own hip, long hair, smile, solo, red dress, standing, blue sky.",
+    "Tail, canine, hand on hip, blue fur, standing, white claws, forest, green eyes, jacket, night.",
+)
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -145,9 +153,9 @@ def test_what_ends_a_description_is_not_sorted_with_the_tags_behind_it(told: str
 @pytest.mark.parametrize(
     "told",
     [
-        "Grey brick front, white shutters, narrow balcony, path along the hedge, and iron lamps by the gate.",
-        "Slate roof over pale render. Round windows, oak door, and a low wall. Red flag, small pond, no cars.",
-        "Grey front, white door, oak frame. Low hedge, iron lamp, red tile roof. Gravel drive with two tall palms.",
+        "Grey brick front, white shutters, narrow balcony, path along a hedge, and iron lamps at a gate.",
+        "Slate roof over pale render. Round windows, oak door, and a low wall. Flag, small pond, no cars.",
+        "Grey front, oak door, frame. Low hedge, lamp, red tile roof. Gravel drive with two tall palms.",
     ],
 )
 def test_sentences_without_verbs_are_read_from_their_beginning_to_their_stop(told: str) -> None:
@@ -159,6 +167,12 @@ def test_a_line_that_is_written_out_and_holds_a_phrase_is_in_doubt() -> None:
         "Render front, sand and rust tones, red roof, arched door, green shutters, wide drive with palms."
     )
     assert {"order-ambiguous", "prose"} & {found.code for found in parse(doubtful).findings}
+
+
+@pytest.mark.parametrize("list_of_tags", LISTED)
+def test_a_capital_and_a_full_stop_make_no_description(list_of_tags: str) -> None:
+    caption = parse(list_of_tags)
+    assert FIXED not in {tag.segment for tag in caption.tags}
 
 
 def test_capital_tags_with_a_full_stop_behind_a_description_are_sorted() -> None:
