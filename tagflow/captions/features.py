@@ -30,6 +30,7 @@ _THINGS, _NO_ADJECTIVES, _ABBREVIATIONS = _set("things"), _set("no_adjectives"),
 _TITLES = frozenset(_WORDS["titles"])
 _SUBJECTS = _ARTICLES | _OWNERS | _set("subjects")
 _BEFORE_NOUNS = _ARTICLES | _OWNERS | _PREPOSITIONS.union(_CONTINUING) - {"to", "at", "by", "from"}
+_COLOURS = _set("colours")
 _RELATIVE = _set("relative") | _CLOSING
 _JOINTS = _ARTICLES | _OWNERS | _PREPOSITIONS | _PRONOUNS | _CLOSING | _CONTINUING
 
@@ -168,11 +169,14 @@ def is_adjective(word: str) -> bool:
 
 
 def _is_unfinished(low: Sequence[str]) -> bool:
-    """Whether nothing but adjectives follows the last article or preposition: `with a long`, `This cozy`."""
+    """Whether nothing but adjectives follows the last article or preposition: `with a long`, `This cozy`,
+    `over a grey`.
+    """
     for at in range(len(low) - 1, -1, -1):
         if low[at] in _BEFORE_NOUNS:
-            return at + 1 < len(low)
-        if not is_adjective(low[at]):
+            named = low[at] in ("a", "an") or _COLOURS.isdisjoint(low[at + 1 :])  # `a woman in red` is whole
+            return at + 1 < len(low) and named
+        if not (is_adjective(low[at]) or low[at] in _COLOURS):
             return False
     return False
 

@@ -37,6 +37,11 @@ _SLIGHT = (
     8.0,
 )  # by so many points tags beside text are tags, where none, one or both edges are no stop
 
+_EDGE = -1.5  # what has more points, and only a comma between it and text, is text
+_TAGGED = -3.0  # what has fewer is written as only tags are: `1girl`, `long_hair`
+_MAY_BE_TOLD = -0.5  # what has more may be part of a sentence
+_SENTENCE = 5.0  # what has more and opens with an article has its verb: it is its sentence's beginning
+
 UnitKind = Literal["tag", "subject", "sentence", "prose"]
 
 
@@ -78,7 +83,7 @@ def read_units(split: Split) -> tuple[list[Unit], bool]:
         _Part(start, end, stretch, part_features(text[start:end], first=at == 0, last=at == last))
         for at, (start, end, stretch) in enumerate(spans)
     ]
-    told = _with_whole_sentences(text, parts, _told(parts))
+    told = _with_edges(text, parts, _with_whole_sentences(text, parts, _told(parts)))
     if all(told):
         return [Unit(*span, "prose") for span in spans], False
     units = _units(split, parts, told)
@@ -89,7 +94,8 @@ def read_units(split: Split) -> tuple[list[Unit], bool]:
         behind = units[at + 1].start if at + 1 < len(units) else len(text)
         if unit.kind != "sentence" and not text[unit.end : behind].strip():  # no comma stands behind it
             units[at] = unit._replace(end=unit.end - final_mark(text[unit.start : unit.end]))
-    return units, len(parts) > 1 and not any(told) and _is_doubtful(parts, _DOUBT)
+    doubt = len(parts) > 1 and not any(told) and (_is_doubtful(parts, _DOUBT) or _is_written_out(text, parts))
+    return units, doubt
 
 
 def loose_parts(text: str) -> list[str]:
@@ -159,6 +165,59 @@ def _with_whole_sentences(text: str, parts: Sequence[_Part], told: Sequence[bool
     return made
 
 
+def _with_edges(text: str, parts: Sequence[_Part], told: Sequence[bool]) -> list[bool]:
+    """Also told: what stands beside text and is no clear tag: `a man sits by a lamp, gazes at it, smile`.
+
+    Text has no clear border, but a subject ends with its own comma.
+    """
+    made = list(told)
+    first = parts[0]
+    alone = len(parts) > 1 and not told[1] and is_subject(text[first.start : first.end], told=True)
+    for at in range(1, len(parts)):
+        before, part = parts[at - 1], parts[at]
+        if made[at] or not made[at - 1] or before.stretch != part.stretch or (at == 1 and alone):
+            continue
+        if before.looks.stops:
+            more = _next_sentence(text, parts[at:])
+            made[at : at + more] = [True] * more
+        else:
+            made[at] = part.looks.points > _EDGE or part.looks.leans
+    for at in reversed(range(1, len(parts))):
+        if made[at] and not made[at - 1] and not (alone and at == 1):
+            head = _head(text, parts, at)
+            made[head:at] = [True] * (at - head)
+    return made
+
+
+def _next_sentence(text: str, parts: Sequence[_Part]) -> int:
+    """How many parts behind a full stop are the next sentence or begin it: 1 of `Below, the hills roll on`.
+
+    All of `Warm light, white walls.`, none of `Smile, Hat` or `smile, hat`.
+    """
+    capital = [text[part.start].isupper() for part in parts]
+    if capital[0]:
+        end = next((at + 1 for at, part in enumerate(parts) if part.looks.stops), 0)
+        if end and not any(capital[1:end]) and all(part.looks.points > _TAGGED for part in parts[:end]):
+            return end
+        if len(parts) > 1 and not capital[1] and parts[1].looks.points > _EDGE:
+            return 1
+    return int(parts[0].looks.points > 0)
+
+
+def _head(text: str, parts: Sequence[_Part], end: int) -> int:
+    """Where the sentence begins that goes on in part `end`: `sofa, lamp, a long bench, rugs, and a vase`."""
+    first = end
+    opens = parts[end].looks.points > _SENTENCE and _OPENING.match(text, parts[end].start)
+    if opens or text[parts[end].start].isupper():
+        return end
+    for at in range(end - 1, -1, -1):
+        if parts[at].stretch != parts[end].stretch or parts[at].looks.stops:
+            break
+        if parts[at].looks.points > (0.0 if first < at + 1 else _EDGE):
+            first = at
+    return first
+
+
 def _is_said(parts: Sequence[_Part]) -> bool:
     """Whether parts of one stretch hold anything that reads like running text."""
     return parts[0].stretch == parts[-1].stretch and any(part.looks.points > 0 for part in parts)
@@ -195,6 +254,18 @@ def _without_slight_tags(parts: Sequence[_Part], path: Sequence[bool]) -> list[b
                 made[at:end] = [True] * (end - at)
         at = end
     return made
+
+
+def _is_written_out(text: str, parts: Sequence[_Part]) -> bool:
+    """Whether a line that ends in a full stop opens with an article, or a capital and holds many phrases.
+
+    Not where any part is written as only tags are.
+    """
+    if not parts[-1].looks.stops or any(part.looks.points < _TAGGED for part in parts):
+        return False
+    phrases = sum(part.looks.points > _MAY_BE_TOLD for part in parts[1:-1])
+    capital = text[parts[0].start].isupper()
+    return bool(_OPENING.match(text)) or (capital and 8 * phrases >= len(parts))
 
 
 def _is_doubtful(parts: Sequence[_Part], least: float) -> bool:

@@ -27,6 +27,7 @@ from tagflow.captions.split import WIDE_COMMA
 from tagflow.schema import rows
 
 LEAST_CAPTIONS = 5
+LEAST_TOLD = 3  # in so few nothing is taken for the trigger, but what they begin with is told if it moves
 LEAST_PERCENT = 70
 
 Source = Literal["named", "tagflow.toml", "earlier audit", "detected"]
@@ -59,18 +60,21 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What most captions of a folder begin with. `common`: captions of all kinds do, so it is no trigger."""
+    """What most captions of a folder begin with.
+
+    `passed`: it is not taken for the trigger, for captions of all kinds begin so or here are too few to tell.
+    """
 
     word: str
     folder: str
     count: int
     of: int
-    common: bool
+    passed: bool
 
 
 @dataclass(frozen=True)
 class Triggers:
-    """The triggers in force, and the common beginnings that were not taken for one."""
+    """The triggers in force, and the beginnings that were not taken for one."""
 
     taken: tuple[Trigger, ...] = ()
     passed: tuple[Beginning, ...] = ()
@@ -116,7 +120,7 @@ def detect(table: pa.Table) -> Triggers:
     passed: list[Beginning] = []
     columns = zip(*(rows(table, name) for name in ("path", "text", "tags")), strict=True)
     for found in beginnings((path, tags) for path, text, tags in columns if tags and _is_caption(text)):
-        if found.common:
+        if found.passed:
             passed.append(found)
         elif not looks_like_regularisation(found.folder):
             taken.append(Trigger(found.word, "detected", found.folder))
@@ -130,7 +134,7 @@ def _is_caption(text: str) -> bool:
 
 
 def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator[Beginning]:
-    """For each folder with captions enough the longest words that most of its captions begin with.
+    """For each folder with three captions or more the longest words that most of its captions begin with.
 
     captions: the path and the tags of each.
     """
@@ -139,7 +143,7 @@ def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator
         if tags:
             firsts[folder_of(path)].append(tags[0])
     for folder, tags in sorted(firsts.items()):
-        if len(tags) < LEAST_CAPTIONS:
+        if len(tags) < LEAST_TOLD:
             continue
         counts: Counter[tuple[str, ...]] = Counter()
         for tag in tags:
@@ -154,7 +158,8 @@ def beginnings(captions: Iterable[tuple[str, Sequence[str] | None]]) -> Iterator
         # A longer beginning is better while it loses few captions: `zkv house`, not `zkv`.
         longest = max((words for words, count in often.items() if 10 * count >= 9 * most), key=len)
         word = " ".join(longest)
-        yield Beginning(_spelling(tags, word), folder, often[longest], len(tags), is_common(word))
+        passed = len(tags) < LEAST_CAPTIONS or is_common(word)
+        yield Beginning(_spelling(tags, word), folder, often[longest], len(tags), passed)
 
 
 def _spelling(tags: Sequence[str], key: str) -> str:
@@ -226,7 +231,7 @@ def missing(
 
 
 def moved(triggers: Triggers, table: pa.Table) -> list[Beginning]:
-    """Common beginnings that no longer stand first in most of the captions that began with them.
+    """Beginnings that were passed and no longer stand first in most of the captions that began with them.
 
     Not those of regularisation images beside a concept with a trigger: they begin with their class.
 

@@ -127,6 +127,61 @@ def test_lines_are_judged_by_themselves(text: str) -> None:
     assert FIXED not in {tag.segment for tag in caption.tags if tag.line == 1}
 
 
+LISTED = (
+    "Smile, outdoors, red dress, 1girl.",
+    "Sofa, lamp, wooden floor, white walls, natural light.",
+    "Looking at viewer, hand on own hip, long hair, smile, solo, red dress, standing, blue sky.",
+    "Tail, canine, hand on hip, blue fur, standing, white claws, forest, green eyes, jacket, night.",
+)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "An old, weathered fisherman in a yellow coat, leaning on the rail, stares hard at the harbour",
+        "The porch has two benches. Below, the garden slopes down to a pond with ducks",
+        "the porch has two benches. the narrow flower beds flank the steps",
+        "The tower rises over a grey, misty town, typical of northern ports",
+    ],
+)
+def test_what_ends_a_description_is_not_sorted_with_the_tags_behind_it(told: str) -> None:
+    caption = parse(f"{told}, smile, outdoors, red dress, 1girl")
+    assert caption.texts() == [told, "smile", "outdoors", "red dress", "1girl"]
+    assert [tag.segment == FIXED for tag in caption.tags] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Grey brick front, white shutters, narrow balcony, path along a hedge, and iron lamps at a gate.",
+        "Slate roof over pale render. Round windows, oak door, and a low wall. Flag, small pond, no cars.",
+        "Grey front, oak door, frame. Low hedge, lamp, red tile roof. Gravel drive with two tall palms.",
+    ],
+)
+def test_sentences_without_verbs_are_read_from_their_beginning_to_their_stop(told: str) -> None:
+    assert {tag.segment for tag in parse(told).tags} == {FIXED}
+
+
+def test_a_line_that_is_written_out_and_holds_a_phrase_is_in_doubt() -> None:
+    doubtful = (
+        "Render front, sand and rust tones, red roof, arched door, green shutters, wide drive with palms."
+    )
+    assert {"order-ambiguous", "prose"} & {found.code for found in parse(doubtful).findings}
+
+
+@pytest.mark.parametrize("list_of_tags", LISTED)
+def test_a_capital_and_a_full_stop_make_no_description(list_of_tags: str) -> None:
+    caption = parse(list_of_tags)
+    assert FIXED not in {tag.segment for tag in caption.tags}
+
+
+def test_capital_tags_with_a_full_stop_behind_a_description_are_sorted() -> None:
+    told = "A woman stands on a beach and looks at the sea."
+    caption = parse(f"{told} Smile, 1girl, Outdoors, Red Dress.")
+    assert caption.texts() == [told, "Smile", "1girl", "Outdoors", "Red Dress"]
+    assert FIXED not in {tag.segment for tag in caption.tags[1:]}
+
+
 def test_any_mixture_of_short_tags_is_a_list() -> None:
     dice = random.Random(1)  # noqa: S311
     # Sorted, for the order of a set differs from run to run.

@@ -43,7 +43,7 @@ def folder(first: Sequence[str], name: str = "10_x") -> list[tuple[str, list[str
 
 def taken(captions: Sequence[tuple[str, Sequence[str] | None]]) -> dict[str, str]:
     """The trigger of each folder that has one."""
-    found = [one for one in beginnings(captions) if not one.common]
+    found = [one for one in beginnings(captions) if not one.passed]
     return {one.folder: one.word for one in found if not looks_like_regularisation(one.folder)}
 
 
@@ -108,7 +108,7 @@ def test_a_name_that_stands_first_everywhere_is_the_trigger(word: str, count: in
 def test_a_tag_that_captions_of_all_kinds_begin_with_is_none(word: str) -> None:
     captions = folder([word] * 30)
     assert taken(captions) == {}
-    assert [one.common for one in beginnings(captions)] in ([True], [])
+    assert [one.passed for one in beginnings(captions)] in ([True], [])
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,12 @@ def test_a_tag_that_captions_of_all_kinds_begin_with_is_none(word: str) -> None:
 def test_first_in_seven_of_ten_of_five_captions(first: int, other: int, found: bool) -> None:
     captions = folder(["qvx"] * first + [f"thing {at}" for at in range(other)])
     assert taken(captions) == ({"10_x": "qvx"} if found else {})
+
+
+@pytest.mark.parametrize(("count", "told"), [(2, False), (3, True), (4, True)])
+def test_what_so_few_captions_begin_with_is_told_if_it_moves(count: int, told: bool) -> None:
+    found = list(beginnings(folder(["mika"] * count)))
+    assert [(one.word, one.passed) for one in found] == ([("mika", True)] if told else [])
 
 
 def test_each_folder_has_its_own_and_regularisation_has_none() -> None:
