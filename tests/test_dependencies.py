@@ -12,7 +12,7 @@ from test_layers import PACKAGE, files, graph, imported
 ROOT = PACKAGE.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-MODULES = {"open-clip-torch": "open_clip", "pillow": "PIL"}
+MODULES = {"open-clip-torch": "open_clip", "pillow": "PIL", "protobuf": "google"}
 """Distributions whose module has another name than theirs."""
 DOCUMENTED = {"tagflow.audit.frame": "docs/audit.md"}
 """Modules that no command imports: a page tells users to import them."""

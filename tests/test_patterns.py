@@ -56,6 +56,9 @@ _TABLE = {
         for wide in (False, True)
         for mark in (None, "##")
     ],
+    ("cli/suggest.py", r're.escape(f".{target.name}") + ends'): [
+        r"\.my\-tags\.csv\.[0-9a-f]{16}\.(?:new|([0-9a-f]{32})\.old)(?:\.link)?"
+    ],
     ("encoders/layout.py", r're.escape(layout.layer).replace(r"\{\}", r"(\d{1,3})")'): [r"a\.(\d{1,3})\.b"],
     ("encoders/locate.py", "part"): [part for part, _ in (*OTHERS, *FAMILIES)],
     ("models/structure.py", "pattern"): [pattern for pattern, _ in KNOWN_EXTRAS],

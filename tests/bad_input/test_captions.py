@@ -17,7 +17,7 @@ KINDS = [
     pytest.param(kind, id=kind.name, marks=[pytest.mark.torture] * bool(kind.heavy or number % SOME))
     for number, kind in enumerate(CAPTIONS)
 ]
-OURS = {"runs", "objects", "lock", "tmp", ".gitignore"}
+OURS = {"runs", "objects", "replaced", "lock", "tmp", ".gitignore"}
 
 
 @pytest.fixture
