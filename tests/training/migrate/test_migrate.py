@@ -234,7 +234,8 @@ def some_value(option):
     """A value that sd-scripts takes from a TOML file for this option."""
     one = {
         "bool": st.booleans(), "int": st.integers(1, 900), "int_or_float": st.integers(1, 900),
-        "float": st.floats(1e-6, 2), "str": st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=8),
+        "float": st.floats(1e-6, 2),
+        "str": st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=8),
     }.get(option.type, st.just("folder/name"))  # fmt: skip
     one = st.sampled_from(option.choices) if option.choices else one
     one = st.just("512,512") if option.name == "resolution" else one
