@@ -206,6 +206,7 @@ def _of_root(
         deep=asked.deep,
         separator=separator,
     )
+    output.note_folderless(named_triggers, root)
     if checked.descriptions_untrained and config.get("description", None) is None:
         output.note_descriptions(len(found.captions))
     if not found.captions and not checked.findings:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -371,7 +371,8 @@ def triggers(
     if any(word.lower() == "none" for word in words):
         return (), False
     found = [Trigger(word, source) for word in words]
-    found += [Trigger(word, "tagflow.toml", name) for name, some in by_folder.items() for word in some]
+    folders = {PurePosixPath(name).as_posix(): some for name, some in by_folder.items()}  # `10_zkv/`
+    found += [Trigger(word, "tagflow.toml", name) for name, some in folders.items() for word in some]
     if earlier is not None and not (asked or by_source["tagflow.toml"]):
         found += [Trigger(word, "earlier audit", name) for name, word in earlier.trigger_folders]
     for one in found:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tagflow.audit.file import Meta
     from tagflow.config import Images
     from tagflow.encoders import EncoderPair
+    from tagflow.stages.trigger import Trigger
     from tagflow.write import Written
 
 
@@ -79,6 +81,16 @@ def note_descriptions(captions: int) -> None:
         "a description below it or in a second file, and the trainer reads the first line alone; "
         "`--description join` puts it behind the tags, `--description keep` says that it may stay"
     )
+
+
+def note_folderless(triggers: Iterable[Trigger], root: Path) -> None:
+    """Name the triggers of folders that are not there: no caption is asked for them, and nothing else says so."""
+    for one in triggers:
+        if one.folder is not None and not (root / one.folder).is_dir():
+            note(
+                f"the trigger {one.word!r} is of the folder {one.folder!r} ({one.source}), which is not in "
+                f"{root}: [trigger.folders] names each by its path from there"
+            )
 
 
 def visible(text: str) -> str:

@@ -282,6 +282,7 @@ class _Job:
         return max(int(failed or rewritten), exit_code(findings, strict=self.strict))
 
     def _notes(self, found: Survey, outcome: Outcome, written: Written) -> None:
+        output.note_folderless(outcome.triggers.taken, found.root)
         for one in moved(outcome.triggers, outcome.table):
             where = "" if one.folder == "." else f" of {one.folder}"
             output.note(

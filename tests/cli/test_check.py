@@ -199,6 +199,14 @@ def test_a_named_trigger_is_carried_on_from_the_audit_and_folders_have_their_own
     assert result.code == 3 and 'must give each folder a list of words: "10_zkva" = ["zkva"]' in result.err
 
 
+@pytest.mark.parametrize(("name", "there"), [("5_a", True), ("5_a/", True), ("./5_a", True), ("5_aa", False)])
+def test_a_trigger_of_a_folder_that_is_not_there_is_told(tagflow, folder, name, there):
+    root = folder({"5_a/1.txt": "sofa, zkva", "tagflow.toml": f'[trigger.folders]\n"{name}" = ["zkva"]\n'})
+    for command in ("check", "reorder"):
+        said = tagflow(command, root)
+        assert ("the trigger 'zkva' is of the folder '5_aa'" in said.err) is not there
+
+
 def test_a_folders_trigger_is_carried_on_for_its_folder_alone(tagflow, folder):
     root = folder(
         {
