@@ -84,7 +84,7 @@ def note_descriptions(captions: int) -> None:
 
 
 def note_folderless(triggers: Iterable[Trigger], root: Path) -> None:
-    """Name the triggers of folders that are not there: no caption is asked for them, and nothing else says so."""
+    """Name the triggers of folders that are not there: no caption is asked for them."""
     for one in triggers:
         if one.folder is not None and not (root / one.folder).is_dir():
             note(
