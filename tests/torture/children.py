@@ -25,6 +25,7 @@ from tagflow.clip.vocabulary import find_vocabulary
 from tagflow.ontology import Ontology
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a child waits for ever for threads that only its parent had
 # What costs most of a command's time and writes nothing is built once for all children.
 _ONTOLOGY, _TOKENIZER = Ontology.load(), Tokenizer(find_vocabulary(hub=False))
 build.load_ontology = options.load_ontology = lambda config, given: _ONTOLOGY
