@@ -34,18 +34,18 @@ def torture(section, *options):
 
 
 def test_kills_lose_nothing():
-    counts = torture("kills", "--every", 43 if THOROUGH else 127)
-    assert counts["kills"] == counts["recovered"] >= (24 if THOROUGH else 8) and not counts["lost"]
+    counts = torture("kills", "--every", 43 if THOROUGH else 211)
+    assert counts["kills"] == counts["recovered"] >= (24 if THOROUGH else 4) and not counts["lost"]
 
 
 def test_faults_lose_nothing():
-    counts = torture("faults", "--every", 83 if THOROUGH else 191)
-    assert counts["faults"] == counts["recovered"] >= (18 if THOROUGH else 7) and not counts["lost"]
+    counts = torture("faults", "--every", 83 if THOROUGH else 311)
+    assert counts["faults"] == counts["recovered"] >= (18 if THOROUGH else 4) and not counts["lost"]
 
 
 def test_edits_between_two_system_calls_are_not_lost():
-    counts = torture("edits", "--every", 29 if THOROUGH else 83)
-    assert counts["edits"] >= (60 if THOROUGH else 20) and not counts["lost"]
+    counts = torture("edits", "--every", 29 if THOROUGH else 167)
+    assert counts["edits"] >= (60 if THOROUGH else 10) and not counts["lost"]
 
 
 def test_walks_through_commands_edits_and_crashes_lose_nothing():
@@ -59,7 +59,7 @@ def test_walks_through_commands_edits_and_crashes_lose_nothing():
 
 
 def test_made_up_captions_lose_nothing():
-    counts = torture("fuzz", "--captions", wanted := 2000 if THOROUGH else 750)
+    counts = torture("fuzz", "--captions", wanted := 2000 if THOROUGH else 500)
     assert counts["captions"] == wanted and counts["rewritten"] > 0.7 * wanted
     assert not counts["lost"] and not counts["added"]
 
