@@ -39,13 +39,11 @@ class Compute:
     """Takes what is asked through a tower, or through its copies on several devices, one worker each.
 
     batch: the token ids of a batch. It is halved where a device's memory does not suffice, once.
-    common_direction: see `Tower`.
     """
 
     def __init__(self, name: str, towers: Sequence[Tower], warn: Callable[[str], None]) -> None:
         self.width, self.depth = towers[0].width, towers[0].depth
         self.batch = min(map(_fitting, towers))
-        self.common_direction = towers[0].common_direction()
         self._name = name
         self._towers = towers
         self._warn = warn
@@ -77,6 +75,10 @@ class Compute:
             progress(done, total)
             yield batch, pooled, means
 
+    def common_direction(self) -> float:
+        """What the token embeddings share, see `Tower`."""
+        return self._towers[0].common_direction()
+
     def _through(
         self, tower: Tower, todo: Iterable[list[Item]], progress: Progress = silent, *, final: bool
     ) -> Iterator[Made[Item]]:
@@ -98,8 +100,7 @@ class Compute:
     ) -> list[_Queued[Item]]:
         tokens = sum(one.tokens for one in batch)
         try:
-            told: Progress = lambda done, depth: progress(tokens * done // depth, tokens)  # noqa: E731
-            layers = tower(batch, told, final=final)
+            layers = tower(batch, lambda done, depth: progress(tokens * done // depth, tokens), final=final)
             return [_queue(batch, *layers)]
         except (RuntimeError, MemoryError) as error:
             if not is_memory(error):

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -161,8 +162,6 @@ class _Everywhere:
 class TextEncoder:
     """te1 or te2. `width` and `layers` are its sizes, `name` is `te1` or `te2`.
 
-    common_direction: of its token embeddings, see `Tower`; about 1 where chance drew the weights.
-
     encoded, cached: how many windows of lines were computed, and how many the cache made needless.
     """
 
@@ -170,11 +169,18 @@ class TextEncoder:
         self.name = name
         self.width = compute.width
         self.layers = compute.depth
-        self.common_direction = compute.common_direction
         self.encoded = self.cached = 0
         self._compute = compute
         self._shelf: EncoderCache | None = None
         self._whole: EncoderCache | None = None
+
+    @cached_property
+    def common_direction(self) -> float:
+        """How much its token embeddings share, see `Tower`; about 1 where chance drew the weights.
+
+        Computed when it is asked for, from the largest matrix of the encoder.
+        """
+        return self._compute.common_direction()
 
     def keep_on(self, shelf: EncoderCache, whole: EncoderCache) -> None:
         """Take from shelves what lies there, from now on, and put there what is made: views, and means."""

@@ -60,7 +60,7 @@ def test_alternatives_are_held_one_by_one():
 
 
 @pytest.fixture(params=["separator", "groups"])
-def held(request, render, dataset):  # noqa: F811
+def held(request, render, dataset):  # noqa: F811 - a fixture
     """A run's data folder; called, it says which of its files have other tags than their own images."""
     folder = render(request.param).folder
 
@@ -98,7 +98,7 @@ def test_images_that_share_a_caption_may_change_places(held):
     assert held() == []
 
 
-def test_images_that_were_copied_are_known_by_size_and_time(held, dataset, tmp_path):  # noqa: F811
+def test_images_that_were_copied_are_known_by_size_and_time(held, dataset, tmp_path):  # noqa: F811 - a fixture
     for at, path in enumerate(sorted(name for name in FILES if not name.endswith(".txt"))):
         os.utime(dataset / path, ns=(10**18, 10**18 + at))
     copy = shutil.copytree(held.folder, tmp_path / "copy")
