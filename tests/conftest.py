@@ -247,14 +247,14 @@ def tree():
 
 @pytest.fixture
 def texts():
-    """`texts(folder)`: every visible .txt with its bytes."""
+    """`texts(folder)`: every visible .txt with its bytes. A command may work in `.tagflow` meanwhile."""
 
     def look(root):
-        return {
-            path.relative_to(root).as_posix(): path.read_bytes()
-            for path in sorted(Path(root).rglob("*.txt"))
-            if ".tagflow" not in path.parts
-        }
+        found = []
+        for folder, inner, names in os.walk(root):
+            inner[:] = [name for name in inner if name != ".tagflow"]
+            found += [Path(folder) / name for name in names if name.endswith(".txt")]
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(found)}
 
     return look
 
