@@ -8,7 +8,7 @@ DEMO := build/demo
 # Bytecode is kept: else every worker and every child process compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test quick lint types full-size torture fuzz trainer hooks clean
+.PHONY: setup demo test tests quick lint types full-size torture fuzz trainer hooks clean
 
 setup: $(READY)
 
@@ -29,9 +29,13 @@ demo: setup
 	$(BIN)/tagflow models compare build/small.safetensors
 	@echo; echo "The audit lies in $(DEMO)/tagflow-audit.parquet; look at it with: $(BIN)/tagflow audit $(DEMO)"
 
-# Files of tests side by side, one more than there are cores, for many of them wait for child processes.
+# Files of tests side by side, one more than there are cores, for many of them wait for child processes; and beside
+# them the types, which take one core.
 WORKERS := $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
-test: setup lint types
+test: setup lint
+	$(MAKE) --jobs 2 types tests
+
+tests: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What one runs after each edit, half a minute on two cores: no encoder, no child process, a tenth of the examples

@@ -114,12 +114,12 @@ def test_no_folder_for_it_is_one_note(tagflow, cluster, lenient, monkeypatch, tm
 
 def test_ctrl_c_leaves_what_was_encoded(cluster, tagflow, folder, lenient):
     words = ("sofa", "photograph", "lamp", "red wall", "bedroom", "daytime")
-    files = {f"{n}.txt": f"{words[n % 6]}, chair {n}, {words[n % 5]}, photograph" for n in range(1500)}
+    files = {f"{n}.txt": f"{words[n % 6]}, chair {n}, {words[n % 5]}, photograph" for n in range(2500)}
     root = folder(files)
     program = [sys.executable, "-m", "tagflow", "run", root, *map(str, lenient), "--dry-run"]
     run = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 60
-    while time.monotonic() < limit and (not vectors().exists() or vectors().stat().st_size < 100_000):
+    while time.monotonic() < limit and (not vectors().exists() or vectors().stat().st_size < 20_000):
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
