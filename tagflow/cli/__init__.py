@@ -60,6 +60,7 @@ class TrainCommands(Commands):
             "check": ("train_check", "check", "Find what would stop or spoil a run, before the model loads."),
             "start": ("train_start", "start", "Start the trainer on a certified dataset; --resume goes on."),
             "stop": ("train_start", "stop", "End a run in order, from any terminal."),
+            "list": ("train_list", "list_runs", "List the runs of a dataset, and how they stand."),
             "migrate": ("train_migrate", "migrate", "Turn an SD 1.5 configuration into one for SDXL."),
             "monitor": ("monitor", "monitor", "Watch a training run: loss, speed, samples, alarms."),
             "doctor": ("doctor", "doctor", "Say whether this machine can run a plan, and what is missing."),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import errno
 import json
 import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -40,13 +41,17 @@ if TYPE_CHECKING:
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _CELL = 60  # characters of a tag in a table
 _FILES = 5  # that a line names
+_NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe whose reader has ended, a terminal that was closed
 
 
 def out(text: str) -> None:
-    """One line on stdout. A reader that has seen enough (`| head`) changes no exit code."""
+    """One line on stdout. A reader that has seen enough (`| head`) or a terminal that was closed changes no
+    exit code."""
     try:
         click.echo(text)
-    except BrokenPipeError:
+    except OSError as problem:
+        if problem.errno not in _NOBODY_READS:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -59,8 +64,11 @@ def out_lines(lines: Iterable[str]) -> None:
 
 def warn(text: str) -> None:
     """One line on stderr."""
-    with suppress(BrokenPipeError):
+    try:
         click.echo(text, err=True)
+    except OSError as problem:
+        if problem.errno not in _NOBODY_READS:
+            raise
 
 
 def note(text: str) -> None:

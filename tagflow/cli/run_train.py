@@ -104,8 +104,8 @@ def train_after(
         why = "is certified, but has errors" if certified else "is not certified"
         output.note(f"{folder} {why}: nothing is planned, nothing trained")
         return code or FINDINGS
+    from tagflow.cli.train_begin import begin_one
     from tagflow.cli.train_plan import PlanOptions, planned
-    from tagflow.cli.train_start import begin
     from tagflow.encoders.load import release
     from tagflow.training.plan.plan import run_folder
     from tagflow.training.start.prepare import StartRequest
@@ -118,4 +118,4 @@ def train_after(
     if code:
         return code
     wish = StartRequest(asked.sd_scripts, asked.trainer_python)
-    return begin(run, wish, detached=asked.detached, as_json=as_json)
+    return begin_one(run, wish, detached=asked.detached, as_json=as_json)

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tagflow.training.start.process import GRACE, end_foreign
 from tagflow.training.start.record import Record, alive, host, now, read_record, settled, write_record
 from tagflow.training.start.resume import states
 
+QUEUE_LOG = "train-queue.log"
 _PAUSE, _MORE = 0.2, 20.0  # seconds: between two looks, and for writing down the end
 
 
@@ -38,15 +40,34 @@ class DetachedAttempt:
     inputs: Inputs = field(default_factory=Inputs)
 
 
+def _flags() -> int:
+    """How a process is made that no terminal ends."""
+    if sys.platform == "win32":  # a console that is not seen: a trainer without one cannot be asked to end
+        return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    return 0
+
+
+def detach_queue(runs: Sequence[Path], words: Sequence[str]) -> tuple[int, Path]:
+    """Leave several runs to a tagflow of its own. Gives its process number, and where it writes what it says.
+
+    `words`: further options of `tagflow train start`.
+    """
+    log = runs[0].parent / QUEUE_LOG
+    command = [sys.executable, "-m", "tagflow", "train", "start", *map(str, runs), *words]
+    with log.open("ab") as said:
+        child = subprocess.Popen(  # noqa: S603  ourselves
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+            creationflags=_flags(),
+        )  # fmt: skip
+    return child.pid, log
+
+
 def detach(run: Path, record: Record, output: Output, audit: Path, inputs: Inputs) -> Record:
     """Leave the attempt to a tagflow of its own and come back once the trainer runs. Raises TrainerError."""
-    flags = 0
-    if sys.platform == "win32":  # a console that is not seen: a trainer without one cannot be asked to end
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     with (run / LOG).open("ab") as log:
         child = subprocess.Popen(  # noqa: S603  ourselves
             [sys.executable, "-m", "tagflow.training.start.detach", str(run)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=log, start_new_session=True, creationflags=flags,
+            stdout=subprocess.PIPE, stderr=log, start_new_session=True, creationflags=_flags(),
         )  # fmt: skip
     if child.stdin is None or child.stdout is None:
         raise AssertionError("both are pipes")
