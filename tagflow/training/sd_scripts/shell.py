@@ -58,7 +58,7 @@ def read_typed(text: str, script: str) -> Typed:
         if inner is not None:  # `bash -c "..."`, `tmux new -d "..."`
             found = read_typed(inner, script)
             return Typed(found.words, found.folder or folder, found.faults)
-        faults = []
+        faults: list[Finding] = []
         for more in commands[at + 1 :]:
             if not more or not more[0].startswith("-"):
                 break
