@@ -6,7 +6,7 @@ The keys are data (front_ends.toml). What the kohya_ss GUI makes of its own JSON
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,12 @@ def unread(name: str) -> str | None:
     """What does what a key means that no option stands for; None where nobody knows the key."""
     said: str | None = _tables()["unread"].get(name)
     return said
+
+
+def of_a_front_end(names: Iterable[str]) -> bool:
+    """Whether one of a file's keys is one that a front end writes for itself."""
+    known = {name for one in _tables()["front_end"] for name in one["keys"]}
+    return not known.isdisjoint(names)
 
 
 def faults_of_keys(names: list[str], options: Options) -> Iterator[Finding]:
@@ -56,14 +62,3 @@ def is_easy_layout(doc: Mapping[str, Any]) -> bool:
     """
     tables = [one for name, one in doc.items() if name.endswith("_args") and isinstance(one, dict)]
     return any(isinstance(one.get(key), dict) for one in tables for key in ("args", "dataset_args"))
-
-
-def easy_layout(doc: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two files of that layout: for --config_file, and for --dataset_config."""
-    values: dict[str, Any] = {}
-    general: dict[str, Any] = {}
-    for one in doc.values():
-        if isinstance(one, dict):
-            values |= one["args"] if isinstance(one.get("args"), dict) else {}
-            general |= one["dataset_args"] if isinstance(one.get("dataset_args"), dict) else {}
-    return values, {"general": general, "datasets": [{"subsets": doc.get("subsets", [])}]}
