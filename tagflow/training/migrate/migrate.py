@@ -186,7 +186,7 @@ def _change(section: Any, option: str, file: str, verdict: OptionChange) -> Chan
     if verdict.action in ("dropped", "unknown"):
         del section[option]
     else:
-        if verdict.after != before:
+        if verdict.after != before or type(verdict.after) is not type(before):
             section[option] = verdict.after
         _say(section, option, ("look: " if verdict.action == "look" else "") + verdict.reason)
     return Change(file, option, before, verdict)

@@ -15,7 +15,7 @@ from typing import Any
 
 from tagflow.findings.wording import nearest
 from tagflow.training.sd_scripts.dataset_config import schema
-from tagflow.training.sd_scripts.front_ends import unread
+from tagflow.training.sd_scripts.front_ends import meaning
 from tagflow.training.sd_scripts.options import known_options
 
 TABLES: dict[str, dict[str, Any]] = tomllib.loads(
@@ -78,10 +78,10 @@ def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> O
     if not dataset and option in known_options().by_name:
         mended = _mended(option, value)
         if facts.sdxl and option != "clip_skip":
-            if mended == value:
+            if mended is value:
                 return OptionChange("kept", value, _REASONS["sdxl"])
             return OptionChange("changed", mended, _REASONS["mended"])
-        if mended != value and option not in {*_COMPUTED, *TABLES["drop"], "resolution"}:
+        if mended is not value and option not in {*_COMPUTED, *TABLES["drop"], "resolution"}:
             return OptionChange("changed", mended, _REASONS["mended"])
         value = mended
     if option == "resolution":  # the dataset's file takes numbers only, the other one a text only
@@ -97,7 +97,7 @@ def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> O
     if option in TABLES["look"]:
         return OptionChange("look", value, TABLES["look"][option])
     if not dataset and option not in known_options().by_name:
-        near = unread(option) or nearest(option, known_options().by_name)
+        near = meaning(option) or nearest(option, known_options().by_name)
         return OptionChange("unknown", None, "; ".join(filter(None, (_REASONS["unknown"], near))))
     if dataset and option not in schema()["types"]:
         return OptionChange("unknown", None, _REASONS["unknown_dataset"])
@@ -108,12 +108,12 @@ _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def _mended(name: str, value: Any) -> Any:
-    """A value in the kind that its option takes, where it is only written in another: `"8"` for 8."""
+    """A value in the kind that its option takes, where it is only written in another: `"8"` or 8.0 for 8."""
     option = known_options().by_name[name]
+    if option.type not in ("int", "float", "int_or_float", "bool") or option.fault(value) is None:
+        return value
     several: list[Any] = value if isinstance(value, list) else [value]
-    if option.type in ("int", "float", "int_or_float", "bool") and any(
-        isinstance(one, str) for one in several
-    ):
+    if any(isinstance(one, str) for one in several):
         try:
             numbers = [
                 _FLAGS.get(str(one).lower(), one) if option.type == "bool" else float(one) for one in several
@@ -124,7 +124,8 @@ def _mended(name: str, value: Any) -> Any:
     if option.type == "int" and all(isinstance(one, float) and one.is_integer() for one in several):
         several = [int(one) for one in several]
     mended = several if option.many else several[0] if len(several) == 1 else value
-    return value if option.fault(mended) or mended == value else mended
+    bare = option.many and not isinstance(value, list | str)  # a rate by itself counts as a list of one
+    return value if bare or option.fault(mended) else mended
 
 
 def additions(facts: Facts) -> dict[str, OptionChange]:

@@ -1,7 +1,7 @@
 """What `train migrate` is given, read as a TOML document; open it for a form that is not understood.
 
-A TOML file keeps its layout. A command, a file of one, and a JSON of the kohya_ss GUI become the document that
-would train the same.
+A TOML file keeps its layout. A command, a file of one, and a JSON of the kohya_ss GUI become the document
+that would train the same.
 """
 
 from __future__ import annotations
@@ -65,7 +65,12 @@ def read_source(file: Path) -> Source:
         raise TrainerError(f"{file}: {problem}", cure) from problem
     if not isinstance(found, dict) or not is_kohya_gui(found):
         raise TrainerError(f"{file}: it is no configuration of the kohya_ss GUI", cure)
-    return Source(file, _document(of_kohya_gui(found, known_options())), True)
+    values = of_kohya_gui(found, known_options())
+    epochs = values.pop("epoch", None)
+    values.pop("noise_offset_type", None)
+    if epochs and not values.keys() & {"max_train_epochs", "max_train_steps"}:
+        values["max_train_epochs"] = epochs  # the GUI counts the steps from it when it starts
+    return Source(file, _document(values), True)
 
 
 def read_words(words: list[str], file: Path = Path("command")) -> Source:

@@ -102,7 +102,8 @@ def _as_typed(words: Sequence[str]) -> tuple[list[str], list[Finding]]:
 
 
 def _typed(word: str, what: str, cure: str) -> Finding:
-    name = word.partition("=")[0].lstrip("-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\uff0d")
+    option = next((one for one in _SPACES.split(word) if one.startswith("--")), word)
+    name = option.partition("=")[0].lstrip("-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\uff0d")
     return finding("option-typed", f"{word}: {what}", option=name, cure=cure)
 
 

@@ -29,6 +29,12 @@ def unread(name: str) -> str | None:
     return said
 
 
+def meaning(name: str) -> str | None:
+    """What is to be said of a key that a front end writes, or that nobody reads; None for any other."""
+    own = next((one for one in _tables()["front_end"] if name in one["keys"]), None)
+    return unread(name) or (own and f"it is {own['name']}'s own: {own['keys'][name]}")
+
+
 def of_a_front_end(names: Iterable[str]) -> bool:
     """Whether one of a file's keys is one that a front end writes for itself."""
     known = {name for one in _tables()["front_end"] for name in one["keys"]}
