@@ -26,7 +26,7 @@ READ_MORE = [
     ),
     case(
         "toml-read-otherwise",
-        {"toml": 'training_comment = "\\"best\\" run"'},
+        {"toml": 'training_comment = "\\"\\"best"'},
         {"toml": 'training_comment = "the \\"best\\" run"'},
     ),
     case(

@@ -1,7 +1,7 @@
 """A file for --config_file or --dataset_config read as sd-scripts reads it; open it where one is refused.
 
 sd-scripts reads TOML with the package `toml` (0.10.2), which is older than TOML 1.0 and has faults of its
-own: it refuses arrays of several types, loses texts that begin with an escaped quote, takes a comma at the
+own: it refuses arrays of several types, loses texts that begin with two escaped quotes, takes a comma at the
 beginning of a text in an array for the array's, and spaces of every kind for spaces. Both readers are held
 against each other in tests/training/sd_scripts/test_settings_file.py.
 """
@@ -128,7 +128,7 @@ def _cure(text: str, problem: str) -> str:
 
 def _otherwise(doc: Mapping[str, Any], text: str) -> Iterator[tuple[str, str, Any]]:
     """What `toml` refuses or reads otherwise, at any depth: the code, the key, the value as it is meant."""
-    multiline = '"""' in text or "'''" in text
+    escaped = r'"\"' in text
     left: list[Mapping[str, Any]] = [doc]
     while left:
         for name, value in left.pop().items():
@@ -137,12 +137,18 @@ def _otherwise(doc: Mapping[str, Any], text: str) -> Iterator[tuple[str, str, An
             elif isinstance(value, list):
                 left += [one for one in value if isinstance(one, dict)]
                 texts = [one for one in value if isinstance(one, str)]
+                taken_apart = (one.lstrip().startswith(",") for one in texts)
                 if _is_mixed(value):
                     yield "toml-array-mixed", name, value
-                elif any(one.lstrip().startswith(",") or (multiline and "\n" in one) for one in texts):
+                elif any(taken_apart) or (escaped and any(map(_is_lost, texts))):
                     yield "toml-read-otherwise", name, value
-            elif isinstance(value, str) and value.startswith('"') and r'"\"' in text:
+            elif isinstance(value, str) and escaped and _is_lost(value):
                 yield "toml-read-otherwise", name, value
+
+
+def _is_lost(text: str) -> bool:
+    """Whether `toml` takes a text for an empty one, if its quotes are escaped in double ones."""
+    return text == '"' or text.startswith('""')
 
 
 def _is_mixed(value: list[Any]) -> bool:

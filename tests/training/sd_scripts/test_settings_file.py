@@ -35,8 +35,9 @@ TEXTS = [
     ("a.b.c = 1\na.b.d = 2", True), ("[t]\na.b = 1", True), ("a = {b = [1, 2], c = 'x, y'}", True),
     ("[[d]]\nr = [1024, 1024] # c\n[[d.s]]\ni = 'x'\n  [[d.s]]\n  i = 'y'", True),
     ('a = [\n "x=1", # don\'t\n # "z=3",\n "y=[2, 3]",\n]', True), ("a = 1_000\nb = 0x10\nc = 1e-4", True),
-    ('a = "\\"best\\" run"', False), ('a = "the \\"best\\" run"', True), ("a = '\"best\" run'", True),
-    ("a = [' , x']", False), ("a = ['x, y', 'betas=0.9,0.99']", True), ('a = ["""x\ny""", "z"]', False),
+    ('a = "\\"\\"best"', False),
+    ('a = "\\"best\\" run"', True), ('a = "the \\"best\\" run"', True), ("a = '\"best\" run'", True),
+    ("a = [' , x']", False), ("a = ['x, y', 'betas=0.9,0.99']", True), ('a = ["""x\ny""", "z"]', True),
     ('a = """x\ny"""', True), ("a\u00a0= 1\u00a0", True), ("a = 'C:\\x\\' # c", True), ("a = .5", False),
     ("a = True", False), ("a = 1\na = 2", False), ("a = \u201cx\u201d", False), ("a = 'x # y' # z", True),
 ]  # fmt: skip
@@ -132,7 +133,7 @@ def test_an_escape_in_a_path_is_seen_though_the_file_is_read(tmp_path: Path) -> 
 
 
 def test_a_name_in_capitals_is_not_found_by_the_trainer(tmp_path: Path) -> None:
-    """It puts .toml behind a name that does not end in it, in small letters. A dataset may end as it likes."""
+    """It puts .toml behind a name that does not end in it in small letters; a dataset may end as it likes."""
     (tmp_path / "T.TOML").write_text("seed = 1\n")
     (found,) = faults_of(setup_of_toml(tmp_path / "T.TOML"))
     assert found.code == "config-unreadable" and "T.TOML.toml" in found.detail
