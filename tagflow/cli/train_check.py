@@ -109,6 +109,8 @@ def _setup(asked: TrainCheckOptions) -> Setup:
     if path.is_dir():
         return read.setup_of_run(path, options=options)
     cure = "name one, or a command behind `--`"
+    if path.suffix.lower() == ".json" and path.is_file():
+        cure = "for a JSON of the kohya_ss GUI: tagflow train migrate FILE.json --out FILE.toml"
     if path.suffix.lower() != ".toml" or not path.is_file():
         raise TrainerError(f"{path}: neither a run folder nor a TOML file", cure)
     if read.is_dataset(path):
