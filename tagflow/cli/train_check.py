@@ -91,18 +91,26 @@ def _setup(asked: TrainCheckOptions) -> Setup:
 
     if not asked.what:
         raise UsageProblem("nothing to check", "name a run folder, a TOML file, or a command behind `--`")
-    options, words = _options(asked.sd_scripts, asked.trainer_python), _words(asked.what)
-    scripted = any(word.lower().endswith(".py") for word in words)
+    options, words = _options(asked.sd_scripts, asked.trainer_python), list(asked.what)
+    scripted = any(".py" in word.lower() for word in words)
     if len(words) > 1 and not scripted and not any(word.startswith("-") for word in words):
         raise UsageProblem(f"{len(words)} things to check", "name one, or a command behind `--`")
     if len(words) > 1 or scripted:
         if asked.dataset is not None:
             raise UsageProblem("--dataset is for a TOML file", "a command names its own: --dataset_config")
-        return read.setup_of_command(words, Path.cwd(), options=options)
+        if len(words) > 1:
+            return read.setup_of_command(words, Path.cwd(), options=options)
+        try:
+            return read.setup_of_typed(words[0], Path.cwd(), options=options)
+        except ValueError as problem:
+            cure = "close its quotes"
+            raise UsageProblem(f"the command cannot be taken apart: {problem}", cure) from problem
     path = Path(asked.what[0])
     if path.is_dir():
         return read.setup_of_run(path, options=options)
     cure = "name one, or a command behind `--`"
+    if path.suffix.lower() == ".json" and path.is_file():
+        cure = "for a JSON of the kohya_ss GUI: tagflow train migrate FILE.json --out FILE.toml"
     if path.suffix.lower() != ".toml" or not path.is_file():
         raise TrainerError(f"{path}: neither a run folder nor a TOML file", cure)
     if read.is_dataset(path):
@@ -110,18 +118,6 @@ def _setup(asked: TrainCheckOptions) -> Setup:
             f"{path} is a dataset file", "name the file for --config_file, and this one with --dataset"
         )
     return read.setup_of_toml(path, asked.dataset, options=options)
-
-
-def _words(what: Sequence[str]) -> list[str]:
-    """The words as they came, or, where one text holds a script's name, out of that."""
-    from tagflow.training.sd_scripts.command import split
-
-    if len(what) > 1 or ".py" not in what[0].lower():
-        return list(what)
-    try:
-        return split(what[0])
-    except ValueError as problem:
-        raise UsageProblem(f"the command cannot be taken apart: {problem}", "close its quotes") from problem
 
 
 def _options(sd_scripts: Path | None, trainer_python: Path | None) -> Options | None:
@@ -196,6 +192,6 @@ def _lines_of(file: Path) -> dict[str, list[int]]:
     except (OSError, ValueError):
         return found
     for number, line in enumerate(text.splitlines(), 1):
-        if key := re.match(r"""\s*(["']?)([\w-]+)\1\s*=""", line):
+        if key := re.match(r"""\s*(["']?)([\w-]+)\1\s*[=:]""", line):
             found.setdefault(key[2], []).append(number)
     return found

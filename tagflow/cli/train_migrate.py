@@ -28,33 +28,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrateOptions:
-    """What `tagflow train migrate` was asked."""
+    """What `tagflow train migrate` was asked. `source`: a file, or the words of a command."""
 
-    source: Path
+    source: tuple[str, ...]
+    base: str | None
     out: Path | None
     as_json: bool
 
 
 @command()
-@click.argument("source", metavar="SD15.toml", type=FOLDER)
+@click.argument("source", metavar="FILE | -- COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option("--out", type=FOLDER, metavar="FILE", help="Write to a new file, and the dataset's beside it.")
+@click.option("--base", metavar="FILE", help="The SDXL checkpoint that is to be trained on.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 @collected(MigrateOptions)
 def migrate(asked: MigrateOptions) -> int:
-    """Make a configuration for SDXL of SD15.toml, one for sd-scripts' --config_file; each line says why.
+    """Make a configuration of SD 1.5 one for SDXL, a TOML for sd-scripts' --config_file; each line says why.
 
+    FILE: such a TOML, also of a GUI, a JSON of the kohya_ss GUI, or a shell script; a command comes last,
+    behind `--`, in words or as one quoted text. What a GUI or a command says for SDXL keeps its values.
     Without --out the new TOML goes to stdout, and a dataset's file that it names is not migrated. With it
-    stdout says what became of each option. SD15.toml itself is never touched.
+    stdout says what became of each option. FILE itself is never touched.
     """
     from tagflow.training.migrate.migrate import SCRIPT
     from tagflow.training.migrate.migrate import migrate as made_of
+    from tagflow.training.migrate.source import read_source, read_words
 
-    source, out = asked.source, asked.out
+    out = asked.out
     dataset_out = None if out is None else out.with_name(f"{out.stem}.dataset.toml")
     for file in (one for one in (out, dataset_out) if one is not None):
         if file.exists() or file.is_symlink():
             raise UsageProblem(f"{file} exists already", "name a new file with --out")
-    migration = made_of(source, dataset_out)
+    typed = len(asked.source) > 1 or ".py " in asked.source[0]
+    source = read_words(list(asked.source)) if typed else read_source(Path(asked.source[0]))
+    migration = made_of(source, dataset_out, asked.base)
     faults = _faults(migration)
     if out is not None and dataset_out is not None:
         if migration.dataset is not None:

@@ -21,7 +21,7 @@ from tagflow.findings.finding import NOWHERE, Where, by_severity, finding, line_
 ROOT = Path(__file__).parents[2]
 FINDINGS, RULES = ROOT / "docs" / "findings.md", ROOT / "docs" / "train-rules.md"
 CODES = Path(__file__).with_name("codes.txt")
-OF_TRAINING = ("options", "gate")
+OF_TRAINING = ("options", "reading", "gate")
 ABOUT_FINDINGS = """# Findings
 
 Every finding of tagflow, by what it is about; `tagflow rule CODE` says the same. A code is never used for

@@ -716,7 +716,7 @@ LOSS = [
         o(debiased_estimation_loss=True),
         o(debiased_estimation_loss=True, min_snr_gamma=0),
     ),
-    case("huber-idle", o(huber_c=0.1), o(huber_c=0.1, loss_type="huber")),
+    case("huber-idle", o(huber_c=0.2), o(huber_c=0.2, loss_type="huber")),
     case("timesteps-range", o(min_timestep=600, max_timestep=400), o(min_timestep=0, max_timestep=1000)),
     case("masked-loss-without-masks", o(masked_loss=True), {**o(masked_loss=True), **s(alpha_mask=True)}),
 ]

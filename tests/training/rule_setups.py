@@ -78,6 +78,7 @@ def build(
     base: Prediction | None = EPSILON,
     files: Mapping[str, str | bytes] | None = None,
     links: Mapping[str, str] | None = None,
+    front_end: Mapping[str, Any] | None = None,
     command: str | None = None,
     toml: str | None = None,
     dataset: str | None = None,
@@ -118,6 +119,7 @@ def build(
         images=(there,) * len(subsets),
         machine=machine,
         base=base,
+        front_end=front_end or {},
     )
 
 
@@ -142,7 +144,7 @@ def _of_options(
 
 def _read(root: Path, command: str | None, toml: str | None, dataset: str | None) -> Setup:
     if command is not None:
-        return read.setup_of_command(command.split(), root)
+        return read.setup_of_typed(command, root)
     if dataset is not None:
         (root / "dataset.toml").write_text(dataset, encoding="utf-8")
         toml = f'dataset_config = "{(root / "dataset.toml").as_posix()}"\n' + (toml or "")

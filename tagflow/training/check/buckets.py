@@ -114,7 +114,7 @@ def _left(size: Size, image: Size) -> float:
     reads=("enable_bucket", "bucket_no_upscale", "min_bucket_reso", "max_bucket_reso"),
 )
 def bucket_limits_ignored(part: SubsetView) -> Iterator[Finding]:
-    ignored = [name for name in ("min_bucket_reso", "max_bucket_reso") if part.given(name)]
+    ignored = [name for name in ("min_bucket_reso", "max_bucket_reso") if part.moved(name)]
     if ignored and part.on("enable_bucket") and part.on("bucket_no_upscale"):
         yield finding("bucket-limits-ignored", ", ".join(ignored), option=ignored[0])
 
@@ -127,7 +127,7 @@ def face_crop_ignored(part: SubsetView) -> Iterator[Finding]:
 
 @subset_rule("bucket-options-idle", reads=("enable_bucket", *_OPTIONS))
 def bucket_options_idle(part: SubsetView) -> Iterator[Finding]:
-    idle = [name for name in _OPTIONS if part.given(name)]
+    idle = [name for name in _OPTIONS if part.moved(name)]
     if idle and not part.on("enable_bucket"):
         yield finding("bucket-options-idle", ", ".join(idle), option="enable_bucket")
 

@@ -141,8 +141,12 @@ def _other_captions(part: SubsetView) -> str:
 
 
 def _searched(part: SubsetView) -> bool:
-    """Whether the trainer looks for a caption file beside each image, and wants one."""
-    return part.subset.kind != "fine tuning" and not part.on("is_reg")
+    """Whether the trainer looks for a caption file beside each image, and wants one.
+
+    `.none-use-foldername` is how the kohya_ss GUI asks for the folder's name instead of captions.
+    """
+    named = part.text("caption_extension") == ".none-use-foldername"
+    return part.subset.kind != "fine tuning" and not part.on("is_reg") and not named
 
 
 @subset_rule("caption-extension", reads=("caption_extension", "is_reg"))

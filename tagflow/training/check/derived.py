@@ -73,6 +73,12 @@ class SubsetView:
         """Whether somebody set a value."""
         return name in self.subset.given
 
+    def moved(self, name: str) -> bool:
+        """Whether somebody set a value to something else than it is anyway."""
+        usual = dataset_config.schema()["defaults"][self.subset.kind].get(name)
+        option = self.setup.options.by_name.get(name)
+        return self.given(name) and self.subset.values.get(name) != (option.default if option else usual)
+
     @property
     def images(self) -> Images:
         """What lies in the folder, for rules that need images and say nothing of a folder without any."""

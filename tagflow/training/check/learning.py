@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from tagflow.findings.finding import Finding, finding
+from tagflow.findings.wording import many
 from tagflow.training.check.derived import (
     CACHES_TEXT,
     OPTIMIZER,
@@ -13,6 +15,7 @@ from tagflow.training.check.derived import (
     TRAINS_UNET,
     adapts,
     arguments,
+    batches,
     caches_text,
     optimizer,
     share,
@@ -80,14 +83,16 @@ def _malformed(setup: Setup, option: str) -> list[str]:
 def text_encoder_lr_several(setup: Setup) -> Iterator[Finding]:
     rate = setup.values.get("text_encoder_lr")
     plain = ("networks.lora", "networks.lora_fa", "networks.dylora", "")
-    if isinstance(rate, list) and len(rate) > 1 and setup.text("network_module") in plain:
+    if isinstance(rate, list) and len(set(rate)) > 1 and setup.text("network_module") in plain:
         said = " ".join(f"{one:g}" for one in rate)
         yield finding("text-encoder-lr-several", said, option="text_encoder_lr")
 
 
 @rule("text-encoder-lr-idle", reads=("text_encoder_lr", *TRAINS_TEXT))
 def text_encoder_lr_idle(setup: Setup) -> Iterator[Finding]:
-    if "text_encoder_lr" in setup.given and not trains_text(setup):
+    rate = setup.values.get("text_encoder_lr")
+    rates = rate if isinstance(rate, list) else [rate]
+    if setup.moved("text_encoder_lr") and any(rates) and not trains_text(setup):
         yield finding("text-encoder-lr-idle", option="text_encoder_lr")
 
 
@@ -164,8 +169,21 @@ def steps_given(setup: Setup) -> Iterator[Finding]:
     epochs, count = "max_train_epochs" in setup.given, "max_train_steps" in setup.given
     if not epochs and not count:
         yield finding("steps-default", option="max_train_steps")
-    if epochs and count and setup.number("max_train_epochs"):
+    if epochs and setup.moved("max_train_steps") and setup.number("max_train_epochs"):
         yield finding("steps-and-epochs", option="max_train_steps")
+
+
+@rule("epochs-otherwise", reads=("max_train_epochs", *STEPS))
+def epochs_otherwise(setup: Setup) -> Iterator[Finding]:
+    """A front end's own `epoch`, which sd-scripts does not read: it makes epochs of the steps."""
+    meant, count = setup.front_end.get("epoch"), int(setup.number("max_train_steps"))
+    every = batches(setup)
+    if setup.number("max_train_epochs") or not every or not isinstance(meant, int) or meant < 1:
+        return
+    each = math.ceil(every / max(int(setup.number("gradient_accumulation_steps")), 1))
+    if (made := math.ceil(count / each)) != meant:
+        what = f"epoch = {meant}, and {count} steps of {each} an epoch are {many(made, 'epoch')}"
+        yield finding("epochs-otherwise", what, option="max_train_steps")
 
 
 @rule("initial-step-beyond", reads=("initial_step", *STEPS))
@@ -177,7 +195,7 @@ def initial_step_beyond(setup: Setup) -> Iterator[Finding]:
 
 @rule("initial-without-resume", reads=("initial_step", "initial_epoch", "resume", "network_weights"))
 def initial_without_resume(setup: Setup) -> Iterator[Finding]:
-    started = [name for name in ("initial_step", "initial_epoch") if name in setup.given]
+    started = [name for name in ("initial_step", "initial_epoch") if setup.moved(name)]
     if started and not setup.text("resume") and not setup.text("network_weights"):
         yield finding("initial-without-resume", option=started[0])
 
@@ -210,7 +228,7 @@ def _is_scheduled(setup: Setup) -> bool:
 
 @rule("schedule-free", reads=("lr_scheduler", "lr_scheduler_type", "lr_warmup_steps", *OPTIMIZER))
 def schedule_free(setup: Setup) -> Iterator[Finding]:
-    given = [name for name in ("lr_scheduler", "lr_scheduler_type", "lr_warmup_steps") if name in setup.given]
+    given = [name for name in ("lr_scheduler", "lr_scheduler_type", "lr_warmup_steps") if setup.moved(name)]
     said = [name for name in given if setup.values.get(name) not in (0, "constant", "")]
     if said and _is_schedule_free(setup):
         yield finding("schedule-free", ", ".join(said), option=said[0])
@@ -218,7 +236,7 @@ def schedule_free(setup: Setup) -> Iterator[Finding]:
 
 @rule("adafactor-relative", reads=("unet_lr", "text_encoder_lr", "lr_scheduler", *_SCHEDULE))
 def adafactor_relative(setup: Setup) -> Iterator[Finding]:
-    said = [name for name in ("unet_lr", "text_encoder_lr", "lr_scheduler") if name in setup.given]
+    said = [name for name in ("unet_lr", "text_encoder_lr", "lr_scheduler") if setup.moved(name)]
     if said and _is_relative(setup):
         yield finding("adafactor-relative", ", ".join(said), option="optimizer_type")
 
@@ -298,7 +316,7 @@ def scheduler_option_idle(setup: Setup) -> Iterator[Finding]:
     if setup.text("lr_scheduler_type") or not _is_scheduled(setup):
         return
     for one, readers in _READ_BY.items():
-        if one in setup.given and name in _TAKEN and name not in readers:
+        if setup.moved(one) and name in _TAKEN and name not in readers:
             yield finding("scheduler-option-idle", f"{one} with {name}", option=one)
 
 

@@ -108,7 +108,7 @@ def loss_weights_stacked(setup: Setup) -> Iterator[Finding]:
 
 @rule("huber-idle", reads=("loss_type", *_HUBER))
 def huber_idle(setup: Setup) -> Iterator[Finding]:
-    idle = [name for name in _HUBER if name in setup.given]
+    idle = [name for name in _HUBER if setup.moved(name)]
     if idle and setup.text("loss_type") not in ("huber", "smooth_l1"):
         yield finding("huber-idle", ", ".join(idle), option="loss_type")
 
@@ -122,7 +122,7 @@ def noise_twice(setup: Setup) -> Iterator[Finding]:
 @rule("noise-option-idle", reads=(*_IDLE, *_IDLE.values()))
 def noise_option_idle(setup: Setup) -> Iterator[Finding]:
     for name, needed in _IDLE.items():
-        if name in setup.given and setup.values.get(name) and not setup.number(needed):
+        if setup.moved(name) and setup.values.get(name) and not setup.number(needed):
             yield finding("noise-option-idle", f"{name} needs {needed}", option=name)
 
 
@@ -152,6 +152,6 @@ def validation_split(part: SubsetView) -> Iterator[Finding]:
 
 @rule("validation-idle", reads=("validation_split", *_VALIDATING), needs=("dataset",))
 def validation_idle(setup: Setup) -> Iterator[Finding]:
-    idle = [name for name in _VALIDATING if name in setup.given]
+    idle = [name for name in _VALIDATING if setup.moved(name)]
     if idle and not any(part.number("validation_split") for part in parts(setup)):
         yield finding("validation-idle", ", ".join(idle), option=idle[0])

@@ -121,7 +121,7 @@ def deepspeed_missing(setup: Setup) -> Iterator[Finding]:
 
 @rule("deepspeed-idle", reads=("deepspeed", *_DEEPSPEED))
 def deepspeed_idle(setup: Setup) -> Iterator[Finding]:
-    idle = [name for name in _DEEPSPEED if name in setup.given and not setup.on("deepspeed")]
+    idle = [name for name in _DEEPSPEED if setup.moved(name) and not setup.on("deepspeed")]
     if idle:
         yield finding("deepspeed-idle", ", ".join(idle), option=idle[0])
 

@@ -35,10 +35,13 @@ CODES_OF_READING = (
     "script-wrong", "script-missing", "option-unknown", "option-abbreviated", "option-repeated",
     "option-value", "option-spelled", "config-unreadable", "config-key-unknown", "config-value",
     "dataset-unreadable", "dataset-key-unknown", "dataset-value", "dataset-kind-mixed",
+    "config-key-front-end", "config-key-unread", "config-other-layout", "toml-array-mixed",
+    "toml-read-otherwise", "command-cut", "option-typed", "option-variable",
 )  # fmt: skip
 """What is found before any rule is asked, when command line and files are read: no rule has these codes."""
 
-_UNREAD = ("config-value", "option-value")
+_UNREAD = ("config-value", "option-value", "option-variable")
+_NOTHING_READ = ("config-unreadable", "config-other-layout")
 _MISSING: dict[Need, tuple[str, str]] = {
     "dataset": ("the dataset file could not be read", "mend the dataset file, and check again"),
     "images": ("the images were not looked at", "check the files where the images are"),
@@ -59,8 +62,11 @@ def faults_of(setup: Setup, unknown: Mapping[Need, str] | None = None) -> list[F
 
     Nothing more is said of an option whose value could not be read. Rules that cannot be asked are named, in
     one finding for each thing that is not known; `unknown`: why it is not, in other words than the usual.
-    A rule that crashes gives a finding that says so, and the others are still asked.
+    A rule that crashes gives a finding that says so, and the others are still asked. Where the configuration
+    file could not be read, no rule is: what it would say follows from that.
     """
+    if any(fault.code in _NOTHING_READ for fault in setup.faults):
+        return sorted(dict.fromkeys(setup.faults), key=by_severity)
     wrong = {fault.option for fault in setup.faults if fault.code in _UNREAD}
     known: dict[Need, object] = {
         "dataset": setup.subsets,

@@ -55,7 +55,7 @@ def caption_separator(part: SubsetView) -> Iterator[Finding]:
 
 @subset_rule("token-warmup-idle", reads=("token_warmup_min", "token_warmup_step"))
 def token_warmup_idle(part: SubsetView) -> Iterator[Finding]:
-    if part.given("token_warmup_min") and not part.number("token_warmup_step"):
+    if part.moved("token_warmup_min") and not part.number("token_warmup_step"):
         yield finding("token-warmup-idle", option="token_warmup_min")
 
 

@@ -1,7 +1,7 @@
-"""A TOML file of SD 1.5 for `--config_file` made into one of SDXL; open it for how it is read and rewritten.
+"""A configuration of SD 1.5 made into one of SDXL for `--config_file`; open it for how it is rewritten.
 
 Tables, order and comments stay, every line says why it is as it is, and what was left out is named at the
-top. Nothing is written here.
+top. Nothing is written here. What may be given is in source.py.
 """
 
 from __future__ import annotations
@@ -17,39 +17,12 @@ from tagflow.errors import TrainerError
 from tagflow.files.read import read_toml
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.migrate.rules import BATCH, NUMBERS, TABLES, Facts, OptionChange, additions, decide
+from tagflow.training.migrate.source import Source, read, read_source
 from tagflow.training.sd_scripts.dataset_config import misshapen
 from tagflow.training.sd_scripts.options import flat
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-
-
-_LARGEST = 1 << 20  # bytes; no settings are larger
-
-
-def read(file: Path) -> TOMLDocument:
-    """Parse a settings file so that its layout is kept, where it has one. Raises TrainerError."""
-    import tomlkit
-    from tomlkit.container import OutOfOrderTableProxy
-    from tomlkit.exceptions import TOMLKitError
-
-    cure = "name a TOML file as sd-scripts takes it with --config_file"
-    try:
-        if file.exists() and not file.is_file():
-            raise ValueError("it is no regular file")
-        with file.open("rb") as opened:
-            data = opened.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise ValueError(f"it is larger than {_LARGEST} bytes")
-        text = data.decode("utf-8-sig")
-        read_toml(text)
-        doc = tomlkit.parse(text)
-        if any(isinstance(one, OutOfOrderTableProxy) for one in doc.values()):
-            doc = tomlkit.parse(tomlkit.dumps(doc.unwrap()))  # a table in several parts cannot be edited
-        return doc
-    except (OSError, ValueError, TOMLKitError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-        raise TrainerError(f"{file}: {reason}", cure) from problem
 
 
 def dataset_file(values: Mapping[str, Any], source: Path) -> Path | None:
@@ -68,8 +41,8 @@ def read_dataset(file: Path) -> TOMLDocument:
     return doc
 
 
-def facts_of(values: Mapping[str, Any], dataset: Mapping[str, Any], source: Path) -> Facts:
-    """Gather what the rules need. `dataset`: what its file holds, or nothing."""
+def facts_of(values: Mapping[str, Any], dataset: Mapping[str, Any], source: Path, *, sdxl: bool) -> Facts:
+    """Gather what the rules need. `dataset`: what its file holds, or nothing; `sdxl`: it is SDXL's now."""
     general = _table(dataset.get("general"))
     each = [general | _table(one) for one in _tables(dataset.get("datasets"))]
     own = [_count(one["batch_size"]) for one in each if "batch_size" in one]
@@ -78,7 +51,7 @@ def facts_of(values: Mapping[str, Any], dataset: Mapping[str, Any], source: Path
     if _has_caption_files(values, each, source):
         present.add("caption_extension")
     buckets = [one.get("enable_bucket", values.get("enable_bucket")) for one in each or [{}]]
-    return Facts(values, (*own, *rest), frozenset(present), all(buckets))
+    return Facts(values, (*own, *rest), frozenset(present), all(buckets), sdxl)
 
 
 def _has_caption_files(values: Mapping[str, Any], datasets: list[dict[str, Any]], source: Path) -> bool:
@@ -92,8 +65,8 @@ def _has_caption_files(values: Mapping[str, Any], datasets: list[dict[str, Any]]
     return any(next(place.glob(pattern), None) is not None for place, pattern in places if place.is_dir())
 
 
-def refuse_sdxl(source: Path, dataset: Path | None, values: Mapping[str, Any]) -> None:
-    """Migrating twice would halve the batch twice."""
+def sdxl_already(source: Path, dataset: Path | None, values: Mapping[str, Any]) -> str | None:
+    """What says that it is one of SDXL, None for nothing: migrating twice would halve the batch twice."""
     found = [(source, values)]
     if dataset is not None:
         data = read_dataset(dataset).unwrap()
@@ -103,10 +76,8 @@ def refuse_sdxl(source: Path, dataset: Path | None, values: Mapping[str, Any]) -
         sides = [side.strip() for side in str(section.get("resolution", "")).strip("[]").split(",")]
         known = 1 <= len(sides) <= 2 and all(side.isdecimal() for side in sides)
         if known and int(sides[0]) * int(sides[-1]) > 0.75 * NUMBERS["resolution"] ** 2:
-            raise TrainerError(
-                f"{file}: its resolution is {section['resolution']}, so it is SDXL's already",
-                "look it over instead: tagflow train check",
-            )
+            return f"{file}: its resolution is {section['resolution']}, so it is SDXL's already"
+    return None
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -138,44 +109,55 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """The new texts, and what was done. `dataset`: the old dataset file, None where none was migrated."""
+    """The new texts, and what was done. `dataset`: the old dataset file, None where none was migrated.
+
+    `faults`: what was wrong in the command that it was read from.
+    """
 
     source: Path
     text: str
     changes: tuple[Change, ...]
     dataset: Path | None = None
     dataset_text: str = ""
+    faults: tuple[Finding, ...] = ()
 
     def left_over(self) -> list[Finding]:
         """What was left out, and what somebody has to look at."""
-        return [
+        said = [
             finding(_CODES[one.verdict.action], one.verdict.reason, file=one.file, option=one.option)
             for one in self.changes
             if one.verdict.action in _CODES
         ]
+        return [*self.faults, *said]
 
 
-def migrate(source: Path, dataset_out: Path | None = None) -> Migration:
-    """Migrate a file. `dataset_out`: where its dataset's file will be written; None: it is not migrated.
+def migrate(given: Path | Source, dataset_out: Path | None = None, base: str | None = None) -> Migration:
+    """Migrate a file, or what was read of a command. `dataset_out`: where its dataset's file will be written;
+    None: it is not migrated. `base`: the checkpoint of SDXL that is to be trained on.
 
-    Raises TrainerError where a file cannot be read, is no TOML, or is SDXL's already.
+    Raises TrainerError where a file cannot be read, or is one for --config_file and of SDXL already.
     """
-    doc = read(source)
+    origin = given if isinstance(given, Source) else read_source(given)
+    source, doc = origin.file, origin.doc
     values = flat(doc.unwrap())
     named = dataset_file(values, source)
+    held = read_dataset(named).unwrap() if named is not None else {}
+    why = sdxl_already(source, named, values)
+    if why is not None and not origin.translated:
+        raise TrainerError(why, "look it over instead: tagflow train check")
+    dataset_out = dataset_out if why is None else None
     dataset_doc = read_dataset(named) if named is not None and dataset_out is not None else None
-    facts = facts_of(values, read_dataset(named).unwrap() if named is not None else {}, source)
-    refuse_sdxl(source, named, values)
+    facts = facts_of(values, held, source, sdxl=why is not None)
     changes = []
     for section in (doc, *(one for one in doc.values() if isinstance(one, dict))):
         options = [name for name in section if section is not doc or not isinstance(doc[name], dict)]
         for option in options:
-            if option != "dataset_config":
+            if option != "dataset_config" or facts.sdxl:
                 verdict = decide(option, _plain(section[option]), facts)
                 changes.append(_change(section, option, source.name, verdict))
-    if values.get("dataset_config"):
+    if values.get("dataset_config") and not facts.sdxl:
         changes.append(_point(doc, source.name, values["dataset_config"], named, dataset_out))
-    changes += _add(doc, source.name, facts)
+    changes += _add(doc, source.name, facts, base)
     dataset_text = ""
     if named is not None and dataset_doc is not None:
         found = list(_change_dataset(dataset_doc, named.name, facts))
@@ -183,7 +165,8 @@ def migrate(source: Path, dataset_out: Path | None = None) -> Migration:
         changes += found
     mine = [one for one in changes if one.file == source.name]
     migrated = named if dataset_doc is not None else None
-    return Migration(source, _written(doc, source, mine), tuple(changes), migrated, dataset_text)
+    text = _written(doc, source, mine)
+    return Migration(source, text, tuple(changes), migrated, dataset_text, origin.faults)
 
 
 def _change_dataset(doc: TOMLDocument, file: str, facts: Facts) -> Iterator[Change]:
@@ -203,7 +186,7 @@ def _change(section: Any, option: str, file: str, verdict: OptionChange) -> Chan
     if verdict.action in ("dropped", "unknown"):
         del section[option]
     else:
-        if verdict.after != before:
+        if verdict.after != before or type(verdict.after) is not type(before):
             section[option] = verdict.after
         _say(section, option, ("look: " if verdict.action == "look" else "") + verdict.reason)
     return Change(file, option, before, verdict)
@@ -233,10 +216,14 @@ def _point(doc: Any, file: str, before: Any, named: Path | None, out: Path | Non
     return [_change(section, "dataset_config", file, verdict) for section in holding][-1]
 
 
-def _add(doc: TOMLDocument, file: str, facts: Facts) -> list[Change]:
+def _add(doc: TOMLDocument, file: str, facts: Facts, base: str | None) -> list[Change]:
     import tomlkit
 
     new = additions(facts)
+    if base is not None:
+        for section in (doc, *(one for one in doc.values() if isinstance(one, dict))):
+            section.pop("pretrained_model_name_or_path", None)
+        new["pretrained_model_name_or_path"] = OptionChange("added", base, TABLES["reason"]["base"])
     if not new:
         return []
     table = tomlkit.table()
@@ -252,7 +239,7 @@ def _written(doc: TOMLDocument, source: Path, changes: list[Change]) -> str:
     """The text, headed by what was left out; it is read once more, to be sure."""
     import tomlkit
 
-    lines = [f"tagflow {__version__} made this of {_spoken(source.name)}, from SD 1.5 to SDXL: {SCRIPT}"]
+    lines = [f"tagflow {__version__} made this of {_spoken(source.name)}, for SDXL: {SCRIPT}"]
     for one in changes:
         if one.verdict.action in ("dropped", "unknown"):
             plain = one.option.isidentifier() and one.option.isascii()

@@ -15,6 +15,7 @@ from typing import Any
 
 from tagflow.findings.wording import nearest
 from tagflow.training.sd_scripts.dataset_config import schema
+from tagflow.training.sd_scripts.front_ends import meaning
 from tagflow.training.sd_scripts.options import known_options
 
 TABLES: dict[str, dict[str, Any]] = tomllib.loads(
@@ -40,12 +41,13 @@ class OptionChange:
 class Facts:
     """What the rules need to know of the whole. `values`: of the trainer's file, flat. `batches`: those that
     hold for some dataset. `present`: options that are set for every dataset, here or there. `bucketed`:
-    whether there are buckets."""
+    whether there are buckets. `sdxl`: it is one of SDXL already, so that only its form changes."""
 
     values: Mapping[str, Any]
     batches: tuple[int, ...]
     present: frozenset[str]
     bucketed: bool = False
+    sdxl: bool = False
 
     @property
     def accumulation(self) -> int:
@@ -73,6 +75,15 @@ def halved(batch: int) -> int:
 
 def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> OptionChange:
     """What becomes of a value that is set; `dataset`: in the dataset's file, where other names are known."""
+    if not dataset and option in known_options().by_name:
+        mended = _mended(option, value)
+        if facts.sdxl and option != "clip_skip":
+            if mended is value:
+                return OptionChange("kept", value, _REASONS["sdxl"])
+            return OptionChange("changed", mended, _REASONS["mended"])
+        if mended is not value and option not in {*_COMPUTED, *TABLES["drop"], "resolution"}:
+            return OptionChange("changed", mended, _REASONS["mended"])
+        value = mended
     if option == "resolution":  # the dataset's file takes numbers only, the other one a text only
         side = NUMBERS["resolution"]
         after = f"{side},{side}" if not dataset else [side, side] if isinstance(value, list) else side
@@ -86,15 +97,41 @@ def decide(option: str, value: Any, facts: Facts, *, dataset: bool = False) -> O
     if option in TABLES["look"]:
         return OptionChange("look", value, TABLES["look"][option])
     if not dataset and option not in known_options().by_name:
-        near = nearest(option, known_options().by_name)
+        near = meaning(option) or nearest(option, known_options().by_name)
         return OptionChange("unknown", None, "; ".join(filter(None, (_REASONS["unknown"], near))))
     if dataset and option not in schema()["types"]:
         return OptionChange("unknown", None, _REASONS["unknown_dataset"])
     return OptionChange("kept", value, TABLES["keep"].get(option, _REASONS["same"]))
 
 
+_FLAGS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def _mended(name: str, value: Any) -> Any:
+    """A value in the kind that its option takes, where it is only written in another: `"8"` or 8.0 for 8."""
+    option = known_options().by_name[name]
+    if option.type not in ("int", "float", "int_or_float", "bool") or option.fault(value) is None:
+        return value
+    several: list[Any] = value if isinstance(value, list) else [value]
+    if any(isinstance(one, str) for one in several):
+        try:
+            numbers = [
+                _FLAGS.get(str(one).lower(), one) if option.type == "bool" else float(one) for one in several
+            ]
+        except ValueError:
+            return value
+        several = numbers
+    if option.type == "int" and all(isinstance(one, float) and one.is_integer() for one in several):
+        several = [int(one) for one in several]
+    mended = several if option.many else several[0] if len(several) == 1 else value
+    bare = option.many and not isinstance(value, list | str)  # a rate by itself counts as a list of one
+    return value if bare or option.fault(mended) else mended
+
+
 def additions(facts: Facts) -> dict[str, OptionChange]:
     """What has to be said that was not."""
+    if facts.sdxl:
+        return {}
     new = {
         "resolution": ("1024,1024", "resolution_added"),
         "enable_bucket": (True, "enable_bucket"),

@@ -7,7 +7,7 @@ Options may be abbreviated and repeated there.
 from __future__ import annotations
 
 import argparse
-import shlex
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
@@ -15,7 +15,14 @@ from typing import NoReturn
 
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import nearest
+from tagflow.training.sd_scripts.front_ends import unread
 from tagflow.training.sd_scripts.options import Option, Options, Value, steps
+from tagflow.training.sd_scripts.shell import VARIABLE
+
+# What web pages make of two hyphens, of a quote at the beginning or end of a value, and of a space.
+_DASHES = re.compile("-*[\u2010-\u2015\u2212\ufe58\uff0d][\u2010-\u2015\u2212\ufe58\uff0d-]*")
+_CURLED = re.compile("[\u2018\u201a\u201c\u201e\u201d\u2019]")
+_SPACES = re.compile("[\u00a0\u2000-\u200b\u202f\u205f\u3000\ufeff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +37,11 @@ class Command:
     faults: list[Finding] = field(default_factory=list)
 
 
-def split(text: str) -> list[str]:
-    r"""The words of a command line that is one text. A line that ends in `\`, `^` or a backtick goes on."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    joined = " ".join(line[:-1] if line.endswith(("\\", "^", "`")) else line for line in lines)
-    lexer = shlex.shlex(joined, posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # Windows paths hold backslashes
-    return list(lexer)
-
-
 def read_command(words: Sequence[str], options: Options) -> Command:
     """Read the words of a command line; whatever is wrong in it becomes a fault."""
-    at = next((n for n, word in enumerate(words) if word.lower().endswith(".py")), None)
+    scripts = [n for n, word in enumerate(words) if word.lower().endswith(".py")]
+    named = [n for n in scripts if PureWindowsPath(words[n]).name == options.script]
+    at = next(iter(named or scripts), None)
     if at is None:
         first = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         given, faults = _read(words[first:], options)
@@ -57,7 +57,9 @@ def _read(words: Sequence[str], options: Options) -> tuple[dict[str, Value], lis
     faults: list[Finding] = []
     good: list[str] = []
     seen: set[str] = set()
-    for group in _groups(words):
+    typed, odd = _as_typed(words)
+    faults += odd
+    for group in _groups(typed):
         name, found = _meant(group[0], options)
         faults += found
         if name is None:
@@ -65,10 +67,44 @@ def _read(words: Sequence[str], options: Options) -> tuple[dict[str, Value], lis
         if name in seen:
             faults.append(finding("option-repeated", f"--{name}", option=name))
         seen.add(name)
+        if VARIABLE.search(" ".join(group)):
+            faults.append(finding("option-variable", " ".join(group), option=name))
+            continue
         fault = _of_values(options.by_name[name], group)
         faults += [fault] if fault else []
         good += [] if fault else group
     return _parse(good, options), faults
+
+
+def _as_typed(words: Sequence[str]) -> tuple[list[str], list[Finding]]:
+    """The words with the signs that were meant, and what stands in their place."""
+    out: list[str] = []
+    faults = []
+    for word in words:
+        meant = word
+        if (dashes := _DASHES.match(word)) and dashes.end() < len(word) and word[dashes.end()].isalpha():
+            meant = "--" + word[dashes.end() :]
+            codes = ", ".join(f"U+{ord(one):04X}" for one in dict.fromkeys(dashes[0]) if one != "-")
+            faults.append(_typed(word, f"it begins with a long dash ({codes})", f"write {meant}"))
+        name, equals, value = meant.rpartition("=")
+        if _CURLED.match(value):
+            faults.append(_typed(word, "its quotes are curly and quote nothing", "write straight quotes"))
+            meant = name + equals + _CURLED.sub("", value)
+        parts = [one for one in _SPACES.split(meant) if one]
+        if len(parts) > 1 and any(one.startswith("--") for one in parts[1:]):
+            space = ord(_SPACES.findall(meant)[0][0])
+            what = f"a no-break space (U+{space:04X}) does not part its words"
+            faults.append(_typed(word, what, f"write {' '.join(parts)}"))
+        else:
+            parts = [meant]
+        out += parts
+    return out, faults
+
+
+def _typed(word: str, what: str, cure: str) -> Finding:
+    option = next((one for one in _SPACES.split(word) if one.startswith("--")), word)
+    name = option.partition("=")[0].lstrip("-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\uff0d")
+    return finding("option-typed", f"{word}: {what}", option=name, cure=cure)
 
 
 def _groups(words: Sequence[str]) -> Iterator[list[str]]:
@@ -87,6 +123,10 @@ def _meant(word: str, options: Options) -> tuple[str | None, list[Finding]]:
     """The option that a word names, by itself or by a beginning that no other option has."""
     name = word.partition("=")[0].removeprefix("--")
     if not word.startswith("--"):
+        bare = name.lstrip("-")
+        if word.startswith("-") and bare in options.by_name:
+            what = f"{word!r}: an option begins with two hyphens"
+            return None, [finding("option-unknown", what, option=bare, cure=f"write --{word.lstrip('-')}")]
         return None, [finding("option-unknown", f"{word!r} belongs to no option")]
     if name in options.by_name:
         spelled = [finding("option-spelled", word, option=name)] if name == "caption_extention" else []
@@ -98,6 +138,8 @@ def _meant(word: str, options: Options) -> tuple[str | None, list[Finding]]:
         ]
     if begun:
         meant = f"it begins {', '.join('--' + one for one in begun[:4])}"
+    elif instead := unread(name):
+        return None, [finding("option-unknown", f"--{name}", option=name, cure=instead)]
     else:
         meant = nearest(name, options.by_name)
     return None, [finding("option-unknown", f"--{name}" + (f"; {meant}" if meant else ""), option=name)]

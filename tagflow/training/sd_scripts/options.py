@@ -47,6 +47,8 @@ class Option:
             "bool": (bool,), "int": (int,), "float": (int, float), "int_or_float": (int, float),
         }  # fmt: skip
         right = kinds.get(self.type, (str,))
+        if self.type == "bool" and isinstance(value, int | float) and value in (0, 1):
+            return None  # nobody asks a flag for more than whether it holds
         if not isinstance(value, right) or (isinstance(value, bool) and self.type != "bool"):
             return f"is {value!r}; it takes {_SPOKEN.get(self.type, self.type)}"
         return None

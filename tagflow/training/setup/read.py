@@ -6,6 +6,7 @@ sd-scripts sees is in :mod:`tagflow.training.sd_scripts.files`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,25 +16,31 @@ from typing import Any
 
 from tagflow.errors import EncoderError
 from tagflow.files.image import look_at
-from tagflow.files.read import read_toml, settings_text
 from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Finding, finding
-from tagflow.findings.wording import misspelt
 from tagflow.models.prediction import prediction
 from tagflow.progress import Progress, silent
 from tagflow.training.run_folder import TRAIN, check_run
 from tagflow.training.sd_scripts import dataset_config, files
 from tagflow.training.sd_scripts.command import Command, read_command
 from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.front_ends import faults_of_keys, is_easy_layout
 from tagflow.training.sd_scripts.options import Options, Value, flat, known_options
+from tagflow.training.sd_scripts.settings_file import SINGLE, read_settings
+from tagflow.training.sd_scripts.shell import read_typed
 from tagflow.training.setup.setup import Images, Setup
 
 _TEXTS = (".txt", files.DEFAULT_CAPTION)
 _LARGEST_CAPTION = 256 * 1024  # bytes; tagflow certifies no larger one
-_LARGEST_FILE = 4 * 1024 * 1024  # bytes; no settings are larger
-# What the command line refuses and a file may say; files of kohya_ss' window have all three. 75 tokens are
-# read without the option, too; without torch_compile no backend is; a bare rate counts as a list of one.
+# What the command line refuses and a file may say; files of kohya_ss' window have all of these. 75 tokens are
+# read without the option, too; without torch_compile no backend is; a bare rate counts as a list of one; SDXL
+# reads no clip_skip, so that it may be a text.
 _AS_NOTHING, _LONE = (("max_token_length", 75), ("dynamo_backend", "no")), ("text_encoder_lr",)
+# An escape in double quotes that stands in a path by mistake: "C:\train\new" holds a tab and a line's end.
+_ESCAPED = {"\t": r"\t", "\n": r"\n", "\r": r"\r", "\b": r"\b", "\f": r"\f"}
+_PATHS = re.compile(
+    r"(?:.*_dir|.*_file|.*_config|.*_weights|pretrained_model_name_or_path|vae|resume|in_json)"
+)
 _READ_FROM_FILES = ("config_file", "dataset_config")
 
 
@@ -60,14 +67,23 @@ def setup_of_toml(
 
 def is_dataset(file: Path) -> bool:
     """Whether a TOML file is one for `--dataset_config`, which holds nothing but these two."""
-    data, _ = _toml(file, "config-unreadable")
+    data, _ = read_settings(file, "config-unreadable")
     return data is not None and bool(data) and data.keys() <= {"general", "datasets"}
 
 
 def setup_of_command(words: Sequence[str], folder: Path, *, options: Options | None = None) -> Setup:
-    """The setup of a foreign command line that would be typed in `folder`."""
+    """The setup of a foreign command line that would be typed in `folder`, word by word."""
     options = options or known_options()
     return _setup(read_command(words, options), folder, options)
+
+
+def setup_of_typed(text: str, folder: Path, *, options: Options | None = None) -> Setup:
+    """The setup of a command as it is typed into a shell. Raises ValueError where a quote stays open."""
+    options = options or known_options()
+    typed = read_typed(text, options.script)
+    command = read_command(typed.words, options)
+    there = folder / typed.folder if typed.folder and (folder / typed.folder).is_dir() else folder
+    return _setup(replace(command, faults=[*typed.faults, *command.faults]), there, options)
 
 
 def _setup(command: Command, folder: Path, options: Options) -> Setup:
@@ -75,7 +91,7 @@ def _setup(command: Command, folder: Path, options: Options) -> Setup:
     named, config = command.given.get("config_file"), None
     if isinstance(named, str) and named:
         config = folder / (named if named.endswith(".toml") else named + ".toml")
-    from_file, found = _config(config, options)
+    from_file, front_end, found = _config(config, options)
     faults += found
     values = options.defaults() | from_file | command.given
     wrong = [fault.option for fault in found if fault.code == "config-value"]  # said, though of no use
@@ -86,7 +102,7 @@ def _setup(command: Command, folder: Path, options: Options) -> Setup:
         values["caption_extension"] = values["caption_extention"]
         given["caption_extension"] = given["caption_extention"]
     given = {key: where for key, where in given.items() if key not in _READ_FROM_FILES}
-    setup = Setup(command.script or options.script, options, values, given, folder)
+    setup = Setup(command.script or options.script, options, values, given, folder, front_end=front_end)
     named_dataset = setup.path("dataset_config")
     if named_dataset is None:
         return replace(setup, subsets=tuple(_of_folders(setup)), faults=tuple(faults))
@@ -94,40 +110,59 @@ def _setup(command: Command, folder: Path, options: Options) -> Setup:
     return replace(setup, subsets=subsets, faults=(*faults, *found))
 
 
-def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], list[Finding]]:
-    """The values of a `--config_file`, and what is wrong with it. Tables in it mean nothing to sd-scripts."""
+def _config(file: Path | None, options: Options) -> tuple[dict[str, Value], dict[str, object], list[Finding]]:
+    """The values of a `--config_file`, those of a front end's own keys, and what is wrong with it.
+
+    Tables in it mean nothing to sd-scripts.
+    """
     if file is None:
-        return {}, []
-    data, fault = _toml(file, "config-unreadable")
+        return {}, {}, []
+    named = file.with_name(file.name.removesuffix(".toml"))
+    if not file.exists() and named.suffix.lower() == ".toml" and named.exists():
+        what = f"{named.name}: sd-scripts looks for {file.name}"
+        return (
+            {},
+            {},
+            [finding("config-unreadable", what, cure="let its name end in .toml, in small letters")],
+        )
+    data, faults = read_settings(file, "config-unreadable")
     if data is None:
-        return {}, [fault] if fault else []
+        return {}, {}, faults
+    if is_easy_layout(data):
+        return {}, {}, [finding("config-other-layout", file.name)]
     values: dict[str, Value] = {}
-    faults: list[Finding] = []
-    for name, value in flat(data).items():
+    found = flat(data)
+    unknown = [name for name in found if name not in options.by_name]
+    faults += [replace(one, detail=f"{file.name}: {one.detail}") for one in faults_of_keys(unknown, options)]
+    for name, value in found.items():
         option = options.by_name.get(name)
-        if (name, value) in _AS_NOTHING:
+        if option is None or (name, value) in _AS_NOTHING:
             continue
         if name in _LONE and isinstance(value, int | float) and not isinstance(value, bool):
             value = [value]
-        if option is None:
-            detail = f"{file.name}: {misspelt(name, options.by_name)}"
-            faults.append(finding("config-key-unknown", detail, option=name))
+        if name == "clip_skip" and isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        held = _ESCAPED.keys() & set(value) if isinstance(value, str) and _PATHS.fullmatch(name) else set()
+        if held:
+            said = " and ".join(sorted(_ESCAPED[one] for one in held))
+            what = f"{file.name}: {name} holds {said}, which is no part of a path"
+            faults.append(finding("config-value", what, option=name, cure=SINGLE))
         elif why := option.fault(value):
             faults.append(finding("config-value", f"{file.name}: {name} {why}", option=name))
         else:
-            values[name] = value
-    return values, faults
+            values[name] = bool(value) if option.type == "bool" else value
+    return values, {name: found[name] for name in unknown}, faults
 
 
 def _of_dataset(file: Path, setup: Setup) -> tuple[tuple[Subset, ...] | None, list[Finding]]:
     """The subsets of a dataset file, or what is wrong with it."""
-    data, fault = _toml(file, "dataset-unreadable")
+    data, found = read_settings(file, "dataset-unreadable", json_too=True)
     if data is None:
-        return None, [fault] if fault else []
+        return None, found
     faults = dataset_config.faults(data, masked_loss=setup.on("masked_loss"))
     if faults:
-        return None, [replace(one, detail=f"{file.name}: {one.detail}") for one in faults]
-    return dataset_config.subsets(data, setup.values, setup.given, setup.folder, file.name), []
+        return None, [*found, *(replace(one, detail=f"{file.name}: {one.detail}") for one in faults)]
+    return dataset_config.subsets(data, setup.values, setup.given, setup.folder, file.name), found
 
 
 def _of_folders(setup: Setup) -> list[Subset]:
@@ -155,14 +190,6 @@ def _of_folders(setup: Setup) -> list[Subset]:
 def _from(doc: Mapping[str, Any], setup: Setup, where: str) -> list[Subset]:
     made = dataset_config.subsets(doc, setup.values, setup.given, setup.folder, where)
     return [replace(one, where=where) for one in made]
-
-
-def _toml(file: Path, code: str) -> tuple[dict[str, Any] | None, Finding | None]:
-    try:
-        return read_toml(settings_text(file, _LARGEST_FILE)), None
-    except (OSError, ValueError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-        return None, finding(code, f"{file}: {reason}")
 
 
 def with_files(setup: Setup, progress: Progress = silent) -> Setup:

@@ -61,6 +61,7 @@ class Setup:
     seen while reading. What was not looked at is None: `images` (by subset, in its order), `machine` (the
     trainer's own Python), `base` (the checkpoint's prediction type). `planned`: a run folder of tagflow's.
     `encoded`: caches of text that an earlier attempt of the run is known to have made of today's captions.
+    `front_end`: what a configuration file holds under keys that are no options, such as a GUI's `epoch`.
     """
 
     script: str
@@ -75,6 +76,12 @@ class Setup:
     base: Prediction | None = None
     planned: bool = False
     encoded: frozenset[Path] = frozenset()
+    front_end: Mapping[str, object] = field(default_factory=dict)
+
+    def moved(self, name: str) -> bool:
+        """Whether somebody set an option to something else than it is anyway."""
+        option = self.options.by_name.get(name)
+        return name in self.given and (option is None or self.values.get(name) != option.default)
 
     def on(self, name: str) -> bool:
         """Whether a flag is set, or a number is other than nought."""

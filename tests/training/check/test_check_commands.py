@@ -17,8 +17,7 @@ from source_commands import GUIDE, PLAN, QUICK
 
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.probe import Machine
-from tagflow.training.sd_scripts.command import split
-from tagflow.training.setup.read import setup_of_command, with_files
+from tagflow.training.setup.read import setup_of_typed, with_files
 
 # What the plan's command does wrong wherever it is started.
 PLAN_FAULTS = {
@@ -47,7 +46,7 @@ QUICK_FAULTS = {"script-wrong", "clip-skip", "bucket-options-idle", "cache-impli
 
 
 def codes(command: str, folder: Path, machine: Machine | None = None) -> set[str]:
-    setup = with_files(setup_of_command(split(command), folder))
+    setup = with_files(setup_of_typed(command, folder))
     found = faults_of(replace(setup, machine=machine))
     unasked = {fault.figures["missing"] for fault in found if fault.code == "rule-not-asked"}
     assert ("machine" in unasked) == (machine is None)

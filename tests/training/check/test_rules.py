@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 from made_up_options import commands, documents
+from reading_cases import CASES_OF_READING, READ_MORE
 from rule_cases import CASES, READ, Case
 from rule_setups import build
 
@@ -20,6 +21,8 @@ from tagflow.training.check.rules import CODES_OF_READING, RULES, faults_of
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.setup.read import setup_of_command, with_files
 from tagflow.training.setup.setup import Setup
+
+CASES, READ = [*CASES, *CASES_OF_READING], [*READ, *READ_MORE]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)

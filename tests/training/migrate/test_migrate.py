@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 import pytest
 from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tagflow.training.migrate.migrate import flat, migrate
 from tagflow.training.migrate.rules import TABLES
@@ -344,3 +346,80 @@ def test_one_long_side_makes_no_sdxl_resolution(tagflow, tmp_path):
     file.write_text('resolution = "512,1024"\ntrain_batch_size = 4\n')
     done = tagflow("train", "migrate", file)
     assert done.code == 0 and "train_batch_size = 2" in done.out
+
+
+GUI = {
+    "LoRA_type": "Kohya LoCon", "conv_dim": 8, "conv_alpha": 4, "max_resolution": "512,512", "epoch": 10,
+    "optimizer": "AdamW8bit", "optimizer_args": '"weight_decay=0.1" "betas=0.9,0.99"', "learning_rate": 1e-4,
+    "text_encoder_lr": 5e-5, "unet_lr": 1e-4, "network_dim": 32, "network_alpha": 16, "clip_skip": "2",
+    "train_batch_size": 4, "gradient_accumulation_steps": "1", "noise_offset_type": "Original",
+    "mixed_precision": "bf16", "save_precision": "bf16", "xformers": "xformers", "lr_scheduler": "cosine",
+    "save_every_n_epochs": 1, "seed": "42", "output_name": "cat", "max_data_loader_n_workers": "0",
+    "bucket_reso_steps": 64.0, "caption_extension": ".txt", "max_token_length": "75", "enable_bucket": True,
+}  # fmt: skip
+COMMAND = (
+    "cd sd-scripts && accelerate launch --num_cpu_threads_per_process 1 train_network.py "
+    "--pretrained_model_name_or_path sd15.safetensors --resolution=512,512 --train_batch_size 4 "
+    "--network_module networks.lora --network_dim 32 --network_alpha 16 --learning_rate 1e-4 --clip_skip 2 "
+    "--max_train_epochs 10 --output_name cat --save_precision bf16 --mixed_precision bf16 --xformers "
+    "--caption_extension .txt > log.txt 2>&1 &"
+)
+TOML = (
+    'epoch = 10\nnoise_offset_type = "Original"\nmax_train_steps = 1200\nresolution = "512,512"\n'
+    'network_module = "networks.lora"\nnetwork_dim = 32\nnetwork_alpha = 16\nunet_lr = "1e-4"\n'
+    "text_encoder_lr = [5e-5, 5e-5]\ntrain_batch_size = 4\nclip_skip = 2\n"
+    "persistent_data_loader_workers = 1\n"
+    'mixed_precision = "bf16"\nsave_precision = "bf16"\nxformers = 1\ndynamo_backend = "no"\n'
+    'caption_extension = ".txt"\noutput_name = "cat"\nmax_data_loader_n_workers = 2\n'
+)
+
+
+@pytest.mark.parametrize("name", ["gui.json", "gui.toml", "train.sh", "command"])
+def test_what_a_gui_or_a_shell_says_is_migrated_and_passes_the_check(tagflow, folder, name):
+    paths = {"train_data_dir": "data", "output_dir": "out"}
+    typed = COMMAND.replace(" > ", "".join(f" --{key}={value}" for key, value in paths.items()) + " > ")
+    texts = {
+        "gui.json": json.dumps(GUI | paths),
+        "gui.toml": TOML + "".join(f'{key} = "{value}"\n' for key, value in paths.items()),
+        "train.sh": f"#!/bin/bash\n# my run\n{typed}\n",
+        "command": typed,
+    }
+    root = folder({name: texts[name], "data/10_cat/a.txt": "cat"})
+    Image.new("RGB", (1024, 1024)).save(root / "data" / "10_cat" / "a.png")
+    given = ["--", typed] if name == "command" else [root / name]
+    base = "stabilityai/stable-diffusion-xl-base-1.0"
+    done = tagflow("train", "migrate", "--out", root / "sdxl.toml", "--base", base, *given)
+    assert done.code == 0, done.err
+    values = flat(tomllib.loads((root / "sdxl.toml").read_text()))
+    assert (values["resolution"], values["train_batch_size"]) == ("1024,1024", 2)
+    assert (values["network_dim"], values["pretrained_model_name_or_path"]) == (32, base)
+    assert not values.keys() & {"epoch", "noise_offset_type", "clip_skip", "optimizer"}
+    for key in paths:
+        values[key] = str(root / values[key])
+    (root / "here.toml").write_text("".join(f"{key} = {json.dumps(one)}\n" for key, one in values.items()))
+    checked = tagflow("train", "check", root / "here.toml", "--json")
+    assert checked.code == 0, [one for one in checked.json["findings"] if one["severity"] == "error"]
+
+
+def test_a_preset_of_sdxl_is_only_written_anew(folder):
+    root = folder({"p.json": json.dumps(GUI | {"max_resolution": "1024,1024", "sdxl_no_half_vae": True})})
+    values = flat(tomllib.loads(migrate(root / "p.json").text))
+    assert (values["train_batch_size"], values["max_train_epochs"], values["no_half_vae"]) == (4, 10, True)
+    assert values["network_args"] == ["conv_dim=8", "conv_alpha=4"]
+    assert values["optimizer_args"] == ["weight_decay=0.1", "betas=0.9,0.99"]
+    assert values["bucket_reso_steps"] == 64 and isinstance(values["bucket_reso_steps"], int)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.json", '{"seed": 1}', "kohya_ss GUI"),
+        ("a.json", "{", "Expecting"),
+        ("a.sh", "ls", "no option"),
+        ("a.sh", "accelerate launch train_network.py --output_name 'x", "taken apart"),
+        ("a.toml", "[general_args.args]\nseed = 1\n", "LoRA_Easy_Training_Scripts"),
+    ],
+)
+def test_other_forms_are_refused_by_name(tagflow, folder, name, text, says):
+    done = tagflow("train", "migrate", folder({name: text}) / name)
+    assert done.code == 3 and says in done.err

@@ -6,7 +6,7 @@ import pytest
 
 from tagflow.findings.finding import finding
 from tagflow.findings.wording import nearest
-from tagflow.training.sd_scripts.command import read_command, split
+from tagflow.training.sd_scripts.command import read_command
 from tagflow.training.sd_scripts.options import Option, known_options, parse_options, steps
 
 SCRIPT = ["accelerate", "launch", "--num_cpu_threads_per_process", "8", "sdxl_train_network.py"]
@@ -70,13 +70,6 @@ def test_another_script_and_none() -> None:
     ]
     read = read_command(["--seed", "1"], known_options())
     assert read.faults == [finding("script-missing")] and read.given == {"seed": 1}
-
-
-def test_a_command_in_one_text() -> None:
-    text = 'accelerate launch ^\n sdxl_train_network.py \\\n  --output_dir "C:\\my out" --seed=1 `\n --sdpa'
-    assert split(text) == [
-        "accelerate", "launch", "sdxl_train_network.py", "--output_dir", "C:\\my out", "--seed=1", "--sdpa",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "value"), [("10%", 0.1), ("0.5", 0.5), ("1", 1), ("500", 500), ("0", 0.0)])
