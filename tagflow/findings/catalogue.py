@@ -20,6 +20,7 @@ THEMES = {
     "models": "model files",
     "ontology": "ontologies and overlays",
     "options": "the options of a training run",
+    "networks": "the network that is trained",
     "plan": "plans",
     "gate": "what stands against a start",
     "machine": "the machine and the trainer's Python",

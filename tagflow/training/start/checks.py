@@ -289,6 +289,28 @@ def base_weights_text(start: PlannedStart) -> Iterator[Finding]:
             yield finding("base-weights-text", f"{word}: {fault}", option="base_weights")
 
 
+@check("network-weights-text", reads=("network_weights", "network_train_unet_only"))
+def network_weights_text(start: PlannedStart) -> Iterator[Finding]:
+    """A network that goes on being trained acts from the first step, its parts for text encoders, too.
+
+    With network_train_unet_only the trainer makes no such parts, and loads none.
+    """
+    setup = start.setup
+    file = setup.path("network_weights")
+    if file is None or setup.on("network_train_unet_only"):
+        return
+    if file.suffix != ".safetensors":
+        fault = "no .safetensors file"
+    else:
+        try:
+            fault = names(name for name in read_whole_header(file).entries if not name.startswith(_UNET))
+        except EncoderError as problem:
+            fault = problem.message
+    if fault:
+        detail = f"{setup.text('network_weights')}: {fault}"
+        yield finding("network-weights-text", detail, option="network_weights")
+
+
 @check("dropout-nearly-always", reads=("caption_dropout_rate", "caption_tag_dropout_rate"))
 def dropout(start: PlannedStart) -> Iterator[Finding]:
     for part in parts(start.setup):
@@ -377,7 +399,7 @@ def plan_edited(start: PlannedStart) -> Iterator[Finding]:
 CHECKS = (
     another_running, run_copied, audit_there, audit_passed, audit_follows, limit_weak, measure_other,
     dataset_drifted, plan_outdated, dataset_foreign, rendered_own_tags, captions_altered, brackets_weigh,
-    base_weights_text, dropout, names_plain, path_relative, tokens_certified, encoders_certified,
-    rendered_unchanged, caches_fresh, plan_edited,
+    base_weights_text, network_weights_text, dropout, names_plain, path_relative, tokens_certified,
+    encoders_certified, rendered_unchanged, caches_fresh, plan_edited,
 )  # fmt: skip
 """Every check of the gate, in the order in which they are asked."""

@@ -72,7 +72,7 @@ def test_every_code_has_one_rule_and_every_rule_a_name() -> None:
     codes = Counter(code for rule in RULES for code in rule.codes) + Counter(CODES_OF_READING)
     codes += Counter(code for check in CHECKS for code in check.codes)
     assert not {code: n for code, n in codes.items() if n > 1}
-    assert codes.keys() == {*catalogue("options"), *catalogue("gate"), *OF_CAPTIONS}
+    assert codes.keys() == {*catalogue("options"), *catalogue("networks"), *catalogue("gate"), *OF_CAPTIONS}
     assert len({rule.name for rule in (*RULES, *CHECKS)}) == len(RULES) + len(CHECKS)
 
 
