@@ -93,7 +93,8 @@ def read_lora(path: Path) -> Lora:
     for key, entry in header.entries.items():
         name, _, end = key.partition(".")
         parts.setdefault(name, {})[end] = entry
-    forms, ranks = {}, {}
+    forms: dict[str, str] = {}
+    ranks: dict[str, int] = {}
     for name, tensors in parts.items():
         form = next((FORMS[end] for end in tensors if end in FORMS), "")
         layer = name.replace("oft_unet_", "lora_unet_", 1) if form == "OFT" else name

@@ -28,8 +28,8 @@ _SWITCHES: dict[str, Mapping[str, Type]] = {
 }
 
 
-# `NoobAI-XL-Vpred-v1.0`, `noobaiXLNAIXL_vPred10Version`, `v_prediction`, `EPS`, `epsilonPred11`; not `steps`, and
-# not `v1Predator`.
+# `NoobAI-XL-Vpred-v1.0`, `noobaiXLNAIXL_vPred10Version`, `v_prediction`, `EPS`, `epsilonPred11`; not `steps`,
+# and not `v1Predator`.
 _NAMES: dict[Type, re.Pattern[str]] = {
     "v": re.compile(r"(?i:v[-_ .]?(?:pred(?:iction)?|param))(?![a-z])"),
     "epsilon": re.compile(

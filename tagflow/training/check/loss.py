@@ -107,10 +107,11 @@ def zero_terminal_snr_weights(setup: Setup) -> Iterator[Finding]:
         yield finding("zero-terminal-snr-weights", option="zero_terminal_snr")
 
 
-@rule("noise-with-v", reads=("v_parameterization", "zero_terminal_snr", *_NOISE))
+@rule("noise-with-v", reads=("v_parameterization", "zero_terminal_snr", _BASE, *_NOISE))
 def noise_with_v(setup: Setup) -> Iterator[Finding]:
     """What the offset is for, zero-terminal SNR does better; both together are too much of it."""
-    ends, v = setup.on("zero_terminal_snr"), setup.on("v_parameterization")
+    is_v = (setup.base is not None and setup.base.type == "v") or _hint(setup)[0] == "v"
+    ends, v = setup.on("zero_terminal_snr"), setup.on("v_parameterization") and is_v
     for name in _NOISE:
         if setup.number(name) and (ends or v):
             with_what = "zero_terminal_snr" if ends else "v_parameterization"

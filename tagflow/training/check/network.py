@@ -1,4 +1,4 @@
-"""Rules about the network that is trained, its module and size; open it for --network_module or --network_dim.
+"""Rules about the network that is trained, its module and size; open it for --network_module, --network_dim.
 
 Its arguments are in network_args.py, the weights that it begins with in network_weights.py. What SDXL does
 not take (clip_skip, v2) is here, too.

@@ -66,9 +66,11 @@ def base_weights_count(setup: Setup) -> Iterator[Finding]:
     "weights-partly",
     "weights-rank",
     "weights-alpha",
-    reads=("network_weights", "base_weights", "network_module", "network_args", "network_dim", "network_alpha",
-           "dim_from_weights", "network_train_unet_only", "network_train_text_encoder_only"),
-)  # fmt: skip
+    reads=(
+        *("network_weights", "base_weights", "network_module", "network_args", "network_dim"),
+        *("network_alpha", "dim_from_weights", "network_train_unet_only", "network_train_text_encoder_only"),
+    ),
+)
 def weights_fit(setup: Setup) -> Iterator[Finding]:
     """What of a file the network takes. That nothing fits is told to nobody: the rest is a new network."""
     named = [("network_weights", setup.text("network_weights"))]

@@ -116,13 +116,10 @@ def by_blocks(text: str, entries: int) -> list[float]:
     name, _, offset = text.partition("+")
     if name in networks().shapes:
         base, last = float(offset.partition("+")[0] or 0), entries - 1
-        rising = {
-            "zeros": lambda at: 0.0,
-            "sine": lambda at: math.sin(math.pi * (at / last) / 2),
-            "linear": lambda at: at / last,
-        }
-        falls = {"cosine": "sine", "reverse_linear": "linear"}
-        weights = [rising[falls.get(name, name)](at) + base for at in range(entries)]
-        return weights[::-1] if name in falls else weights
+        rising = [at / last for at in range(entries)]  # linear, and of reverse_linear backwards
+        if name in ("sine", "cosine"):
+            rising = [math.sin(math.pi * part / 2) for part in rising]
+        weights = [base if name == "zeros" else part + base for part in rising]
+        return weights[::-1] if name in ("cosine", "reverse_linear") else weights
     read = [float(part) if part else 0.0 for part in text.split(",")][:entries]
     return read + [1.0] * (entries - len(read))

@@ -272,10 +272,22 @@ def brackets_weigh(start: PlannedStart) -> Iterator[Finding]:
             yield finding("brackets-weigh", said, option="weighted_captions")
 
 
-@check("base-weights-text", reads=("base_weights",))
-def base_weights_text(start: PlannedStart) -> Iterator[Finding]:
-    """What is merged into the base is known by the names in its header; no other kind of file is believed."""
-    for word in words(start.setup, "base_weights"):
+@check(
+    "base-weights-text",
+    "network-weights-text",
+    reads=("base_weights", "network_weights", "network_train_unet_only"),
+)
+def weights_text(start: PlannedStart) -> Iterator[Finding]:
+    """What is merged into the base, or goes on being trained, acts in the text encoders from the first step.
+
+    It is known by the names in its header; no other kind of file is believed. With network_train_unet_only
+    the network has no parts for text encoders, and loads none; what is merged is merged all the same.
+    """
+    setup = start.setup
+    named = [("base_weights", word) for word in words(setup, "base_weights")]
+    unet_only, own = setup.on("network_train_unet_only"), setup.text("network_weights")
+    named += [("network_weights", own)] if own and not unet_only else []
+    for option, word in named:
         fault, file = "", Path(word)
         if not file.is_absolute() or file.suffix != ".safetensors":
             fault = "no whole path of a .safetensors file"
@@ -286,29 +298,8 @@ def base_weights_text(start: PlannedStart) -> Iterator[Finding]:
             except EncoderError as problem:
                 fault = problem.message
         if fault:
-            yield finding("base-weights-text", f"{word}: {fault}", option="base_weights")
-
-
-@check("network-weights-text", reads=("network_weights", "network_train_unet_only"))
-def network_weights_text(start: PlannedStart) -> Iterator[Finding]:
-    """A network that goes on being trained acts from the first step, its parts for text encoders, too.
-
-    With network_train_unet_only the trainer makes no such parts, and loads none.
-    """
-    setup = start.setup
-    file = setup.path("network_weights")
-    if file is None or setup.on("network_train_unet_only"):
-        return
-    if file.suffix != ".safetensors":
-        fault = "no .safetensors file"
-    else:
-        try:
-            fault = names(name for name in read_whole_header(file).entries if not name.startswith(_UNET))
-        except EncoderError as problem:
-            fault = problem.message
-    if fault:
-        detail = f"{setup.text('network_weights')}: {fault}"
-        yield finding("network-weights-text", detail, option="network_weights")
+            code = "base-weights-text" if option == "base_weights" else "network-weights-text"
+            yield finding(code, f"{word}: {fault}", option=option)
 
 
 @check("dropout-nearly-always", reads=("caption_dropout_rate", "caption_tag_dropout_rate"))
@@ -399,7 +390,7 @@ def plan_edited(start: PlannedStart) -> Iterator[Finding]:
 CHECKS = (
     another_running, run_copied, audit_there, audit_passed, audit_follows, limit_weak, measure_other,
     dataset_drifted, plan_outdated, dataset_foreign, rendered_own_tags, captions_altered, brackets_weigh,
-    base_weights_text, network_weights_text, dropout, names_plain, path_relative, tokens_certified,
-    encoders_certified, rendered_unchanged, caches_fresh, plan_edited,
+    weights_text, dropout, names_plain, path_relative, tokens_certified, encoders_certified,
+    rendered_unchanged, caches_fresh, plan_edited,
 )  # fmt: skip
 """Every check of the gate, in the order in which they are asked."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from made_up_options import commands
+from network_cases import CASES_OF_NETWORKS
 from rule_cases import CASES
 from rule_setups import build, watched, watched_subset
 
@@ -21,6 +22,7 @@ from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.read import setup_of_command, with_files
 from tagflow.training.start.checks import CHECKS
 
+CASES = [*CASES, *CASES_OF_NETWORKS]
 OF_CAPTIONS = ("image-broken", "image-needs-plugin", "image-not-seen")
 """Codes of findings/captions.toml and images.toml that a rule has, too: `tagflow check` finds the same."""
 SHARED = {"dataset_config", "masked_loss"}

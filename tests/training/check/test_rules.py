@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 from made_up_options import commands, documents
+from network_cases import CASES_OF_NETWORKS
 from rule_cases import CASES, READ, Case
 from rule_setups import build
 
@@ -20,6 +21,8 @@ from tagflow.training.check.rules import CODES_OF_READING, RULES, faults_of
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.setup.read import setup_of_command, with_files
 from tagflow.training.setup.setup import Setup
+
+CASES = [*CASES, *CASES_OF_NETWORKS]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
@@ -50,7 +53,7 @@ def test_a_sound_setup_has_no_fault(tmp_path: Path) -> None:
 
 def test_every_code_of_every_rule_has_cases() -> None:
     """Of reading, too. Those of captions rendered into a run folder are in test_structure_data.py."""
-    assert sorted(case.code for case in CASES) == sorted(code for rule in RULES for code in rule.codes)
+    assert sorted({case.code for case in CASES}) == sorted(code for rule in RULES for code in rule.codes)
     assert sorted(case.code for case in READ) == sorted(CODES_OF_READING)
 
 
