@@ -29,7 +29,7 @@ from tagflow.training.setup.setup import Setup
 
 _OPTION = "network_args"
 _READS = ("network_args", "network_module")
-_JOINED = re.compile(r"[\s,;]+([A-Za-z_]\w*)=")  # the next argument, in the same word
+_JOINED = re.compile(r"[\s,;]([A-Za-z_]\w*+)=")  # the next argument, in the same word
 _OFF = ("", "0", "0.0", "false", "no", "off", "none", "-1")
 _READ_WITH_WEIGHTS = (*WEIGHTS, "block_lr_zero_threshold")  # by create_network_from_weights of networks.lora
 _SMALLEST_BOFT = 10  # the least network_dim by which all of SDXL's sizes can be parted
@@ -60,9 +60,9 @@ def network_args_form(setup: Setup) -> Iterator[Finding]:
 def network_args_words(setup: Setup) -> Iterator[Finding]:
     for word in words(setup, _OPTION):
         if found := _JOINED.search(word.partition("=")[2]):
-            first, second = word[: word.index("=") + 1 + found.start()], found[1]
+            at, second = word.index("=") + 1 + found.start(), found[1]
+            first, rest = word[:at].rstrip(" ,;\t"), word[at + 1 :]
             detail = f"{short(word)}: {second} is read as a part of what stands before it"
-            rest = word[word.index("=") + 1 + found.start() :].strip(" ,;\t")
             yield finding("network-args-joined", detail, option=_OPTION, cure=f'write "{first}" "{rest}"')
     parted = {word.partition("=")[::2] for word in words(setup, _OPTION) if "=" in word}
     several = Counter(name for name, _ in parted)  # the same word twice does no harm
