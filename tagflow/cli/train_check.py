@@ -151,7 +151,9 @@ def _looked_at(setup: Setup, asked: TrainCheckOptions) -> tuple[Setup, dict[Need
         python, sd_scripts = plan.trainer_python, plan.sd_scripts
     unknown: dict[Need, str] = {}
     try:
-        machine = probe(find_python(python, find_sd_scripts(sd_scripts)))
+        copy = find_sd_scripts(sd_scripts)
+        setup = replace(setup, sd_scripts=copy)
+        machine = probe(find_python(python, copy))
     except TrainerError as problem:
         if named != (None, None):
             raise

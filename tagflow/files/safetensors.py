@@ -37,6 +37,7 @@ FOREIGN = (
     (b"GGUF", "a GGUF file"),
     (b"version ", "a Git LFS pointer, not the file it stands for"),
     (b"<", "a web page"),
+    (b'{"', "a text in JSON, such as a server's answer"),
 )
 PICKLED = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 CURE_AGAIN = "download or copy the file again and compare its size with the original's"

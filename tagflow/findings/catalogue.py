@@ -21,6 +21,7 @@ THEMES = {
     "ontology": "ontologies and overlays",
     "options": "the options of a training run",
     "reading": "the files and the command of a training run",
+    "networks": "the network that is trained",
     "plan": "plans",
     "gate": "what stands against a start",
     "machine": "the machine and the trainer's Python",
@@ -29,6 +30,9 @@ THEMES = {
     "tagflow": "tagflow itself",
 }
 """The catalogues, in the order in which a code is looked for: each file's name, and what it is about."""
+
+OF_TRAINING = ("options", "reading", "networks", "gate")
+"""Those of `train check` and of what `train start` asks before it starts."""
 
 
 @dataclass(frozen=True, slots=True)

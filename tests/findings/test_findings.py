@@ -15,13 +15,22 @@ from typing import get_args
 import pytest
 
 from tagflow.findings import catalogue as module
-from tagflow.findings.catalogue import THEMES, Kind, Severity, aliases, all_kinds, catalogue, current, kind_of
+from tagflow.findings.catalogue import (
+    OF_TRAINING,
+    THEMES,
+    Kind,
+    Severity,
+    aliases,
+    all_kinds,
+    catalogue,
+    current,
+    kind_of,
+)
 from tagflow.findings.finding import NOWHERE, Where, by_severity, finding, line_and_column, of_caption
 
 ROOT = Path(__file__).parents[2]
 FINDINGS, RULES = ROOT / "docs" / "findings.md", ROOT / "docs" / "train-rules.md"
 CODES = Path(__file__).with_name("codes.txt")
-OF_TRAINING = ("options", "reading", "gate")
 ABOUT_FINDINGS = """# Findings
 
 Every finding of tagflow, by what it is about; `tagflow rule CODE` says the same. A code is never used for
@@ -46,8 +55,8 @@ first and then loads the model, which takes minutes: each rule says on which sid
     tagflow train check train.toml                      a file for --config_file
     tagflow train check -- accelerate launch sdxl_train_network.py --...
 
-This page is made by `python tests/findings/test_findings.py` from `options.toml` and `gate.toml` in
-`tagflow/findings/`.
+This page is made by `python tests/findings/test_findings.py` from `options.toml`, `networks.toml` and
+`gate.toml` in `tagflow/findings/`.
 """
 
 

@@ -252,8 +252,8 @@ def with_weights(*, bracket: str) -> Spoil:
     return spoil
 
 
-def merging(**tensors: bytes) -> Spoil:
-    """base_weights with tensors of these names."""
+def merging(option: str = "base_weights", /, **tensors: bytes) -> Spoil:
+    """base_weights, or network_weights, with tensors of these names."""
 
     def spoil(data: Path, run: Path) -> None:
         entries = {
@@ -263,7 +263,8 @@ def merging(**tensors: bytes) -> Spoil:
         head = json.dumps(entries).encode()
         file = run / "style.safetensors"
         file.write_bytes(struct.pack("<Q", len(head)) + head + b"".join(tensors.values()))
-        replace_line(run / "train.toml", "seed", f"seed = 7\nbase_weights = [{json.dumps(str(file))}]")
+        named = json.dumps(str(file) if option == "network_weights" else [str(file)])
+        replace_line(run / "train.toml", "seed", f"seed = 7\n{option} = {named}")
 
     return spoil
 
@@ -306,6 +307,11 @@ GATE_CASES = [
         "base-weights-text",
         merging(lora_unet_x=b"1", lora_te1_y=b"2"),
         merging(lora_unet_x=b"1", lora_unet_y=b"2"),
+    ),
+    GateCase(
+        "network-weights-text",
+        merging("network_weights", lora_unet_x=b"1", lora_te1_y=b"2"),
+        merging("network_weights", lora_unet_x=b"1", lora_unet_y=b"2"),
     ),
     GateCase(
         "dropout-nearly-always",

@@ -23,7 +23,7 @@ MACHINE = Machine(
     packages=dict.fromkeys(
         ("torch", "bitsandbytes", "xformers", "tensorboard", "wandb", "deepspeed", "prodigyopt"), "2.6.0"
     )
-    | {"lion-pytorch": None, "schedulefree": "1.4", "dadaptation": "3.2"},
+    | {"lion-pytorch": None, "schedulefree": "1.4", "dadaptation": "3.2", "lycoris-lora": "4.1.3"},
     broken={},
     cuda="12.4",
     gpus=(Gpu("RTX 4090", 24 << 30, 23 << 30, (8, 9)),),

@@ -67,7 +67,7 @@ def test_the_real_trainer_accepts_all_that_is_rendered(tagflow, certified, train
                 runs.pop()
             else:
                 assert done.code == 0, done.err
-    assert len(runs) == 7  # two presets in three structures; the cached one is as it is
+    assert len(runs) == 16  # five presets in three structures; the cached one is as it is
     files = [str(run / "train.toml") for run in runs]
     program = Path(__file__).with_name("trainer_accepts.py")
     done = subprocess.run(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tagflow.findings.finding import Finding, finding
+from tagflow.findings.finding import Finding, Severity, finding
+from tagflow.models.prediction import Type, named
 from tagflow.training.check.derived import SubsetView, parts
 from tagflow.training.check.registry import rule, subset_rule
 from tagflow.training.setup.setup import Setup
@@ -21,10 +22,37 @@ _TIMESTEPS = 1000
 _VALIDATING = ("validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps", "validation_seed")
 
 
-@rule("v-parameterization-unknown", reads=("v_parameterization",))
+_BASE = "pretrained_model_name_or_path"
+_NOISE = ("noise_offset", "multires_noise_iterations")
+
+
+def _hint(setup: Setup) -> tuple[Type, str]:
+    """What the base model's own name hints at, or where it is silent the names that its metadata give."""
+    own = setup.text(_BASE).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    hint, word = named([own])
+    if hint == "unknown" and setup.base is not None:
+        hint, word = named(setup.base.names)
+        own = "its metadata"
+    return hint, f"{own} says {word}"
+
+
+@rule("v-parameterization-named-v", "v-parameterization-named-epsilon", reads=("v_parameterization", _BASE))
+def v_parameterization_by_name(setup: Setup) -> Iterator[Finding]:
+    """Merges lose their marks, or take over one that was written by habit: epsilon is sd-scripts' default."""
+    on, base, option = setup.on("v_parameterization"), setup.base, "v_parameterization"
+    hint, said = _hint(setup)
+    if hint == "v" and not on and (base is None or base.type != "v"):
+        marks = "; ".join(base.evidence) if base is not None else ""
+        yield finding("v-parameterization-named-v", f"{said}{marks and f', and {marks}'}", option=option)
+    elif hint == "epsilon" and on and (base is None or base.type == "unknown"):
+        yield finding("v-parameterization-named-epsilon", said, option=option)
+
+
+@rule("v-parameterization-unknown", reads=("v_parameterization", _BASE))
 def v_parameterization_unknown(setup: Setup) -> Iterator[Finding]:
     base = setup.base
-    if setup.on("v_parameterization") and (base is None or base.type == "unknown"):
+    unknown = base is None or base.type == "unknown"
+    if setup.on("v_parameterization") and unknown and _hint(setup)[0] == "unknown":
         why = "the checkpoint was not read" if base is None else "the checkpoint has no mark of either kind"
         yield finding("v-parameterization-unknown", why, option="v_parameterization")
 
@@ -77,6 +105,19 @@ def zero_terminal_snr_weights(setup: Setup) -> Iterator[Finding]:
     weighed = setup.number("min_snr_gamma") or setup.on("debiased_estimation_loss")
     if setup.on("zero_terminal_snr") and weighed:
         yield finding("zero-terminal-snr-weights", option="zero_terminal_snr")
+
+
+@rule("noise-with-v", reads=("v_parameterization", "zero_terminal_snr", _BASE, *_NOISE))
+def noise_with_v(setup: Setup) -> Iterator[Finding]:
+    """What the offset is for, zero-terminal SNR does better; both together are too much of it."""
+    is_v = (setup.base is not None and setup.base.type == "v") or _hint(setup)[0] == "v"
+    ends, v = setup.on("zero_terminal_snr"), setup.on("v_parameterization") and is_v
+    for name in _NOISE:
+        if setup.number(name) and (ends or v):
+            with_what = "zero_terminal_snr" if ends else "v_parameterization"
+            detail = f"{name} {setup.number(name):g} with {with_what}"
+            severity: Severity | None = None if ends else "info"
+            yield finding("noise-with-v", detail, option=name, severity=severity)
 
 
 @rule(

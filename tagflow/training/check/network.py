@@ -1,38 +1,95 @@
-"""Rules about the network that is trained; open it for --network_* and weights that a run begins with.
+"""Rules about the network that is trained, its module and size; open it for --network_module, --network_dim.
 
-What SDXL does not take (clip_skip, v2) is here, too.
+Its arguments are in network_args.py, the weights that it begins with in network_weights.py. What SDXL does
+not take (clip_skip, v2) is here, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from tagflow.findings.finding import Finding, finding
-from tagflow.findings.wording import misspelt
 from tagflow.training.check.derived import words
 from tagflow.training.check.registry import rule
+from tagflow.training.sd_scripts.networks import DYLORA, LYCORIS, OFT, algorithm, is_true, networks
 from tagflow.training.setup.setup import Setup
 
-_LORA = "networks.lora"
-# What networks/lora.py reads of --network_args; every other key is passed over.
-_KEYS = (
-    "conv_dim", "conv_alpha", "block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas",
-    "down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_lr_zero_threshold", "rank_dropout",
-    "module_dropout", "dropout", "loraplus_lr_ratio", "loraplus_unet_lr_ratio",
-    "loraplus_text_encoder_lr_ratio",
-)  # fmt: skip
-_BY_BLOCK = ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
-_BLOCKS = 23  # of SDXL's U-Net, as networks/lora.py counts them
-_OTHER_MODELS = ("flux", "sd3", "lumina", "anima", "hunyuan_image", "lllite")
+# Of LyCORIS' algorithms those whose result is multiplied by alpha / dim.
+_SCALED = ("lora", "locon", "loha", "lokr", "dylora", "glora", "tlora")
+# What front ends call these two, or an older version did.
+_OWN_PLACES = ("networks", "network", "lycoris")
 
 
-@rule("network-module-missing", "network-module-other", reads=("network_module",))
+@rule(
+    "network-module-missing",
+    "network-module-other",
+    "network-module-unknown",
+    "network-module-foreign",
+    reads=("network_module",),
+)
 def network_module(setup: Setup) -> Iterator[Finding]:
-    module = setup.text("network_module")
+    """A module of the copy that will train counts as it lies there, where that copy is known."""
+    module, known, option = setup.text("network_module"), networks(), "network_module"
     if not module:
-        yield finding("network-module-missing", option="network_module")
-    elif module.startswith("networks.") and any(model in module for model in _OTHER_MODELS):
-        yield finding("network-module-other", module, option="network_module")
+        yield finding("network-module-missing", option=option)
+        return
+    if module in known.other_models:
+        yield finding("network-module-other", module, option=option)
+        return
+    place, _, name = module.partition(".")
+    if place == "networks" and setup.sd_scripts is not None and name.isidentifier():
+        file, why = setup.sd_scripts / "networks" / f"{name}.py", ""
+        try:
+            source = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+        except OSError:
+            return
+        if source is None:
+            why = f"{file.parent} has no {file.name}"
+        elif "def create_network(" not in source:
+            why = f"{file} makes no network"
+    elif module in known.programs:
+        why = f"{module} is a program, and makes no network"
+    elif module in (*known.sdxl, *known.packages):
+        return
+    else:
+        why = f"sd-scripts has no {module}" if place == "networks" else f"there is no {module}"
+    if not why:
+        return
+    last = module.lower().strip().removesuffix(".py").replace("\\", "/").rpartition(".")[2].rpartition("/")[2]
+    own = place.lower().strip() in _OWN_PLACES or last in (*known.algorithms, "kohya", "oft", "lora_fa")
+    near = get_close_matches(module.lower(), (*known.sdxl, *known.packages), n=1, cutoff=0.8)
+    whole = all(part.isidentifier() for part in module.split("."))
+    if place != "networks" and whole and not (own or near):
+        yield finding("network-module-foreign", module, option=option)
+        return
+    if f"networks.{last}" in known.sdxl:
+        cure = f"set network_module to networks.{last}"
+    elif last in known.algorithms:
+        cure = f"set network_module to {LYCORIS} and network_args to algo={last}; its package is lycoris-lora"
+    else:
+        meant = [LYCORIS] if place.lower() == "lycoris" else near
+        cure = f"set network_module to {meant[0]}" if meant else ""
+    yield finding("network-module-unknown", why, option=option, cure=cure)
+
+
+@rule("network-package-missing", reads=("network_module",), needs=("machine",))
+def network_package(setup: Setup) -> Iterator[Finding]:
+    package = networks().packages.get(setup.text("network_module"))
+    if package is not None and setup.machine is not None and not setup.machine.has(package):
+        why = f"{setup.machine.python} has no {package}"
+        yield finding("network-package-missing", why, option="network_module")
+
+
+@rule("network-module-text", reads=("network_module", "network_train_unet_only"))
+def network_module_text(setup: Setup) -> Iterator[Finding]:
+    module = setup.text("network_module")
+    if module in (DYLORA, OFT) and not setup.on("network_train_unet_only"):
+        how = {
+            DYLORA: "it names the parts of both text encoders alike, lora_te_..., and saves one of each two",
+            OFT: "it makes no modules for text encoders",
+        }
+        yield finding("network-module-text", f"{module}: {how[module]}", option="network_module")
 
 
 @rule(
@@ -40,17 +97,23 @@ def network_module(setup: Setup) -> Iterator[Finding]:
     "network-alpha-default",
     "network-alpha-large",
     "network-alpha-zero",
-    reads=("network_dim", "network_alpha", "network_module", "dim_from_weights"),
+    reads=("network_dim", "network_alpha", "network_module", "network_args", "dim_from_weights"),
 )
 def network_size(setup: Setup) -> Iterator[Finding]:
-    """The scale of what is learned is alpha over dim."""
-    if setup.on("dim_from_weights") or not setup.text("network_module"):
+    """The scale of what is learned is alpha over dim; some algorithms have none."""
+    module = setup.text("network_module")
+    if setup.on("dim_from_weights") or not module:
         return
     if any(one.option in ("network_dim", "network_alpha") for one in setup.faults):
         return  # one of them is no number, which is said already; what it would be is not known
-    dim, alpha = setup.number("network_dim") or 4, setup.number("network_alpha")
-    if not setup.number("network_dim"):
+    unset, alpha = setup.values.get("network_dim") is None, setup.number("network_alpha")
+    dim = 4 if unset else setup.number("network_dim")
+    if unset:
         yield finding("network-dim-default", option="network_dim")
+    given = dict(word.split("=", 1) for word in words(setup, "network_args") if "=" in word)
+    whole = is_true(given.get("full_matrix", "false"))
+    if dim < 1 or module == OFT or (module == LYCORIS and (whole or algorithm(given) not in _SCALED)):
+        return
     if "network_alpha" not in setup.given:
         if dim > 1:
             what = f"dim {dim:g}: scale {1 / dim:.3g}"
@@ -59,56 +122,6 @@ def network_size(setup: Setup) -> Iterator[Finding]:
         yield finding("network-alpha-large", f"alpha {alpha:g}, dim {dim:g}", option="network_alpha")
     elif not alpha:
         yield finding("network-alpha-zero", f"dim {dim:g}", option="network_alpha")
-
-
-@rule("network-args-form", reads=("network_args",))
-def network_args_form(setup: Setup) -> Iterator[Finding]:
-    for word in words(setup, "network_args"):
-        if "=" not in word:
-            yield finding("network-args-form", word, option="network_args")
-
-
-@rule(
-    "network-args-unknown",
-    "network-args-blocks",
-    "network-conv-alpha",
-    reads=("network_args", "network_module"),
-)
-def network_args(setup: Setup) -> Iterator[Finding]:
-    """What the plain LoRA makes of its arguments; other modules have others."""
-    if setup.text("network_module") != _LORA:
-        return
-    option = "network_args"
-    known = dict(word.split("=", 1) for word in words(setup, option) if "=" in word)
-    for key in (key for key in known if key not in _KEYS):
-        yield finding("network-args-unknown", misspelt(key, _KEYS), option=option)
-    if "conv_dim" in known and "conv_alpha" not in known:
-        yield finding("network-conv-alpha", f"conv_dim={known['conv_dim']}", option=option)
-    for name in _BY_BLOCK:
-        if name in known and (n := known[name].count(",") + 1) != _BLOCKS:
-            yield finding("network-args-blocks", f"{name} has {n}", option=option)
-
-
-@rule("dim-without-weights", reads=("dim_from_weights", "network_weights"))
-def dim_without_weights(setup: Setup) -> Iterator[Finding]:
-    if setup.on("dim_from_weights") and not setup.text("network_weights"):
-        yield finding("dim-without-weights", option="dim_from_weights")
-
-
-@rule("weights-not-found", reads=("network_weights", "base_weights"))
-def weights_found(setup: Setup) -> Iterator[Finding]:
-    named = [("network_weights", setup.text("network_weights"))]
-    named += [("base_weights", word) for word in words(setup, "base_weights")]
-    for option, name in named:
-        if name and not (setup.folder / name).is_file():
-            yield finding("weights-not-found", name, option=option)
-
-
-@rule("base-weights-count", reads=("base_weights", "base_weights_multiplier"))
-def base_weights_count(setup: Setup) -> Iterator[Finding]:
-    count, factors = len(words(setup, "base_weights")), len(words(setup, "base_weights_multiplier"))
-    if factors and factors != count:
-        yield finding("base-weights-count", f"{factors} for {count} files", option="base_weights_multiplier")
 
 
 @rule("clip-skip", reads=("clip_skip",))

@@ -17,6 +17,8 @@ from tagflow.training.check import (
     learning,
     loss,
     network,
+    network_args,
+    network_weights,
     output,
     precision,
     structure,
@@ -25,7 +27,10 @@ from tagflow.training.check.derived import parts
 from tagflow.training.check.registry import Need, Rule
 from tagflow.training.setup.setup import Setup
 
-THEMES = (data, structure, caching, buckets, network, learning, loss, precision, output)
+THEMES = (
+    data, structure, caching, buckets, network, network_args, network_weights, learning, loss, precision,
+    output,
+)  # fmt: skip
 RULES: tuple[Rule, ...] = tuple(
     one for theme in THEMES for one in vars(theme).values() if isinstance(one, Rule)
 )

@@ -53,6 +53,7 @@ FOUND = {
     "prodigy-plus-schedule-free": "prodigyplus",
     "pytorch-optimizer": "pytorch_optimizer",
     "dadaptation": "dadaptation",
+    "lycoris-lora": "lycoris",
     "wandb": "wandb",
     "triton": "triton",
     "deepspeed": "deepspeed",

@@ -15,7 +15,7 @@ from tagflow.encoders.locate import other_family
 from tagflow.errors import EncoderError, UsageProblem
 from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Finding, finding
-from tagflow.models.prediction import Prediction, prediction
+from tagflow.models.prediction import Prediction, named, prediction
 from tagflow.training.plan.choices import Choices, Preset
 from tagflow.training.plan.fitting import Surroundings
 from tagflow.training.run_folder import DATASET, LOGS, OUTPUT, PROMPTS
@@ -101,7 +101,12 @@ def for_base(choices: Choices, base: Base) -> Iterator[Finding]:
         reason = f"{file} is trained as one that predicts noise (epsilon): {why}"
         choices.leave_out("train.toml", "v_parameterization", reason, source)
         choices.leave_out("train.toml", "zero_terminal_snr", "it belongs to v-prediction", source)
-    if said.type == "unknown":
+    hint, word = named([file])
+    if said.type != "v" and (hint if hint != "unknown" else named(said.names)[0]) == "v":
+        text = f"{word or 'its metadata'} in its name, and {evidence or 'no mark in the file'}"
+        cure = "look up the model's page; for v: --set v_parameterization=true --set zero_terminal_snr=true"
+        yield finding("prediction-unknown", text, file=str(base.path), cure=cure)
+    elif said.type == "unknown":
         yield finding("prediction-unknown", file=str(base.path))
     if said.contradicted:
         cure = "look up the model's page, then use --set v_parameterization"

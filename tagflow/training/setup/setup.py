@@ -60,6 +60,7 @@ class Setup:
     relative to. `subsets`: None where the dataset file could not be understood. `faults`: what was already
     seen while reading. What was not looked at is None: `images` (by subset, in its order), `machine` (the
     trainer's own Python), `base` (the checkpoint's prediction type). `planned`: a run folder of tagflow's.
+    `sd_scripts`: the copy that will train, where it is known.
     `encoded`: caches of text that an earlier attempt of the run is known to have made of today's captions.
     `front_end`: what a configuration file holds under keys that are no options, such as a GUI's `epoch`.
     """
@@ -76,6 +77,7 @@ class Setup:
     base: Prediction | None = None
     planned: bool = False
     encoded: frozenset[Path] = frozenset()
+    sd_scripts: Path | None = None
     front_end: Mapping[str, object] = field(default_factory=dict)
 
     def moved(self, name: str) -> bool:

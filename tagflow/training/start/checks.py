@@ -272,10 +272,22 @@ def brackets_weigh(start: PlannedStart) -> Iterator[Finding]:
             yield finding("brackets-weigh", said, option="weighted_captions")
 
 
-@check("base-weights-text", reads=("base_weights",))
-def base_weights_text(start: PlannedStart) -> Iterator[Finding]:
-    """What is merged into the base is known by the names in its header; no other kind of file is believed."""
-    for word in words(start.setup, "base_weights"):
+@check(
+    "base-weights-text",
+    "network-weights-text",
+    reads=("base_weights", "network_weights", "network_train_unet_only"),
+)
+def weights_text(start: PlannedStart) -> Iterator[Finding]:
+    """What is merged into the base, or goes on being trained, acts in the text encoders from the first step.
+
+    It is known by the names in its header; no other kind of file is believed. With network_train_unet_only
+    the network has no parts for text encoders, and loads none; what is merged is merged all the same.
+    """
+    setup = start.setup
+    named = [("base_weights", word) for word in words(setup, "base_weights")]
+    unet_only, own = setup.on("network_train_unet_only"), setup.text("network_weights")
+    named += [("network_weights", own)] if own and not unet_only else []
+    for option, word in named:
         fault, file = "", Path(word)
         if not file.is_absolute() or file.suffix != ".safetensors":
             fault = "no whole path of a .safetensors file"
@@ -286,7 +298,8 @@ def base_weights_text(start: PlannedStart) -> Iterator[Finding]:
             except EncoderError as problem:
                 fault = problem.message
         if fault:
-            yield finding("base-weights-text", f"{word}: {fault}", option="base_weights")
+            code = "base-weights-text" if option == "base_weights" else "network-weights-text"
+            yield finding(code, f"{word}: {fault}", option=option)
 
 
 @check("dropout-nearly-always", reads=("caption_dropout_rate", "caption_tag_dropout_rate"))
@@ -377,7 +390,7 @@ def plan_edited(start: PlannedStart) -> Iterator[Finding]:
 CHECKS = (
     another_running, run_copied, audit_there, audit_passed, audit_follows, limit_weak, measure_other,
     dataset_drifted, plan_outdated, dataset_foreign, rendered_own_tags, captions_altered, brackets_weigh,
-    base_weights_text, dropout, names_plain, path_relative, tokens_certified, encoders_certified,
+    weights_text, dropout, names_plain, path_relative, tokens_certified, encoders_certified,
     rendered_unchanged, caches_fresh, plan_edited,
 )  # fmt: skip
 """Every check of the gate, in the order in which they are asked."""

@@ -58,13 +58,20 @@ class Gate:
         )
 
 
-def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options | None = None) -> Gate:
-    """Everything the gate knows of a run. `machine`: the trainer's Python, where it was asked.
+def evaluate_gate(
+    run: Path,
+    *,
+    machine: Machine | None = None,
+    options: Options | None = None,
+    sd_scripts: Path | None = None,
+) -> Gate:
+    """Everything the gate knows of a run.
 
+    `machine`: the trainer's Python, where it was asked; `sd_scripts`: the copy that will train, where known.
     A check that crashes gives a finding that says so, an error, and the others are still asked. Raises
     TrainerError for what is no run folder, or one whose plan is damaged.
     """
-    start = planned_start(run, machine=machine, options=options)
+    start = planned_start(run, machine=machine, options=options, sd_scripts=sd_scripts)
     audited = audited_start(start)
     faults: list[Finding] = []
     for one in CHECKS:
@@ -76,11 +83,15 @@ def evaluate_gate(run: Path, *, machine: Machine | None = None, options: Options
 
 
 def planned_start(
-    run: Path, *, machine: Machine | None = None, options: Options | None = None
+    run: Path,
+    *,
+    machine: Machine | None = None,
+    options: Options | None = None,
+    sd_scripts: Path | None = None,
 ) -> PlannedStart:
     """Read what the checks look at. Raises TrainerError as :func:`evaluate_gate` does."""
     plan, settings = read_plan(run), settings_seen(run)
-    setup = replace(setup_of_run(run, options=options), machine=machine)
+    setup = replace(setup_of_run(run, options=options), machine=machine, sd_scripts=sd_scripts)
     inputs = inputs_of(setup, settings)
     record, audit, unusable = read_record(run), None, ""
     setup = with_files(replace(setup, encoded=_encoded(run, setup, plan, record, inputs)))

@@ -95,7 +95,7 @@ def prepare(run: Path, wish: StartRequest) -> Start:
         raise TrainerError(f"{run}: nobody said where sd-scripts is", _NO_SD_SCRIPTS)
     python = trainer_python(wish.python or plan.trainer_python, sd_scripts)
     machine = probe(python)
-    gate = evaluate_gate(run, machine=machine)
+    gate = evaluate_gate(run, machine=machine, sd_scripts=sd_scripts)
     output = Output.of(gate.setup)
     resume = None if wish.resume is None else _resume(run, wish.resume, plan, output)
     words = resume.words if resume else ()

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from every_case import CASES
 from made_up_options import commands
-from reading_cases import CASES_OF_READING
-from rule_cases import CASES
 from rule_setups import build, watched, watched_subset
 
-from tagflow.findings.catalogue import catalogue
+from tagflow.findings.catalogue import OF_TRAINING, catalogue
 from tagflow.training.check import derived
 from tagflow.training.check.registry import Rule
 from tagflow.training.check.rules import CODES_OF_READING, RULES
@@ -47,7 +46,7 @@ MORE: list[dict[str, Any]] = [
 def asked_by_rule(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The options that each rule asked for, in any of its own cases or of many random commands."""
     root = tmp_path_factory.mktemp("odd")
-    cases = [*(given for case in (*CASES, *CASES_OF_READING) for given in (case.bad, case.near)), *MORE]
+    cases = [*(given for case in CASES for given in (case.bad, case.near)), *MORE]
     setups = [build(tmp_path_factory.mktemp("case"), **given) for given in cases]
     words = [["sdxl_train_network.py", *words] for words in commands(random.Random(4))[:40]]  # noqa: S311
     setups += [with_files(setup_of_command(one, root)) for one in words]
@@ -81,12 +80,12 @@ def test_every_code_has_one_rule_and_every_rule_a_name() -> None:
     codes = Counter(code for rule in RULES for code in rule.codes) + Counter(CODES_OF_READING)
     codes += Counter(code for check in CHECKS for code in check.codes)
     assert not {code: n for code, n in codes.items() if n > 1}
-    assert codes.keys() == {*catalogue("options"), *catalogue("reading"), *catalogue("gate"), *OF_CAPTIONS}
+    assert codes.keys() == {*(code for theme in OF_TRAINING for code in catalogue(theme)), *OF_CAPTIONS}
     assert len({rule.name for rule in (*RULES, *CHECKS)}) == len(RULES) + len(CHECKS)
 
 
 def test_a_rule_finds_no_other_codes_than_its_own(tmp_path: Path) -> None:
-    for n, case in enumerate((*CASES, *CASES_OF_READING)):
+    for n, case in enumerate(CASES):
         (tmp_path / str(n)).mkdir()
         setup = build(tmp_path / str(n), **case.bad)
         for rule in RULES:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from every_case import CASES, READ
 from made_up_options import commands, documents
-from reading_cases import CASES_OF_READING, READ_MORE
-from rule_cases import CASES, READ, Case
+from rule_cases import Case
 from rule_setups import build
 
 from tagflow.findings.catalogue import Severity
@@ -21,8 +21,6 @@ from tagflow.training.check.rules import CODES_OF_READING, RULES, faults_of
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.setup.read import setup_of_command, with_files
 from tagflow.training.setup.setup import Setup
-
-CASES, READ = [*CASES, *CASES_OF_READING], [*READ, *READ_MORE]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
@@ -53,7 +51,7 @@ def test_a_sound_setup_has_no_fault(tmp_path: Path) -> None:
 
 def test_every_code_of_every_rule_has_cases() -> None:
     """Of reading, too. Those of captions rendered into a run folder are in test_structure_data.py."""
-    assert sorted(case.code for case in CASES) == sorted(code for rule in RULES for code in rule.codes)
+    assert sorted({case.code for case in CASES}) == sorted(code for rule in RULES for code in rule.codes)
     assert sorted(case.code for case in READ) == sorted(CODES_OF_READING)
 
 
