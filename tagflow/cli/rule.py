@@ -22,22 +22,27 @@ from tagflow.findings.wording import nearest
 
 if TYPE_CHECKING:
     from tagflow.training.check.registry import Rule
+    from tagflow.training.sd_scripts.explained import Explained
     from tagflow.training.sd_scripts.options import Option
 
 _SCHEMA = "tagflow.rule/1"
 _WIDTH = 100  # columns of an explanation, where the terminal has as many
+_MOST = 3  # options that one word of another program may name
 
 
 @command(context_settings={"ignore_unknown_options": True})
-@click.argument("name", metavar="[CODE|OPTION]", required=False, type=click.UNPROCESSED)
+@click.argument("words", metavar="[CODE|OPTION]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--all", "show_all", is_flag=True, help="List every code with its title.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def rule(name: str | None, *, show_all: bool, as_json: bool) -> int:
+def rule(words: tuple[str, ...], *, show_all: bool, as_json: bool) -> int:
     """Explain a finding by its CODE, or an OPTION of sd-scripts.
 
     Of a code: what it means, what the trainer does, what cures it. Of an option: its type, default and
-    choices, where it may stand, what the presets make of it, and which rules read it.
+    choices, where it may stand, what the presets make of it, and which rules read it; of those that the
+    usual programs show also what it does, what is usual, and what it goes with. Their names of it will do,
+    too: `tagflow rule save as`.
     """
+    name = " ".join(words) or None
     if show_all == (name is not None):
         raise UsageProblem("one thing to explain is wanted", "name a code or an option, or use --all")
     show(name, as_json=as_json)
@@ -55,25 +60,32 @@ def show(name: str | None, *, as_json: bool) -> None:
                 output.out(f"{about}:")
                 output.out_lines(f"  {kind.code} ({kind.severity}): {kind.title}" for kind in kinds.values())
         return
+    from tagflow.training.sd_scripts.explained import named
+
     code, known = current(name), _option(name)
+    options = [known] if known is not None else []
     if code is None and known is None:
-        raise _unknown(name)
+        options = [one for option in named(name)[:_MOST] if (one := _option(option))]
+        if not options:
+            raise _unknown(name)
     if as_json:
         rules = [] if code is None else [_row(kind_of(code))]
-        options = [] if known is None else [_option_row(known)]
-        output.as_json({"schema": _SCHEMA, "rules": rules, "options": options})
+        output.as_json({"schema": _SCHEMA, "rules": rules, "options": list(map(_option_row, options))})
         return
-    output.out_lines(explanation(name) if code is not None else ())
-    if code is not None and known is not None:
-        output.out("")
-    output.out_lines(_about(known) if known is not None else ())
+    parts = [explanation(name)] if code is not None else []
+    for at, part in enumerate((*parts, *map(_about, options))):
+        if at:
+            output.out("")
+        output.out_lines(part)
 
 
 def _unknown(name: str) -> UsageProblem:
     from tagflow.training.sd_scripts.dataset_config import schema
+    from tagflow.training.sd_scripts.explained import explained
     from tagflow.training.sd_scripts.options import known_options
 
     known = [*(kind.code for kind in all_kinds()), *known_options().by_name, *schema()["types"]]
+    known += [word for option in explained().values() for word in option.words]
     return UsageProblem(
         f"there is no finding and no option of sd-scripts {name!r}",
         nearest(name.removeprefix("--"), dict.fromkeys(known), "`tagflow rule --all` lists the codes"),
@@ -146,6 +158,15 @@ class _Known:
         return found
 
     @property
+    def explained(self) -> Explained | None:
+        """What it does and what is usual, under either of its names; None for one that few people see."""
+        from tagflow.training.sd_scripts.dataset_config import schema
+        from tagflow.training.sd_scripts.explained import explained
+
+        renamed, names = schema()["options"], (self.name, self.key)
+        return next((one for one in explained().values() if renamed.get(one.name, one.name) in names), None)
+
+    @property
     def presets(self) -> list[dict[str, Any]]:
         """What the presets of `train plan` make of it: the value, or none, and why."""
         from tagflow.training.plan.choices import presets
@@ -189,6 +210,7 @@ def _option_row(known: _Known) -> dict[str, Any]:
         "dataset_key": known.key,
         "dataset_tables": known.tables,
         "presets": known.presets,
+        "explained": known.explained and asdict(known.explained),
         "rules": [
             {"code": kind.code, "severity": kind.severity, "title": kind.title} for kind in known.kinds
         ],
@@ -216,6 +238,8 @@ def _about(known: _Known) -> Iterator[str]:
     for (value, reason), names in same.items():
         which = "all presets" if len(same) == 1 and len(names) > 1 else ", ".join(names)
         yield from _wrapped(f"{'presets':<11}{value} ({which}): {reason}", " " * 11)
+    for label, text in known.explained.facts() if known.explained else ():
+        yield from _wrapped(f"{label:<11}{text}", " " * 11)
     yield ""
     yield "rules that read it:" if row["rules"] else "no rule reads it"
     for one in row["rules"]:

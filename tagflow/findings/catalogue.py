@@ -22,6 +22,7 @@ THEMES = {
     "options": "the options of a training run",
     "reading": "the files and the command of a training run",
     "networks": "the network that is trained",
+    "habits": "options that are set far off, or to no effect",
     "plan": "plans",
     "gate": "what stands against a start",
     "machine": "the machine and the trainer's Python",
@@ -31,7 +32,7 @@ THEMES = {
 }
 """The catalogues, in the order in which a code is looked for: each file's name, and what it is about."""
 
-OF_TRAINING = ("options", "reading", "networks", "gate")
+OF_TRAINING = ("options", "reading", "networks", "habits", "gate")
 """Those of `train check` and of what `train start` asks before it starts."""
 
 

@@ -583,7 +583,7 @@ RATES = [
         {"drop": ("learning_rate", "unet_lr", "text_encoder_lr")},
         {"drop": ("learning_rate",)},
     ),
-    case("learning-rate-high", o(unet_lr=1.0), o(unet_lr=1e-3)),
+    case("learning-rate-high", o(unet_lr=1.0), o(unet_lr=1e-3), "option-idle"),
     case("learning-rate-zero", o(text_encoder_lr=[0.0]), o(**CACHED)),
     case(
         "nothing-trained",
@@ -592,6 +592,7 @@ RATES = [
             "drop": ("text_encoder_lr",),
         },
         {**o(network_train_text_encoder_only=True)},
+        "option-idle",
     ),
     case("text-encoder-lr-several", o(text_encoder_lr=[1e-5, 5e-6]), o(text_encoder_lr=[1e-5])),
     case(
@@ -611,6 +612,7 @@ RATES = [
         "adaptive-rates-several",
         o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[0.5]),
         o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[1.0]),
+        "option-idle",
     ),
     case(
         "adafactor-relative",

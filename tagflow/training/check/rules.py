@@ -14,6 +14,7 @@ from tagflow.training.check import (
     buckets,
     caching,
     data,
+    habits,
     learning,
     loss,
     network,
@@ -29,7 +30,7 @@ from tagflow.training.setup.setup import Setup
 
 THEMES = (
     data, structure, caching, buckets, network, network_args, network_weights, learning, loss, precision,
-    output,
+    output, habits,
 )  # fmt: skip
 RULES: tuple[Rule, ...] = tuple(
     one for theme in THEMES for one in vars(theme).values() if isinstance(one, Rule)
@@ -47,6 +48,7 @@ CODES_OF_READING = (
 
 _UNREAD = ("config-value", "option-value", "option-variable")
 _NOTHING_READ = ("config-unreadable", "config-other-layout")
+_GENERAL = ("value-unusual", "option-idle")  # say the least: silent where another rule names the option
 _MISSING: dict[Need, tuple[str, str]] = {
     "dataset": ("the dataset file could not be read", "mend the dataset file, and check again"),
     "images": ("the images were not looked at", "check the files where the images are"),
@@ -98,4 +100,6 @@ def faults_of(setup: Setup, unknown: Mapping[Need, str] | None = None) -> list[F
             found.append(
                 finding("rule-not-asked", what, cure=cure, figures={"missing": need, "codes": codes})
             )
+    told = {one.option for one in found if one.code not in _GENERAL}
+    found = [one for one in found if one.code not in _GENERAL or one.option not in told]
     return sorted(dict.fromkeys(found), key=by_severity)

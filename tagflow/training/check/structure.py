@@ -78,7 +78,7 @@ def separator_idle(part: SubsetView) -> Iterator[Finding]:
         yield finding(code, names(holding), option="keep_tokens_separator")
 
 
-@subset_rule("separator-lacking", "separator-thrice", reads=_KEPT, needs=("images",))
+@subset_rule("separator-lacking", "separator-thrice", reads=("caption_separator", *_KEPT), needs=("images",))
 def separator_in_captions(part: SubsetView) -> Iterator[Finding]:
     """A separator that is set and used, and what the captions have of it."""
     mark, setup = part.text("keep_tokens_separator"), part.setup
@@ -88,7 +88,7 @@ def separator_in_captions(part: SubsetView) -> Iterator[Finding]:
     if lacking and not setup.planned:  # a plan renders the separator where it has something to fix
         yield finding("separator-lacking", names(lacking), option="keep_tokens_separator")
     thrice = part.images_where(lambda text: text.count(mark) > 2)
-    if thrice:
+    if thrice and mark.strip() != part.text("caption_separator"):  # the tags' own: `separator-comma`
         yield finding("separator-thrice", names(thrice), option="keep_tokens_separator")
 
 
