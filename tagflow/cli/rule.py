@@ -237,7 +237,8 @@ def _about(known: _Known) -> Iterator[str]:
         same.setdefault((value, one["reason"]), []).append(one["preset"])
     for (value, reason), names in same.items():
         which = "all presets" if len(same) == 1 and len(names) > 1 else ", ".join(names)
-        yield from _wrapped(f"{'presets':<11}{value} ({which}): {reason}", " " * 11)
+        why = "" if known.explained and reason == known.explained.reason else f": {reason}"
+        yield from _wrapped(f"{'presets':<11}{value} ({which}){why}", " " * 11)
     for label, text in known.explained.facts() if known.explained else ():
         yield from _wrapped(f"{label:<11}{text}", " " * 11)
     yield ""

@@ -78,6 +78,39 @@ def test_what_the_presets_make_of_an_option(tagflow):
     assert "presets    networks.lora (all presets): " in tagflow("rule", "network_module").out
 
 
+def test_what_an_option_does_and_what_is_usual(tagflow):
+    said = tagflow("rule", "network_dropout").out
+    assert "\nusual      none, or 0.05 to 0.1 (told of below 0 and above 0.3)\n" in said
+    assert "\nmistake    It does not leave out captions or tags" in said
+    (row,) = tagflow("rule", "network_dropout", "--json").json["options"]
+    assert row["explained"]["usual"] == [0.0, 0.3] and row["explained"]["words"][0] == "Network dropout"
+    assert row["explained"]["idle"][0]["when"] == {"dim_from_weights": True, "network_weights": True}
+    (row,) = tagflow("rule", "v2", "--json").json["options"]
+    assert row["explained"] is None
+
+
+@pytest.mark.parametrize("name", ["batch_size", "train_batch_size"])
+def test_an_option_is_explained_by_either_of_its_names(tagflow, name):
+    (row,) = tagflow("rule", name, "--json").json["options"]
+    assert row["explained"]["name"] == "train_batch_size"
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (("save as",), ["save_model_as"]),
+        (("Save", "trained", "model", "as"), ["save_model_as"]),
+        (("xformats",), ["xformers"]),
+        (("network.train_unet",), ["network_train_unet_only", "network_train_text_encoder_only"]),
+    ],
+)
+def test_the_words_of_other_programs(tagflow, words, options):
+    found = tagflow("rule", *words, "--json").json
+    assert [one["name"] for one in found["options"]] == options and found["rules"] == []
+    told = tagflow("rule", *words).out
+    assert [line.partition(":")[0] for line in told.splitlines() if ": an option of " in line] == options
+
+
 def test_a_name_that_is_a_code_and_an_option_is_both(tagflow):
     both = tagflow("rule", "clip-skip").out
     assert both.startswith("clip-skip (warning): ") and "\n\nclip_skip: an option of sd-scripts" in both
@@ -95,7 +128,7 @@ def test_an_option_that_no_rule_reads(tagflow):
 
 def test_every_option_can_be_explained_at_sixty_columns(tagflow, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
-    for name in ("keep_tokens", "optimizer_type", "resolution", "save_every_n_epochs"):
+    for name in ("keep_tokens", "optimizer_type", "resolution", "save_every_n_epochs", "zero_terminal_snr"):
         lines = tagflow("rule", name).out.splitlines()
         assert max(map(len, lines)) <= 60 and not [line for line in lines if line != line.rstrip()]
 
@@ -107,6 +140,7 @@ def test_every_option_can_be_explained_at_sixty_columns(tagflow, monkeypatch):
         (("max_token_lenght",), "did you mean max_token_length"),
         (("--max_token_lenght",), "did you mean max_token_length"),
         (("imagedir",), "did you mean image_dir"),
+        (("save modle as",), "did you mean"),
         (("zzzzzz",), "`tagflow rule --all`"),
         ((), "name a code or an option"),
         (("clip-skip", "--all"), "name a code or an option"),

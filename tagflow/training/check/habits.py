@@ -85,8 +85,8 @@ def option_idle(setup: Setup) -> Iterator[Finding]:
         idle = [pair for pair in pairs if all(_is(values[one], state) for one, state in pair.when.items())]
         if not idle or not given[name] or not value or value == known_options().by_name[name].default:
             continue
-        if not isinstance(value, bool) and any(value in values[one] for one in idle[0].when):
-            continue  # the same number: nothing would change
+        if name in _RATES and any(value in values[one] for one in idle[0].when):
+            continue  # the same rate: nothing would change
         yield finding("option-idle", f"{name} with {idle[0].said}: {idle[0].why}", option=name)
     texts = [text for part in subsets for text in part.images.texts.values()]
     if setup.on("weighted_captions") and texts and not any(map(_BRACKET.search, texts)):

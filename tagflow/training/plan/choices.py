@@ -17,6 +17,7 @@ from tagflow.errors import UsageProblem
 from tagflow.findings.wording import nearest
 from tagflow.training.run_folder import LeftOut
 from tagflow.training.sd_scripts.dataset_config import schema
+from tagflow.training.sd_scripts.explained import explained
 from tagflow.training.sd_scripts.options import Options, Value, steps
 
 File = Literal["train.toml", "dataset.toml", "launch"]
@@ -119,7 +120,10 @@ def _data() -> dict[str, Any]:
 
 def _wanted(*tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Wanted]:
     rows = {name: row for table in tables for name, row in table.items()}
-    return {name: Wanted(row["value"], row["reason"]) for name, row in rows.items()}
+    return {
+        name: Wanted(row["value"], row["reason"] if "reason" in row else explained()[name].reason)
+        for name, row in rows.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,11 @@ class Explained:
     words: tuple[str, ...]
     is_flag: bool
 
+    @property
+    def reason(self) -> str:
+        """The effect as a plan gives it for a reason: a clause, without capital and full stop."""
+        return self.effect[0].lower() + self.effect[1:].rstrip(".")
+
     def facts(self) -> Iterator[tuple[str, str]]:
         """All of it as label and text, in the order in which it is shown."""
         yield "effect", self.effect

@@ -36,11 +36,11 @@ GROUPS = {
 ABOUT = """# Options of sd-scripts, explained
 
 What the options do that the usual programs show (kohya_ss, LoRA_Easy_Training_Scripts, lora-scripts,
-OneTrainer), for SDXL LoRA training with sd-scripts 0.10.1. `tagflow rule OPTION` says the same, and which rules
-of `tagflow train check` read it; `tagflow rule save as` finds an option by the name another program gives it.
+OneTrainer), for SDXL LoRA training with sd-scripts 0.10.1. `tagflow rule OPTION` says the same, and which
+rules of `tagflow train check` read it; `tagflow rule save as` finds an option by another program's name.
 
-A number beyond what is usual is told of as [`value-unusual`](train-rules.md#value-unusual), an option that does
-nothing as [`option-idle`](train-rules.md#option-idle) or by a code of its own. Neither is an error.
+A number beyond what is usual is told of as [`value-unusual`](train-rules.md#value-unusual), an option that
+does nothing as [`option-idle`](train-rules.md#option-idle) or by a code of its own. Neither is an error.
 
 This page is made by `python tests/training/sd_scripts/test_explained.py` from
 `tagflow/training/sd_scripts/explained.toml`.
