@@ -43,13 +43,15 @@ _BRACKET = re.compile(r"(?<!\\)[(\[]")
 _TORN = re.compile(r"(?<!\\)[(\[][^(),\[\]]*+,[^()\[\]]*+(?<!\\)[)\]]")
 
 
-@rule("value-unusual", reads=(*(_RENAMED.get(name, name) for name in _USUAL), *OPTIMIZER))
+@rule("value-unusual", reads=(*(_RENAMED.get(name, name) for name in _USUAL), "network_module", *OPTIMIZER))
 def value_unusual(setup: Setup) -> Iterator[Finding]:
     """A number beyond what is usual, which is neither its default nor off."""
     defaults = {**schema()["defaults"]["dreambooth"], **setup.options.defaults()}
     adam = optimizer(setup).startswith(("adam", "pagedadam"))  # others have rates of another scale
-    for name, usual in _USUAL.items():
-        low, high = usual
+    plain = setup.text("network_module").startswith("networks.lora")
+    for name, (low, high) in _USUAL.items():
+        if name in ("network_dim", "network_alpha") and not plain:
+            continue  # LyCORIS takes 100000 for whole matrices
         for value, where in _values(setup, name):
             number = value[0] if isinstance(value, list) and value else value
             if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:

@@ -61,6 +61,7 @@ def test_each_idle_pair_is_told_of(option: Explained, pair: Pair, tmp_path: Path
     ("options", "subset", "name", "said"),
     [
         ({"network_dropout": 0.5}, {}, "network_dropout", "network_dropout 0.5; usual is 0 to 0.3"),
+        ({"network_dim": 1024}, {}, "network_dim", "network_dim 1024; usual is 2 to 256"),
         ({"vae_batch_size": 256}, {}, "vae_batch_size", "vae_batch_size 256; usual is 1 to 32"),
         ({"unet_lr": 5e-3}, {}, "unet_lr", "unet_lr 0.005; usual is 1e-06 to 0.003"),
         (
@@ -87,6 +88,7 @@ def test_a_value_far_off(
         ({"network_alpha": 1, "max_grad_norm": 1.0, "huber_c": 0.1}, {}),  # the defaults
         ({"optimizer_type": "Prodigy", "learning_rate": 1, "unet_lr": 1, "text_encoder_lr": [1]}, {}),
         ({"optimizer_type": "SGDNesterov", "unet_lr": 5e-3}, {}),
+        ({"network_module": "lycoris.kohya", "network_dim": 100000}, {}),
         ({"unet_lr": 1.0}, {}),  # learning-rate-high says more
         ({}, {"caption_dropout_rate": 1.0}),  # and dropout-always
     ],
