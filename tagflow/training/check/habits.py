@@ -48,11 +48,11 @@ def value_unusual(setup: Setup) -> Iterator[Finding]:
     """A number beyond what is usual, which is neither its default nor off."""
     defaults = {**schema()["defaults"]["dreambooth"], **setup.options.defaults()}
     adam = optimizer(setup).startswith(("adam", "pagedadam"))  # others have rates of another scale
-    plain = setup.text("network_module").startswith("networks.lora")
+    plain, subsets = setup.text("network_module").startswith("networks.lora"), parts(setup)
     for name, (low, high) in _USUAL.items():
         if name in ("network_dim", "network_alpha") and not plain:
             continue  # LyCORIS takes 100000 for whole matrices
-        for value, where in _values(setup, name):
+        for value, where in _values(setup, subsets, name):
             number = value[0] if isinstance(value, list) and value else value
             if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
                 continue  # below 0 it is wrong, which others say
@@ -64,13 +64,13 @@ def value_unusual(setup: Setup) -> Iterator[Finding]:
             yield finding("value-unusual", "; ".join(filter(None, (said, where))), option=name)
 
 
-def _values(setup: Setup, name: str) -> list[tuple[object, str]]:
+def _values(setup: Setup, subsets: Sequence[SubsetView], name: str) -> list[tuple[object, str]]:
     """Each value that holds for an option, with the subsets in which it does, where it can stand there."""
     key = _RENAMED.get(name, name)
     if key not in _OF_DATASET:
         return [(setup.values.get(name), "")]
     found: dict[str, tuple[object, list[SubsetView]]] = {}
-    for part in parts(setup):
+    for part in subsets:
         value = part.subset.values.get(key)
         found.setdefault(repr(value), (value, []))[1].append(part)
     return [(value, places(where)) for value, where in found.values()]
@@ -81,7 +81,7 @@ def option_idle(setup: Setup) -> Iterator[Finding]:
     """A value that nobody looks at, as another option stands; one at its default or off is not told of."""
     subsets = parts(setup)
     given = {name: name in setup.given for name in _ASKED}
-    values = {name: [value for value, _ in _values(setup, name)] for name in _ASKED}
+    values = {name: [value for value, _ in _values(setup, subsets, name)] for name in _ASKED}
     for name, pairs in _IDLE.items():
         value = setup.values.get(name)
         idle = [pair for pair in pairs if all(_is(values[one], state) for one, state in pair.when.items())]
@@ -118,7 +118,13 @@ def _overruled(setup: Setup, subsets: Sequence[SubsetView]) -> Iterator[Finding]
 
 def _plain(value: Value) -> str:
     """A value as either file may spell it: `1024,1024` is 1024, and an extension may lack its dot."""
-    sizes = str(value).strip("[]").replace(" ", "").lstrip(".").split(",")
+    sizes = (
+        (str(value).lower() if isinstance(value, bool) else str(value))
+        .strip("[]")
+        .replace(" ", "")
+        .lstrip(".")
+        .split(",")
+    )
     return sizes[0] if len(set(sizes)) == 1 else ",".join(sizes)
 
 
