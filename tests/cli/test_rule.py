@@ -71,11 +71,11 @@ def test_an_option_in_json(tagflow):
 
 
 def test_what_the_presets_make_of_an_option(tagflow):
-    (row,) = tagflow("rule", "network_module", "--json").json["options"]
-    assert row["presets"] and all(one["value"] == "networks.lora" for one in row["presets"])
+    (row,) = tagflow("rule", "mixed_precision", "--json").json["options"]
+    assert row["presets"] and all(one["value"] == "bf16" for one in row["presets"])
     (row,) = tagflow("rule", "v2", "--json").json["options"]
     assert row["presets"] == []
-    assert "presets    networks.lora (all presets): " in tagflow("rule", "network_module").out
+    assert "presets    bf16 (all presets): " in tagflow("rule", "mixed_precision").out
 
 
 def test_what_an_option_does_and_what_is_usual(tagflow):
