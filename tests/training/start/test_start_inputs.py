@@ -150,7 +150,7 @@ def test_start_monitor_and_json_say_so(run: Path, tagflow: Any, monkeypatch: pyt
         (run.parent / "dataset" / "0.txt").write_text("seen by nobody")
         return carry_out(*given, **more)
 
-    monkeypatch.setattr("tagflow.cli.train_start.carry_out", late)
+    monkeypatch.setattr("tagflow.cli.train_begin.carry_out", late)
     done = tagflow("train", "start", run)
     assert done.code == 1 and "FINISHED, of inputs that changed (attempt 1)" in done.out
     assert "warning: inputs-changed" in done.err and "0.txt" in done.err
