@@ -1,7 +1,7 @@
 """A small real child process that stands in for the trainer; laid out as sd-scripts, started the same way.
 
-`lay_out` makes the folder: this file as `sdxl_train_network.py`, an empty `library`, and a stub of accelerate
-that starts the script as accelerate does. What the child does is said in `behaviour.json` beside it: `say`
+`lay_out` makes the folder: this file as `sdxl_train_network.py`, an empty `library`, `networks`, and a stub
+of accelerate that starts the script as accelerate does. What the child does is said in `behaviour.json` beside it: `say`
 (bytes as latin-1, one by one), `exit`, `lora`, `states`, `wait` (seconds), `ignore` (names of signals),
 `grandchild` (another process that sleeps, and ignores them, too).
 """
@@ -39,7 +39,9 @@ time.sleep(100)
 
 
 def lay_out(folder: Path, **behaviour: object) -> Path:
-    (folder / "library").mkdir(parents=True, exist_ok=True)
+    for inside in ("library", "networks"):
+        (folder / inside).mkdir(parents=True, exist_ok=True)
+    (folder / "networks" / "lora.py").write_text("def create_network(): ...\n")
     (folder / "accelerate" / "commands").mkdir(parents=True, exist_ok=True)
     for package in ("accelerate", "accelerate/commands"):
         (folder / package / "__init__.py").touch()

@@ -36,7 +36,7 @@ def test_runs_are_trained_one_after_another_past_one_that_fails_and_one_that_is_
     child(first, exit=1, say=["RuntimeError: CUDA out of memory\n"])
     (second.parent / "dataset" / "0.txt").write_text("another text, nobody certified it")
     done = tagflow("train", "start", *three)
-    assert [state(run) for run in three] == ["failed", None, "finished"]
+    assert [state(run) for run in three] == ["failed", None, "finished"], done.err
     assert done.code == 3
     assert [line.split()[0] for line in done.out.splitlines()[-3:]] == ["failed", "refused", "finished"]
     assert "run 2 of 3" in done.err and "captions-drifted" in done.err
