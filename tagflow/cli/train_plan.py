@@ -56,7 +56,7 @@ class PlanOptions(TrainOptions):
     config_file: Path | None = None
 
 
-class Share(click.ParamType):
+class Share(click.ParamType[float]):
     """A share of all, as 0.1 or 10%."""
 
     name = "share"

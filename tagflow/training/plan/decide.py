@@ -236,7 +236,7 @@ def for_class_images(choices: Choices, folders: Sequence[ImageFolder], *, render
 
 
 def for_class_audit(root: Path | None, own: Audit | None, audit: Audit | None) -> Iterator[Finding]:
-    """Captions of regularisation images outside of the dataset are trained, too: they need their own audit."""
+    """Captions of regularisation images outside of the dataset are trained, too: they need an audit."""
     if own is None:
         text, cure = "regularisation images have captions", f"`tagflow run {root}`, then plan again"
         yield finding("plan-audit-missing", text, file=str(root), cure=cure)

@@ -56,20 +56,22 @@ def time_of(plan: PlanFile, gpus: Sequence[Gpu]) -> PlannedTime | None:
     work = _work(plan)
     if plan.run is not None and (speeds := list(_earlier(plan.run.parent, gpus))):
         low, high = work / max(speeds) * _SPREAD[0], work / min(speeds) * _SPREAD[1]
-        return PlannedTime(
-            int(low), int(high), f"as fast as {many(len(speeds), 'earlier run')} on this machine"
-        )
-    named = gpus[0].name if gpus else ""
-    rated = max((name for name in _data()["rated"] if name.lower() in named.lower()), key=len, default="")
-    if not rated:
+        which = f"as fast as {many(len(speeds), 'earlier run')} on this machine"
+        return PlannedTime(int(low), int(high), which)
+    rated, share, fixed = _data()["rated"], _data()["share"], _data()["fixed"]
+    fast, slow = _data()["unseen"]
+    if gpus:
+        known = [name for name in rated if name.lower() in gpus[0].name.lower()]
+        fast = slow = max(known, key=len, default="")
+    if not fast:
         return None
-    share, fixed = _data()["share"], _data()["fixed"]
-    speed = _data()["rated"][rated]
     least = plan.arithmetic.steps * plan.arithmetic.accumulation * fixed["least_step"]
     images = plan.arithmetic.images
-    low = max(work / (speed * share["most"]), least) + fixed["start_low"] + images * fixed["image_low"]
-    high = max(work / (speed * share["least"]), least) + fixed["start_high"] + images * fixed["image_high"]
-    return PlannedTime(int(low), int(high), f"a rough table by GPU, {rated}")
+    quick = max(work / (rated[fast] * share["most"]), least) + fixed["start_low"]
+    long = max(work / (rated[slow] * share["least"]), least) + fixed["start_high"]
+    low, high = quick + images * fixed["image_low"], long + images * fixed["image_high"]
+    which = fast if gpus else f"from {fast} to {slow}, for no GPU was seen"
+    return PlannedTime(int(low), int(high), f"by a rough table of GPUs: {which}")
 
 
 def _work(plan: PlanFile) -> float:

@@ -107,11 +107,8 @@ def propose(images: int, resolution: object, vram: Vram) -> tuple[str, str]:
     found = proposal(images)
     sides = resolution if isinstance(resolution, list) else [resolution, resolution]
     area = math.prod(side for side in sides if isinstance(side, int)) if None not in sides else _AREA
-    tried = (
-        (name, Load(dim=int(presets()[name].rate("network_dim")), area=area, **_as_meant(presets()[name])))
-        for name in found.presets
-    )
     everything = frozenset(_OPTION_OF)
+    tried = ((name, _as_meant(Load(dim=0, area=area), presets()[name])) for name in found.presets)
     fitting = (name for name, load in tried if fit(load, vram.bytes, 1, everything)[1])
     taken = next(fitting, found.presets[0])
     why = f"proposed for {many(images, 'image')}: {found.reason}"
@@ -120,12 +117,15 @@ def propose(images: int, resolution: object, vram: Vram) -> tuple[str, str]:
     return taken, why
 
 
-def _as_meant(preset: Preset) -> dict[str, bool]:
-    """What of a preset's load is no number."""
-    return {
-        "text_encoders": "network_train_unet_only" not in preset.train,
-        "cached_text": "cache_text_encoder_outputs" in preset.train,
-    }
+def _as_meant(load: Load, preset: Preset) -> Load:
+    """The load as a preset has it, with one image at a time."""
+    return replace(
+        load,
+        dim=int(preset.rate("network_dim")),
+        text_encoders="network_train_unet_only" not in preset.train,
+        cached_text="cache_text_encoder_outputs" in preset.train,
+        batch=1,
+    )
 
 
 def load_of(choices: Choices, resolution: Size) -> Load:
@@ -203,13 +203,7 @@ def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Findi
     everything = frozenset(_OPTION_OF)
     tries = [(f"--set network_dim={dim}", replace(load, dim=dim)) for dim in (64, 32, 16) if dim < load.dim]
     for name, other in presets().items():
-        as_preset = replace(
-            load,
-            dim=int(other.rate("network_dim")),
-            batch=1,
-            **_as_meant(other),
-        )
-        tries += [(f"--preset {name}", as_preset)] if other is not preset else []
+        tries += [(f"--preset {name}", _as_meant(load, other))] if other is not preset else []
     tries += [("--resolution 768", replace(load, area=768 * 768))] if load.area > 768 * 768 else []
     may = [words for words, one in tries if fit(one, vram.bytes, 1, everything)[1]]
     phase = max(taken.phases, key=lambda name: taken.phases[name])

@@ -19,6 +19,7 @@ from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many, some
 from tagflow.training.plan.choices import Repeats
 from tagflow.training.plan.prompts import Tagged
+from tagflow.training.sd_scripts.captions import is_one_tag
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import CODES, Plugins, Sight, is_image, split_name
 from tagflow.training.sd_scripts.files import repeats as repeats_named
@@ -33,7 +34,6 @@ _OF_CLASS = re.compile(
     re.IGNORECASE,
 )
 _MASKS = re.compile(r"(?:\d+_)?masks?(?:[ _-]?(?:images?|imgs?|data|dir))?", re.IGNORECASE)
-_NO_TAG = re.compile(r"[,{}\n]")  # words with one of these are several tags, or none that stays as it is
 _NAMED = 5  # files that a finding names
 _MOST_REPEATS = 1000  # a larger number before `_` is a date, or a number of the folder
 _UNEVEN = 1.5  # times as often as another
@@ -195,7 +195,7 @@ def folder_faults(looked: Iterable[ImageFolder]) -> Iterator[Finding]:
         without = [place + name for name in sound if name not in part.images.captioned]
         if not part.of_class:
             bare += without
-        elif not part.class_words or _NO_TAG.search(part.class_words):
+        elif not is_one_tag(part.class_words):
             nameless += without
         seen |= {place + name: one for name, one in part.images.overlooked.items()}
         unsized += [place + name for name in part.images.unsized]

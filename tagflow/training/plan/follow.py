@@ -60,9 +60,9 @@ def _rates(choices: Choices, preset: Preset) -> None:
                 rate = _rounded(shared * share)
                 reason = f"learning_rate was set, and this keeps the preset's proportion to it, {share:g}"
                 choices.put("train.toml", name, _as_written(name, rate), reason, "--set")
-    elif choices.is_pinned("unet_lr") and isinstance(rate := choices.train("unet_lr"), float):
+    elif choices.is_pinned("unet_lr") and choices.holds("unet_lr"):
         reason = "as unet_lr, which was set; it holds for whatever has no rate of its own"
-        choices.put("train.toml", "learning_rate", rate, reason, "--set")
+        choices.put("train.toml", "learning_rate", choices.train("unet_lr"), reason, "--set")
     if choices.is_pinned("network_train_unet_only") and trains_text and not choices.holds("text_encoder_lr"):
         rate = _rounded(float(str(choices.train("learning_rate") or 0)) * _USUAL_SHARE)
         reason = "half of the U-Net's rate; without it the text encoders would learn at learning_rate"

@@ -87,7 +87,8 @@ class PlanRequest:
 @dataclass(frozen=True, slots=True)
 class Counted:
     """The images of a run. `buckets`: how many an epoch shows of each size; `upscaled`: how many are
-    smaller than their bucket; `of_class`: how many of the epoch's are regularisation images; `held_out`: to validate."""
+    smaller than their bucket; `of_class`: how many of an epoch's are regularisation images; `held_out`: how
+    many are kept back to validate."""
 
     buckets: dict[Size, int]
     upscaled: int = 0

@@ -1,7 +1,7 @@
 """A plan held against the rules of `train check` before it is written; open it for what it says of --set.
 
 The rules see the values as the trainer would read them from the files. What they say of files in the run
-folder is left out, for none is there yet, and so is what hangs on the trainer's Python: `train check` says it.
+folder is left out, for none is there yet, and so is what hangs on the trainer's Python: ask `train check`.
 """
 
 from __future__ import annotations
