@@ -107,13 +107,14 @@ def propose(images: int, resolution: object, vram: Vram) -> tuple[str, str]:
     found = proposal(images)
     sides = resolution if isinstance(resolution, list) else [resolution, resolution]
     area = math.prod(side for side in sides if isinstance(side, int)) if None not in sides else _AREA
-    everything = frozenset(_OPTION_OF)
-    tried = ((name, _as_meant(Load(dim=0, area=area), presets()[name])) for name in found.presets)
-    fitting = (name for name, load in tried if fit(load, vram.bytes, 1, everything)[1])
+    whole = frozenset(_OPTION_OF) - {"fp8"}  # 8-bit weights cost more than a smaller LoRA does
+    loads = {name: _as_meant(Load(dim=0, area=area), presets()[name]) for name in found.presets}
+    tried = ((name, load, free) for free in (whole, whole | {"fp8"}) for name, load in loads.items())
+    fitting = (name for name, load, free in tried if fit(load, vram.bytes, 1, free)[1])
     taken = next(fitting, found.presets[0])
     why = f"proposed for {many(images, 'image')}: {found.reason}"
     if taken != found.presets[0]:
-        why += f"; {found.presets[0]} does not fit into {vram.bytes / 1e9:.0f} GB"
+        why += f"; {found.presets[0]} does not fit well into {vram.bytes / 1e9:.0f} GB"
     return taken, why
 
 

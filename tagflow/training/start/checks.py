@@ -180,7 +180,8 @@ def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
     looked_at = setup.images or (None,) * len(setup.subsets or ())
     for subset, images in zip(setup.subsets or (), looked_at, strict=True):
         fault, option = "", "image_dir"
-        alone = bool(subset.values.get("is_reg")) and is_one_tag(str(subset.values.get("class_tokens") or ""))
+        words, of_class = str(subset.values.get("class_tokens") or ""), subset.values.get("is_reg")
+        alone = bool(of_class) and is_one_tag(words)
         if subset.kind == "fine tuning":
             fault, option = "captions of a metadata file", "metadata_file"
         elif alone and images is not None and not images.captioned:
