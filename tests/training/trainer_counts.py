@@ -5,8 +5,8 @@ batches of an epoch, images by how often an epoch shows them (by folder and name
 """
 
 import json
-import os
 import sys
+from pathlib import Path
 
 sys.path.insert(0, sys.argv.pop(1))
 
@@ -17,8 +17,8 @@ def main() -> None:
 
     parser = sdxl_train_network.setup_parser()
     answers = []
-    for file in json.load(sys.stdin):
-        sys.argv = ["sdxl_train_network.py", "--config_file", file]
+    for named in json.load(sys.stdin):
+        sys.argv = ["sdxl_train_network.py", "--config_file", named]
         args = train_util.read_config_from_file(parser.parse_args(sys.argv[1:]), parser)
         train_util.prepare_dataset_args(args, True)
         sanitizer = config_util.ConfigSanitizer(True, True, args.masked_loss, True)
@@ -29,8 +29,8 @@ def main() -> None:
         shown = {}
         for dataset in group.datasets:
             for info in dataset.image_data.values():
-                folder, name = os.path.split(info.absolute_path)
-                shown[f"{os.path.basename(folder)}/{name}"] = [info.num_repeats, info.caption]
+                file = Path(info.absolute_path)
+                shown[f"{file.parent.name}/{file.name}"] = [info.num_repeats, info.caption]
         apart = 0 if validation is None else sum(len(one.image_data) for one in validation.datasets)
         answers.append({"batches": len(group), "shown": shown, "held_out": apart})
     print(json.dumps(answers))

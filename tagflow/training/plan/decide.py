@@ -229,7 +229,9 @@ def for_class_images(choices: Choices, folders: Sequence[ImageFolder], *, render
             choices.put("dataset.toml", f"{where}class_tokens", one.class_words, reason, "the folder's name")
         if rendered and not one.rendered:
             reason = "these captions are trained as they stand: only the dataset's own are rendered"
-            choices.put("dataset.toml", f"{where}shuffle_caption", False, reason, "--structure")
+            plain = {"shuffle_caption": False, "keep_tokens_separator": "", "secondary_separator": ""}
+            for name, value in plain.items():
+                choices.put("dataset.toml", f"{where}{name}", value, reason, "--structure")
     if any(one.of_class for one in folders):
         reason = "images of the class weigh as much as the others; less than 1 lets the class change"
         choices.put("train.toml", "prior_loss_weight", 1.0, reason, "the plan")

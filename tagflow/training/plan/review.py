@@ -24,7 +24,8 @@ from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup.setup import Setup
 
 _SUBSET = re.compile(r"subsets\[(\d+)\]\.(\w+)")
-_UNSAID = ("rule-not-asked",)
+_UNSAID = ("rule-not-asked", "rule-crashed")
+_FILES = ("pretrained_model_name_or_path", "vae")  # what they name is looked into by `train check`
 
 
 def by_table(choices: Choices, count: int) -> tuple[list[Choice], list[list[Choice]]]:
@@ -50,8 +51,9 @@ def review(
     *,
     rendered: bool,
 ) -> list[Finding]:
-    """What the rules find in a plan: errors and warnings, and notes about what --set gave.
+    """What the rules find in a plan: errors and warnings of its values, and all of what --set gave.
 
+    Of images and captions they are asked where --set gave what they speak of: the rest is `tagflow check`'s.
     said: codes that the plan tells of already. rendered: the captions will be other ones than lie there.
     """
     options = known_options()
@@ -63,15 +65,20 @@ def review(
     setup = Setup(
         options.script, options, values, given, run,
         subsets=dataset_config.subsets({"datasets": [doc]}, values, given, run, DATASET),
-        images=None if rendered else tuple(one.images for one in folders),
         base=base,
         planned=True,
     )  # fmt: skip
+    seen = setup if rendered else replace(setup, images=tuple(one.images for one in folders))
     pinned = {name for _, name in choices.pinned}
+    found = [one for one in faults_of(seen) if one.option in pinned]
+    known = {(one.code, one.option) for one in found}
+    found += [
+        one for one in faults_of(setup) if one.severity != "info" and (one.code, one.option) not in known
+    ]
     return [
         one
-        for one in faults_of(setup)
+        for one in found
         if one.code not in (*_UNSAID, *said)
-        and (one.severity != "info" or one.option in pinned)
+        and one.option not in _FILES
         and not any(place in one.detail for place in (str(run), run.as_posix()))
     ]

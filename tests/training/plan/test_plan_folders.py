@@ -301,3 +301,24 @@ def test_the_lora_says_what_it_was_made_of(plan, tagflow, tmp_path):
     assert train["metadata_title"] == train["output_name"] and train["metadata_trigger_phrase"] == "zkv house"
     assert "zkv house" not in train["metadata_tags"] and "natural light" in train["metadata_tags"]
     assert all(len(train[name]) <= 250 for name in ("training_comment", "metadata_title", "metadata_tags"))
+
+
+@pytest.mark.parametrize("structure", ["separator", "groups"])
+def test_images_of_the_class_beside_rendered_captions(plan, tagflow, tmp_path, structure):
+    root = dataset(tmp_path / "photos", 9, ("10_zkv house", "reg/1_house", "reg/2_hut"))
+    without_captions(root / "reg" / "1_house")
+    other = dataset(tmp_path / "reg", 3, ("3_villa",))
+    assert tagflow("reorder", root).code == 0
+    done = plan(root, "--out", tmp_path / "run", "--structure", structure)
+    assert done.code == 0, done.err
+    _, found, _ = read(tmp_path / "run")
+    places = {one["image_dir"].removeprefix(tmp_path.as_posix()): one for one in found["subsets"]}
+    assert list(places) == ["/run/data/01_10_zkv house", "/photos/reg/1_house", "/run/data/02_reg-2_hut"]
+    assert places["/photos/reg/1_house"]["shuffle_caption"] is False
+    assert [one for one in faults(tmp_path / "run") if one[0] != "info"] == []
+    assert plan(root, "--out", tmp_path / "b", "--structure", structure, "--reg", other).code == 0
+    assert read(tmp_path / "b")[1]["subsets"][-1]["shuffle_caption"] is False
+    mixed = root / "reg" / "2_hut"
+    next(mixed.glob("*.txt")).unlink()
+    refused = plan(root, "--out", tmp_path / "c", "--structure", structure)
+    assert refused.code == 1 and "image-uncaptioned" in refused.err

@@ -1,4 +1,4 @@
-"""What moves with `--set`: no plan has a value that is idle or stops the trainer, unless it was set itself."""
+"""What moves with `--set`: no value of a plan is idle or stops the trainer unless it was set."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from tagflow.training.plan.write import write_plan
 
 ONTOLOGY = Ontology.load("architecture")
 OPTIMIZERS = (
-    "Prodigy", "DAdaptation", "DAdaptAdam", "DAdaptLion", "prodigyplus.ProdigyPlusScheduleFree", "AdamWScheduleFree",
-    "AdaFactor", "Lion", "AdamW",
+    "Prodigy", "DAdaptation", "DAdaptAdam", "DAdaptLion", "prodigyplus.ProdigyPlusScheduleFree",
+    "AdamWScheduleFree", "AdaFactor", "Lion", "AdamW",
 )  # fmt: skip
 SETTINGS = (
-    "learning_rate=2e-4", "unet_lr=2e-4", "text_encoder_lr=1e-5", "network_dim=8", "max_train_steps=300",
-    "network_train_unet_only=true", "network_train_unet_only=false", "network_train_text_encoder_only=true",
-    "cache_text_encoder_outputs=true", "cache_latents=false", "random_crop=true", "color_aug=true", "xformers=true",
-    "mem_eff_attn=true", "use_8bit_adam=true", "full_bf16=true", "full_fp16=true", "mixed_precision=fp16",
-    "mixed_precision=no", "enable_bucket=false", "bucket_no_upscale=true", "save_state=false", "no_metadata=true",
-    "lr_scheduler=constant", "lr_scheduler=linear", "lr_scheduler_type=CosineAnnealingLR", "debiased_estimation_loss=true",
-    "multires_noise_iterations=6", "zero_terminal_snr=true", "sample_every_n_epochs=2", "seed=7", "log_with=none",
-    "save_every_n_epochs=3", "resolution=768", "max_token_length=150", "lr_scheduler=none",
+    "learning_rate=2e-4", "unet_lr=2e-4", "text_encoder_lr=1e-5", "network_dim=8",
+    "max_train_steps=300", "network_train_unet_only=true", "network_train_unet_only=false",
+    "network_train_text_encoder_only=true", "cache_text_encoder_outputs=true",
+    "cache_latents=false", "random_crop=true", "color_aug=true", "xformers=true",
+    "mem_eff_attn=true", "use_8bit_adam=true", "full_bf16=true", "full_fp16=true",
+    "mixed_precision=fp16", "mixed_precision=no", "enable_bucket=false", "bucket_no_upscale=true",
+    "save_state=false", "no_metadata=true", "lr_scheduler=constant", "lr_scheduler=linear",
+    "lr_scheduler_type=CosineAnnealingLR", "debiased_estimation_loss=true",
+    "multires_noise_iterations=6", "zero_terminal_snr=true", "sample_every_n_epochs=2", "seed=7",
+    "log_with=none", "save_every_n_epochs=3", "resolution=768", "max_token_length=150",
+    "lr_scheduler=none",
 )  # fmt: skip
 
 
