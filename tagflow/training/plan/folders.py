@@ -114,12 +114,14 @@ def gather(found: Survey, suffix: str, reg: str | None, plugins: Plugins = None)
     made = []
     for one in kept:
         by_name = any(map(_OF_CLASS.fullmatch, _parts(one.name)))
-        made.append(_of_class(one) if (by_name if named is None else one.path.is_relative_to(named)) else one)
-    if any(one.of_class and one.images.count for one in made):
-        where = some([one.name for one in made if one.of_class])
-        notes += [] if named else [finding("regularisation-found", where, file=str(root))]
-        return Gathered(tuple(made), None, tuple(notes))
-    beside = named or _beside(root)
+        by_place = named is not None and one.path.is_relative_to(named)
+        made.append(_of_class(one) if by_name or by_place else one)
+    inside = [one.name for one in made if one.of_class and one.images.count]
+    unasked = [name for name in inside if named is None or not (root / name).is_relative_to(named)]
+    notes += [finding("regularisation-found", some(unasked), file=str(root))] if unasked else []
+    beside = None if inside else _beside(root)
+    if named is not None:
+        beside = None if named.is_relative_to(root) and inside else named
     if beside is None:
         return Gathered(tuple(made), None, tuple(notes))
     try:

@@ -173,7 +173,8 @@ def make_plan(dataset: Path, name: str | None, asked: PlanRequest) -> Plan:
         if gathered.of_class:
             whys, cure = "all are regularisation images", "--reg none trains them, or name other ones"
         raise SourceError(f"{dataset}: holds no image to train on{whys and f' ({whys})'}", cure)
-    notes = [*folder_faults(gathered.folders), *gathered.notes, *asked.around.notes]
+    of_folders = [one for one in gathered.notes if one.code != "masks-unused" or asked.masks is None]
+    notes = [*folder_faults(gathered.folders), *of_folders, *asked.around.notes]
     memory_there, proposed = vram(asked.vram, asked.around), ""
     if name is None:
         sides = choices.get("dataset.toml", "resolution")
