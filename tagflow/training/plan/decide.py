@@ -22,6 +22,7 @@ from tagflow.training.plan.fitting import Surroundings
 from tagflow.training.plan.folders import ALPHA, ImageFolder
 from tagflow.training.run_folder import DATASET, LOGS, OUTPUT, PROMPTS
 from tagflow.training.sd_scripts.optimizers import is_bitsandbytes
+from tagflow.training.sd_scripts.options import Value
 from tagflow.training.sd_scripts.steps import Buckets
 from tagflow.training.structure.structure import CHOICES, WHY, Structure, conflicts
 
@@ -229,7 +230,11 @@ def for_class_images(choices: Choices, folders: Sequence[ImageFolder], *, render
             choices.put("dataset.toml", f"{where}class_tokens", one.class_words, reason, "the folder's name")
         if rendered and not one.rendered:
             reason = "these captions are trained as they stand: only the dataset's own are rendered"
-            plain = {"shuffle_caption": False, "keep_tokens_separator": "", "secondary_separator": ""}
+            plain: dict[str, Value] = {
+                "shuffle_caption": False,
+                "keep_tokens_separator": "",
+                "secondary_separator": "",
+            }
             for name, value in plain.items():
                 choices.put("dataset.toml", f"{where}{name}", value, reason, "--structure")
     if any(one.of_class for one in folders):
