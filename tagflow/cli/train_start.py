@@ -58,7 +58,9 @@ class StartOptions:
     is_flag=True,
     help="Come back once the trainer runs; `tagflow train stop RUN` ends it.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the exact command; start and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the exact command, also without a trainer here; start nothing."
+)
 @click.option("--sd-scripts", type=FOLDER, metavar="DIR", help="Default: the plan's, else SD_SCRIPTS_DIR.")
 @click.option(
     "--trainer-python",
@@ -89,7 +91,7 @@ def start(asked: StartOptions) -> int:
         return several(asked.runs, wish, detached=asked.detached, as_json=asked.as_json)
     run = asked.runs[0]
     if asked.dry_run:
-        return _would(prepare(run, wish), as_json=asked.as_json)
+        return _would(prepare(run, wish, only_shown=True), as_json=asked.as_json)
     return begin_one(run, wish, detached=asked.detached, as_json=asked.as_json)
 
 
@@ -111,10 +113,11 @@ def stop(run: Path, *, as_json: bool) -> int:
 
 
 def _would(start: Start, *, as_json: bool) -> int:
-    show(start.gate.faults, start.record)
+    faults = (*start.unseen, *start.gate.faults)
+    show(faults, start.record)
     if as_json:
         facts = {**as_dict(start.record), "refused": start.refused()}
-        output.as_json(whole(facts, start.gate.faults))
+        output.as_json(whole(facts, faults))
     else:
         output.out(start.launch.shown())
         output.note(f"to be run in {start.launch.folder}")

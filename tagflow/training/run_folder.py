@@ -113,13 +113,18 @@ class LeftOut:
 class Arithmetic:
     """The counts that a run's length follows from; 0 where the plan does not say.
 
-    `steps`, `steps_per_epoch`, `warmup_steps`: of the optimizer. `buckets`: images by `WIDTHxHEIGHT`.
-    `parameters`: trained numbers. `files`, `states`: how many LoRA files and states are there in the end, of
-    `save_bytes` and `state_bytes` each.
+    `steps`, `steps_per_epoch`, `warmup_steps`: of the optimizer. `buckets`: images by `WIDTHxHEIGHT`;
+    `upscaled`: those of the concepts that are smaller than their bucket. `of_class`: regularisation images
+    that an epoch shows; `held_out`: images that are kept back to validate. `parameters`: trained numbers.
+    `files`, `states`: how many LoRA files and states are there in the end, of `save_bytes` and `state_bytes`
+    each.
     """
 
     images: int = 0
     images_with_repeats: int = 0
+    upscaled: int | UnsetType = UNSET
+    of_class: int | UnsetType = UNSET
+    held_out: int | UnsetType = UNSET
     repeats: tuple[int, ...] = ()
     buckets: dict[str, int] = field(default_factory=dict)
     batch: int = 1
@@ -152,6 +157,30 @@ class PlannedMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedFolder:
+    """One subset. `name`: below the dataset; `of_class`: regularisation images, `class_words`: what is
+    trained with those without a caption; `triggers`: what its concept is called by; `masks`: their folder."""
+
+    name: str
+    path: Path
+    images: int = 0
+    repeats: int = 1
+    triggers: tuple[str, ...] = ()
+    of_class: bool = False
+    class_words: str = ""
+    masks: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTime:
+    """How long the run takes, from `low` to `high` seconds, and what says so."""
+
+    low: int
+    high: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedBase:
     """The checkpoint that is trained on. `size`: its bytes; None for a folder."""
 
@@ -173,19 +202,27 @@ class PlannedNote:
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """What plan.json holds. Whatever is missing has its default: plans are also written by hand."""
+    """What plan.json holds. Whatever is missing has its default: plans are also written by hand.
+
+    `proposed`: why the preset was taken where none was named. `regularisation`: images of the class outside
+    of the dataset, with the audit of their captions. What is UNSET an earlier tagflow did not say.
+    """
 
     schema: str = PLAN_SCHEMA
     tagflow: str = ""
     created: str = ""
     preset: str | None = None
+    proposed: str | UnsetType = UNSET
     run: Path | None = None
     dataset: PlannedDataset | None = None
+    regularisation: PlannedDataset | UnsetType = UNSET
+    folders: tuple[PlannedFolder, ...] | UnsetType = UNSET
     structure: PlannedStructure = PlannedStructure()
     values: tuple[PlannedValue, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     arithmetic: Arithmetic = Arithmetic()
     memory: PlannedMemory = PlannedMemory()
+    time: PlannedTime | UnsetType = UNSET
     sd_scripts: Path | None = None
     trainer_python: Path | None = None
     base: PlannedBase | None = None

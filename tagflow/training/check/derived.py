@@ -21,7 +21,7 @@ from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import Sight
 from tagflow.training.sd_scripts.optimizers import optimizer_of
 from tagflow.training.sd_scripts.options import Value
-from tagflow.training.sd_scripts.steps import Buckets, Size
+from tagflow.training.sd_scripts.steps import Buckets, Size, held_out, of_the_class
 from tagflow.training.setup.setup import Images, Setup
 
 _SHOWN = 3  # names in one detail
@@ -38,7 +38,7 @@ TRAINS_UNET = ("network_train_text_encoder_only",)
 TRAINS_TEXT = ("network_train_unet_only",)
 OPTIMIZER = ("optimizer_type", "use_8bit_adam", "use_lion_optimizer")
 STEPS = (*BUCKETS, "max_train_epochs", "max_train_steps", "gradient_accumulation_steps", "batch_size",
-         "num_repeats", "is_reg", "validation_split")  # fmt: skip
+         "num_repeats", "is_reg", "validation_split", "validation_seed")  # fmt: skip
 _NO_IMAGES = Images({}, (), frozenset(), (), (), {})
 
 
@@ -207,22 +207,31 @@ def words(setup: Setup, name: str) -> list[str]:
 def batches(setup: Setup) -> int | None:
     """How many batches an epoch has, on one GPU; None where the images are not known.
 
-    Images of one size share batches within a dataset. Source: `BaseDataset.make_buckets`. With a validation
-    split or regularization images the true number is another one, so it is not known either.
+    Images of one size share batches within a dataset. Source: `BaseDataset.make_buckets`. Regularisation
+    images are shown as often as the others; which images a validation split holds out is known by its seed.
     """
     shared: defaultdict[tuple[str, int], Counter[Size]] = defaultdict(Counter)
+    of_class: defaultdict[tuple[str, int], list[tuple[Size, int]]] = defaultdict(list)
     for part in parts(setup):
         made = part.buckets if part.on("enable_bucket") else Buckets((0, 0))  # without buckets there is one
         if made is None or part.files is None or part.files.unsized:
             return None
-        if part.subset.kind != "dreambooth" or part.on("is_reg") or part.number("validation_split"):
-            return None
-        if part.number("batch_size") < 1:
+        share, seed = part.number("validation_split"), part.subset.values.get("validation_seed")
+        seed = seed if isinstance(seed, int) else None
+        if part.subset.kind == "fine tuning" or part.number("batch_size") < 1 or (share and seed is None):
             return None
         dataset = part.subset.where.partition(".subsets")[0]
         key = ("" if dataset.startswith("--") else dataset, int(part.number("batch_size")))
-        for size in part.files.sizes.values():
-            shared[key][made.of(size)] += max(int(part.number("num_repeats")), 0)
+        repeats, sizes = max(int(part.number("num_repeats")), 0), part.files.sizes
+        if part.on("is_reg"):
+            of_class[key] += [(made.of(size), repeats) for size in sizes.values() if repeats]
+            continue
+        for name in held_out(sizes, share, seed)[0]:
+            shared[key][made.of(sizes[name])] += repeats
+    for key, images in of_class.items():
+        shown = of_the_class(sum(shared[key].values()), [repeats for _, repeats in images])
+        for (size, _), count in zip(images, shown, strict=True):
+            shared[key][size] += count
     return sum(math.ceil(n / size) for (_, size), found in shared.items() for n in found.values()) or None
 
 

@@ -32,10 +32,13 @@ _ELSEWHERE = {
     **dict.fromkeys(("output_dir", "logging_dir"), "--out DIR"),
     **dict.fromkeys(("config_file", "dataset_config", "output_config"), "the run folder itself"),
     **dict.fromkeys(
-        ("train_data_dir", "reg_data_dir", "in_json", "image_dir", "metadata_file", "conditioning_data_dir"),
+        ("train_data_dir", "in_json", "image_dir", "metadata_file"),
         "dataset.toml, written from the folder that the plan is for",
     ),
-    **dict.fromkeys(("is_reg", "custom_attributes", "dataset_class"), "dataset.toml: write it there by hand"),
+    "reg_data_dir": "--reg DIR",
+    "conditioning_data_dir": "--masks DIR",
+    **dict.fromkeys(("is_reg", "class_tokens"), "--reg DIR, and the names of the folders in it"),
+    **dict.fromkeys(("custom_attributes", "dataset_class"), "dataset.toml: write it there by hand"),
 }
 _COUNTS = frozenset({
     "train_batch_size", "gradient_accumulation_steps", "network_dim", "num_repeats", "max_train_epochs",
@@ -57,7 +60,8 @@ class Wanted:
 class Preset:
     """What a kind of run sets. `train`, `dataset`: values by name, for the file that holds them.
 
-    `left_out`: what is not set on purpose, with the reason. `batch`: images for a step of the optimizer.
+    `left_out`: what is not set on purpose, with the reason. `batch`: images for a step of the optimizer;
+    `files`: LoRA files that are kept.
     """
 
     name: str
@@ -67,14 +71,31 @@ class Preset:
     train: Mapping[str, Wanted]
     dataset: Mapping[str, Wanted]
     left_out: Mapping[str, str]
+    files: int = 10
+
+    def rate(self, name: str) -> float:
+        """A rate of its, a number whether it is a list or not; 0 where it sets none."""
+        found = self.train[name].value if name in self.train else 0.0
+        first = found[0] if isinstance(found, list) and found else found
+        return float(first) if isinstance(first, int | float) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """The rule by which repeats are chosen where nobody gives them."""
+    """The rule by which repeats are chosen where nobody gives them. `most_balanced`: of a small concept."""
 
     images_per_epoch: int
     most: int
+    most_balanced: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Which presets suit so many images at most (None: any number), the most able one first."""
+
+    images: int | None
+    presets: tuple[str, ...]
     reason: str
 
 
@@ -92,9 +113,10 @@ def presets() -> Mapping[str, Preset]:
             _wanted(shared["train"], row["train"]),
             _wanted(shared["dataset"], row.get("dataset", {})),
             {**shared["left_out"], **row["left_out"]},
+            row.get("files", 10),
         )
         for name, row in data.items()
-        if name not in ("repeats", "common")
+        if name not in ("repeats", "common", "proposal")
     }
 
 
@@ -102,7 +124,17 @@ def presets() -> Mapping[str, Preset]:
 def repeats_rule() -> Repeats:
     """How repeats are chosen."""
     row = _data()["repeats"]
-    return Repeats(row["images_per_epoch"], row["most"], " ".join(row["reason"].split()))
+    return Repeats(
+        row["images_per_epoch"], row["most"], row["most_balanced"], " ".join(row["reason"].split())
+    )
+
+
+def proposal(images: int) -> Proposal:
+    """What is proposed for so many images where no preset is named."""
+    for row in _data()["proposal"]:
+        if images <= row.get("images", images):
+            return Proposal(row.get("images"), tuple(row["presets"]), " ".join(row["reason"].split()))
+    raise AssertionError("the last row of the proposals has no limit")
 
 
 def preset(name: str) -> Preset:
@@ -192,6 +224,10 @@ class Choices:
     def is_pinned(self, name: str) -> bool:
         """Whether the user said something of one of the trainer's options."""
         return ("train.toml", name) in self.pinned
+
+    def holds(self, name: str) -> bool:
+        """Whether one of the trainer's options has a value."""
+        return self.train(name) is not None
 
     def of(self, file: File) -> Iterator[Choice]:
         """The values of one file, in order."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tagflow import __version__
 from tagflow.audit.file import Audit
 from tagflow.encoders.locate import other_family
 from tagflow.errors import EncoderError, UsageProblem
@@ -18,12 +19,17 @@ from tagflow.findings.finding import Finding, finding
 from tagflow.models.prediction import Prediction, named, prediction
 from tagflow.training.plan.choices import Choices, Preset
 from tagflow.training.plan.fitting import Surroundings
+from tagflow.training.plan.folders import ALPHA, ImageFolder
 from tagflow.training.run_folder import DATASET, LOGS, OUTPUT, PROMPTS
 from tagflow.training.sd_scripts.optimizers import is_bitsandbytes
+from tagflow.training.sd_scripts.options import Value
 from tagflow.training.sd_scripts.steps import Buckets
 from tagflow.training.structure.structure import CHOICES, WHY, Structure, conflicts
 
 MOST_THREADS = 8
+SEED = 42
+_LONGEST_TEXT = 250  # characters; programs show a line of it
+_DIGEST = 12  # characters of the dataset's digest
 _LARGEST = 8192  # pixels of a side
 
 
@@ -135,6 +141,120 @@ def for_audit(choices: Choices, audit: Audit | None, root: Path, configured: int
     if audit is not None and trained != limit:
         text = f"{trained} was set; the audit certified captions of {limit} tokens"
         cure = f"`tagflow run {root} --max-tokens {trained}`"
+        yield finding("plan-tokens-not-certified", text, option="max_token_length", cure=cure)
+
+
+def for_metadata(
+    choices: Choices, preset: Preset, audit: Audit | None, triggers: Sequence[str], tags: Sequence[str]
+) -> None:
+    """What the LoRA file says of itself: programs show it, and it stays when the run folder is gone."""
+    put, verdict = choices.put, "none" if audit is None else audit.meta.verdict
+    digest = "" if audit is None else f" of dataset {audit.meta.dataset_digest[:_DIGEST]}"
+    said = [f"tagflow {__version__}", f"preset {preset.name}", f"audit {verdict}{digest}"]
+    comment = "; ".join([*said, *([f"trigger {', '.join(triggers)}"] if triggers else [])])
+    reason = "kept in the LoRA's metadata: how it was made, and what its captions were worth"
+    put("train.toml", "training_comment", _cut(comment), reason, "the audit")
+    name = str(choices.train("output_name"))
+    put("train.toml", "metadata_title", _cut(name), "the name that programs show", "the run folder")
+    if triggers:
+        reason = "what programs offer for a prompt"
+        put("train.toml", "metadata_trigger_phrase", _cut(", ".join(triggers)), reason, "the data")
+    if tags:
+        reason = "the tags that most captions have, to find it by"
+        put("train.toml", "metadata_tags", _cut(", ".join(tags)), reason, "the data")
+
+
+def _cut(text: str) -> str:
+    plain = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    return (
+        plain
+        if len(plain) <= _LONGEST_TEXT
+        else plain[:_LONGEST_TEXT].rpartition(",")[0] or plain[:_LONGEST_TEXT]
+    )
+
+
+def for_masks(choices: Choices, folders: Sequence[ImageFolder], masks: str | None) -> None:
+    """The loss counts only where a mask is white, or the image is not transparent."""
+    if masks is None:
+        return
+    told = "asked for by --masks"
+    choices.put(
+        "train.toml", "masked_loss", True, f"{told}: what is black in a mask is not learned", "--masks"
+    )
+    for at, one in enumerate(folders):
+        if masks == ALPHA and not one.of_class:
+            reason = f"{told}: what is transparent is not learned"
+            choices.put("dataset.toml", f"subsets[{at}].alpha_mask", True, reason, "--masks")
+        elif one.masks is not None:
+            reason = f"{told}: a mask for each image, under its name"
+            choices.put(
+                "dataset.toml",
+                f"subsets[{at}].conditioning_data_dir",
+                one.masks.as_posix(),
+                reason,
+                "--masks",
+            )
+
+
+def for_validation(choices: Choices, share: float | None) -> tuple[float, int | None]:
+    """The share of images that are held out to validate, and the seed that draws them.
+
+    Raises UsageProblem for a share that is none.
+    """
+    if share is not None:
+        if not 0 < share < 1:
+            raise UsageProblem(f"--validation {share:g} is no share", "give it as 0.1 or 10%")
+        reason = "held out of each folder: its loss shows from which epoch on the LoRA learns by heart"
+        choices.put("dataset.toml", "validation_split", share, reason, "--validation")
+    split = choices.get("dataset.toml", "validation_split")
+    if not isinstance(split, float) or not split:
+        return 0.0, None
+    own = choices.train("seed")
+    seed = own if isinstance(own, int) else SEED
+    reason = "the same images in every run; without a seed every run holds out others"
+    choices.put("dataset.toml", "validation_seed", seed, reason, "the plan")
+    drawn = choices.get("dataset.toml", "validation_seed")
+    return split, drawn if isinstance(drawn, int) else None
+
+
+def for_class_images(choices: Choices, folders: Sequence[ImageFolder], *, rendered: bool) -> None:
+    """Regularisation images: how their folders are told from the others, and what they weigh."""
+    for at, one in enumerate(folders):
+        if not one.of_class:
+            continue
+        where = f"subsets[{at}]."
+        reason = "images of the class, which keep it as the base draws it"
+        choices.put("dataset.toml", f"{where}is_reg", True, reason, one.source_of_class)
+        if len(one.images.captioned) < one.images.count:
+            reason = "trained with images that have no caption here; a word has no order to be certified"
+            choices.put("dataset.toml", f"{where}class_tokens", one.class_words, reason, "the folder's name")
+        if rendered and not one.rendered:
+            reason = "these captions are trained as they stand: only the dataset's own are rendered"
+            plain: dict[str, Value] = {
+                "shuffle_caption": False,
+                "keep_tokens_separator": "",
+                "secondary_separator": "",
+            }
+            for name, value in plain.items():
+                choices.put("dataset.toml", f"{where}{name}", value, reason, "--structure")
+    if any(one.of_class for one in folders):
+        reason = "images of the class weigh as much as the others; less than 1 lets the class change"
+        choices.put("train.toml", "prior_loss_weight", 1.0, reason, "the plan")
+
+
+def for_class_audit(root: Path | None, own: Audit | None, audit: Audit | None) -> Iterator[Finding]:
+    """Captions of regularisation images outside of the dataset are trained, too: they need an audit."""
+    if own is None:
+        text, cure = "regularisation images have captions", f"`tagflow run {root}`, then plan again"
+        yield finding("plan-audit-missing", text, file=str(root), cure=cure)
+    elif own.meta.verdict != "pass":
+        text = f"the verdict of the regularisation images is {own.meta.verdict}"
+        cure = f"`tagflow run {root}` until it passes, then plan again"
+        yield finding("plan-audit-not-passed", text, file=str(root), cure=cure)
+    elif audit is not None and own.meta.limits.max_tokens != audit.meta.limits.max_tokens:
+        theirs, ours = own.meta.limits.max_tokens, audit.meta.limits.max_tokens
+        text = f"{theirs} tokens for regularisation images, {ours} for the others"
+        cure = f"`tagflow run {root} --max-tokens {ours}`"
         yield finding("plan-tokens-not-certified", text, option="max_token_length", cure=cure)
 
 

@@ -5,6 +5,7 @@ Where the plan looks for sd-scripts, its Python and its GPU is here, too.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tagflow.errors import TrainerError
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many
 from tagflow.training.machine.probe import Gpu, Machine, local_gpus, probe
-from tagflow.training.plan.choices import Choices, Preset, presets
+from tagflow.training.plan.choices import Choices, Preset, presets, proposal
 from tagflow.training.plan.memory import (
     Estimate,
     Load,
@@ -97,7 +98,35 @@ _OPTION_OF = {
     "checkpointing": "gradient_checkpointing",
     "fp8": "fp8_base_unet",
 }
+_AREA = 1024 * 1024
 _SAVED = {"fp16": 2, "bf16": 2}  # bytes of a number in a LoRA file
+
+
+def propose(images: int, resolution: object, vram: Vram) -> tuple[str, str]:
+    """The preset for so many images where none was named, and why."""
+    found = proposal(images)
+    sides = resolution if isinstance(resolution, list) else [resolution, resolution]
+    area = math.prod(side for side in sides if isinstance(side, int)) if None not in sides else _AREA
+    whole = frozenset(_OPTION_OF) - {"fp8"}  # 8-bit weights cost more than a smaller LoRA does
+    loads = {name: _as_meant(Load(dim=0, area=area), presets()[name]) for name in found.presets}
+    tried = ((name, load, free) for free in (whole, whole | {"fp8"}) for name, load in loads.items())
+    fitting = (name for name, load, free in tried if fit(load, vram.bytes, 1, free)[1])
+    taken = next(fitting, found.presets[0])
+    why = f"proposed for {many(images, 'image')}: {found.reason}"
+    if taken != found.presets[0]:
+        why += f"; {found.presets[0]} does not fit well into {vram.bytes / 1e9:.0f} GB"
+    return taken, why
+
+
+def _as_meant(load: Load, preset: Preset) -> Load:
+    """The load as a preset has it, with one image at a time."""
+    return replace(
+        load,
+        dim=int(preset.rate("network_dim")),
+        text_encoders="network_train_unet_only" not in preset.train,
+        cached_text="cache_text_encoder_outputs" in preset.train,
+        batch=1,
+    )
 
 
 def load_of(choices: Choices, resolution: Size) -> Load:
@@ -175,15 +204,7 @@ def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Findi
     everything = frozenset(_OPTION_OF)
     tries = [(f"--set network_dim={dim}", replace(load, dim=dim)) for dim in (64, 32, 16) if dim < load.dim]
     for name, other in presets().items():
-        train = other.train
-        as_preset = replace(
-            load,
-            dim=int(str(train["network_dim"].value)),
-            text_encoders="network_train_unet_only" not in train,
-            cached_text="cache_text_encoder_outputs" in train,
-            batch=1,
-        )
-        tries += [(f"--preset {name}", as_preset)] if other is not preset else []
+        tries += [(f"--preset {name}", _as_meant(load, other))] if other is not preset else []
     tries += [("--resolution 768", replace(load, area=768 * 768))] if load.area > 768 * 768 else []
     may = [words for words, one in tries if fit(one, vram.bytes, 1, everything)[1]]
     phase = max(taken.phases, key=lambda name: taken.phases[name])
@@ -193,7 +214,7 @@ def _too_small(preset: Preset, load: Load, taken: Estimate, vram: Vram) -> Findi
     return finding("gpu-memory-short", f"{text} ({vram.source})", cure=cure)
 
 
-def for_length(choices: Choices, counts: dict[Size, int]) -> Length:
+def for_length(choices: Choices, preset: Preset, counts: dict[Size, int]) -> Length:
     """The run's length; the warm-up, the restarts and the intervals follow from it."""
     if choices.is_pinned("max_train_steps") and not choices.is_pinned("max_train_epochs"):
         reason = "max_train_steps was set, and epochs would win over it"
@@ -206,15 +227,18 @@ def for_length(choices: Choices, counts: dict[Size, int]) -> Length:
         steps=choices.whole("max_train_steps", 1600),
     )
     _schedule(choices, run)
-    _intervals(choices, run)
+    _intervals(choices, run, preset.files)
     return run
 
 
 def _schedule(choices: Choices, run: Length) -> None:
     source, scheduler = "the data", choices.train("lr_scheduler") or "constant"
+    ruled_out = {one.name for one in choices.left_out()}  # by an optimizer, say
     wanted = choices.whole("lr_warmup_steps", 0)
     warm_up, all_steps = steps.warmup(wanted, run.steps), many(run.steps, "step")
-    if scheduler == "constant" or not warm_up:
+    if "lr_warmup_steps" in ruled_out:
+        pass
+    elif scheduler == "constant" or not warm_up:
         reason = (
             "the constant scheduler stops with one" if scheduler == "constant" else "the run is too short"
         )
@@ -227,12 +251,12 @@ def _schedule(choices: Choices, run: Length) -> None:
         reason = f"{wanted} were wanted; a cycle has at least 100 of the {all_steps}"
         cycles = steps.restarts(wanted, run.steps)
         choices.put("train.toml", "lr_scheduler_num_cycles", cycles, reason, source)
-    else:
+    elif "lr_scheduler_num_cycles" not in ruled_out:
         reason = f"the scheduler {scheduler} has no restarts"
         choices.leave_out("train.toml", "lr_scheduler_num_cycles", reason, source)
 
 
-def _intervals(choices: Choices, run: Length) -> None:
+def _intervals(choices: Choices, run: Length, most: int) -> None:
     put, source = choices.put, "the data"
     if choices.is_pinned("sample_every_n_epochs"):
         reason = "sample_every_n_epochs was set, and wins"
@@ -241,7 +265,7 @@ def _intervals(choices: Choices, run: Length) -> None:
         interval = steps.sample_interval(choices.whole("sample_every_n_steps", 200), run.steps)
         often = f"10 to 20 times in {many(run.steps, 'step')}"
         put("train.toml", "sample_every_n_steps", interval, often, source)
-    every = steps.epochs_between_files(run.epochs)
+    every = steps.epochs_between_files(run.epochs, most)
     each = "each" if every == 1 else f"every {every}"
     epochs = many(run.epochs, "epoch")
     reason = f"a LoRA and a state after {each} of {epochs}, to compare and to go on from"

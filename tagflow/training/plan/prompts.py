@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from tagflow.captions.grammar import tag_key
 
 NEGATIVE = "low quality, worst quality, blurry, watermark, text"
 PROMPTS, TAGS, TAGS_EACH = 4, 12, 2
+_OTHER_CONCEPT = 1000  # a trigger that no prompt has yet weighs more than any tags
+_LONGEST_TAG = 40  # characters of a tag in the metadata; a longer one is a sentence
 SEED, STEPS, SCALE = 42, 28, 7.0
 """How samples are drawn; the seed is that of the first prompt."""
 
@@ -27,17 +30,29 @@ _BRACKET = re.compile(r"(?<!\\)([()\[\]])")
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """One caption's tags with their categories."""
+    """One caption's tags with their categories. `path`: below the dataset, with forward slashes."""
 
     path: str
     tags: Sequence[str]
     categories: Sequence[str]
 
+    @property
+    def folder(self) -> str:
+        """The folder that it lies in; `.` is the dataset's own."""
+        return PurePosixPath(self.path).parent.as_posix()
+
 
 def prompts(captions: Iterable[Tagged], triggers: Sequence[str]) -> list[str]:
-    """Up to four prompts: tags of captions that differ, the triggers in front. Deterministic."""
+    """Up to four prompts: tags of ordinary captions that differ, their triggers in front. Deterministic.
+
+    Ordinary is a caption of middling length: the longest is often the odd one, and samples are to show what
+    most of the images do. With several triggers a prompt has those of its caption.
+    """
     rows = sorted(captions, key=lambda row: row.path)
-    names = {tag_key(word) for word in triggers}
+    names = {tag_key(word): word for word in triggers if is_speakable(word)}
+    if len(names) > 1:
+        rows = [row for row in rows if names.keys() & set(map(tag_key, row.tags))] or rows
+    rows = _ordinary(rows)
     counts = Counter(tag_key(tag) for row in rows for tag in set(row.tags) if is_speakable(tag))
     shown: set[str] = set()
     found: list[str] = []
@@ -45,21 +60,47 @@ def prompts(captions: Iterable[Tagged], triggers: Sequence[str]) -> list[str]:
         best = min(rows, key=lambda row: (-_news(row, counts, shown, names), row.path))
         rows.remove(best)
         chosen = _chosen(best, counts, shown, names)
-        line = as_prompt([*filter(is_speakable, triggers), *chosen])
+        own = {tag_key(tag) for tag in best.tags}
+        called = [word for key, word in names.items() if len(names) == 1 or key in own]
+        line = as_prompt([*called, *chosen])
         if not chosen or line in found:
             continue
-        shown |= {tag_key(tag) for tag in chosen}
+        shown |= {tag_key(tag) for tag in chosen} | (own & names.keys())
         found.append(line)
-    return found or [as_prompt([*filter(is_speakable, triggers)] or ["a photograph"])]
+    return found or [as_prompt([*names.values()] or ["a photograph"])]
 
 
-def _news(row: Tagged, counts: Counter[str], shown: set[str], names: set[str]) -> float:
-    """How much a caption shows that no prompt has yet; what many captions have weighs more."""
-    keys = {tag_key(tag) for tag in row.tags if is_speakable(tag)} - names - shown
-    return math.fsum(math.log1p(counts[key]) for key in keys)
+def _ordinary(rows: list[Tagged]) -> list[Tagged]:
+    """Of many captions those whose number of tags is not among the lowest or highest quarter."""
+    lengths = sorted(len(row.tags) for row in rows)
+    if len(rows) < 2 * PROMPTS:
+        return rows
+    low, high = lengths[len(lengths) // 4], lengths[3 * len(lengths) // 4]
+    return [row for row in rows if low <= len(row.tags) <= high]
 
 
-def _chosen(row: Tagged, counts: Counter[str], shown: set[str], names: set[str]) -> list[str]:
+def common_tags(captions: Iterable[Tagged], triggers: Sequence[str]) -> list[str]:
+    """The tags that most captions have, the commonest first; no trigger is among them."""
+    names = {tag_key(word) for word in triggers}
+    spelled: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for row in captions:
+        for key, tag in {tag_key(tag): tag for tag in row.tags if is_speakable(tag)}.items():
+            if key not in names and "," not in tag and len(tag) <= _LONGEST_TAG:
+                spelled.setdefault(key, tag)
+                counts[key] += 1
+    ranked = sorted(counts, key=lambda key: (-counts[key], key))
+    return [spelled[key] for key in ranked[:TAGS]]
+
+
+def _news(row: Tagged, counts: Counter[str], shown: set[str], names: Collection[str]) -> float:
+    """How much a caption shows that no prompt has yet, a trigger above all; what many have weighs more."""
+    keys = {tag_key(tag) for tag in row.tags if is_speakable(tag)} - shown
+    called = len(keys.intersection(names)) if len(names) > 1 else 0
+    return called * _OTHER_CONCEPT + math.fsum(math.log1p(counts[key]) for key in keys.difference(names))
+
+
+def _chosen(row: Tagged, counts: Counter[str], shown: set[str], names: Collection[str]) -> list[str]:
     """A caption's tags, cut down: of each category the two that tell most, in the caption's own order."""
     pairs = [
         (tag, category)

@@ -11,6 +11,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import TrainerError, VocabularyMissing
 from tagflow.progress import Progress, silent
 from tagflow.training.plan.choices import Choice
+from tagflow.training.plan.duration import time_of
 from tagflow.training.plan.fitting import warmup_steps
 from tagflow.training.plan.memory import SOURCE
-from tagflow.training.plan.plan import Plan, data_name
+from tagflow.training.plan.plan import Plan, data_names
+from tagflow.training.plan.review import by_table
 from tagflow.training.run_folder import (
     DATA,
     DATASET,
@@ -41,13 +44,14 @@ from tagflow.training.run_folder import (
     PlanFile,
     PlannedBase,
     PlannedDataset,
+    PlannedFolder,
     PlannedMemory,
     PlannedNote,
     PlannedStructure,
     PlannedValue,
     to_json,
 )
-from tagflow.training.sd_scripts.dataset_config import faults, schema
+from tagflow.training.sd_scripts.dataset_config import faults
 from tagflow.training.structure.render import Rendered, check_target, render_data, write_rendered
 from tagflow.training.structure.structure import CHOICES
 
@@ -56,11 +60,11 @@ def plan_file(plan: Plan, rendered: Rendered | None = None) -> PlanFile:
     """What plan.json will hold. `rendered`: the captions' own, once they are there."""
     audit, around, choices, length = plan.audit, plan.around, plan.choices, plan.length
     marks, said = CHOICES[plan.structure].options, plan.base.prediction
-    repeats = (one.value for one in choices.of("dataset.toml") if one.name.endswith("num_repeats"))
-    return PlanFile(
+    planned = PlanFile(
         tagflow=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         preset=plan.preset.name,
+        proposed=plan.proposed or UNSET,
         run=plan.run,
         dataset=PlannedDataset(
             root=plan.root,
@@ -69,7 +73,21 @@ def plan_file(plan: Plan, rendered: Rendered | None = None) -> PlanFile:
             verdict=None if audit is None else audit.meta.verdict,
             dataset_digest=None if audit is None else audit.meta.dataset_digest,
             captions=plan.captions,
-            images=sum(part.images.count for part in plan.parts),
+            images=sum(part.images.count for part in plan.parts if part.inside),
+        ),
+        regularisation=UNSET if plan.class_root is None else _of_class(plan, plan.class_root),
+        folders=tuple(
+            PlannedFolder(
+                part.name,
+                part.path,
+                part.images.count,
+                part.repeats,
+                plan.triggers.get(part.name, ()),
+                part.of_class,
+                part.class_words,
+                part.masks,
+            )
+            for part in plan.parts
         ),
         structure=PlannedStructure(
             kind=plan.structure,
@@ -90,7 +108,10 @@ def plan_file(plan: Plan, rendered: Rendered | None = None) -> PlanFile:
         arithmetic=Arithmetic(
             images=sum(len(part.images.sizes) for part in plan.parts),
             images_with_repeats=sum(plan.buckets.values()),
-            repeats=tuple(value for value in repeats if isinstance(value, int)),
+            upscaled=plan.images.upscaled,
+            of_class=plan.images.of_class,
+            held_out=plan.images.held_out,
+            repeats=tuple(part.repeats for part in plan.parts),
             buckets={f"{width}x{height}": count for (width, height), count in plan.buckets.items()},
             batch=choices.whole("train_batch_size", 1),
             accumulation=choices.whole("gradient_accumulation_steps", 1),
@@ -115,9 +136,23 @@ def plan_file(plan: Plan, rendered: Rendered | None = None) -> PlanFile:
         base=PlannedBase(plan.base.path, plan.base.size, said.type, said.evidence),
         notes=tuple(PlannedNote(note.code, note.severity, note.detail, note.cure) for note in plan.notes),
     )
+    return replace(planned, time=time_of(planned, around.gpus) or UNSET)
 
 
-_SUBSET = re.compile(r"subsets\[(\d+)\]\.(\w+)")
+def _of_class(plan: Plan, root: Path) -> PlannedDataset:
+    audit = plan.class_audit
+    outside = [part for part in plan.parts if not part.inside]
+    return PlannedDataset(
+        root=root,
+        audit=root / AUDIT_NAME,
+        run=None if audit is None else audit.meta.run,
+        verdict=None if audit is None else audit.meta.verdict,
+        dataset_digest=None if audit is None else audit.meta.dataset_digest,
+        captions=sum(len(part.images.captioned) for part in outside),
+        images=sum(part.images.count for part in outside),
+    )
+
+
 _CONTROL = re.compile("[\x00-\x1f\x7f]")  # a folder's name may hold them; no comment may
 _WIDTH = 106
 _SECTIONS = {
@@ -126,10 +161,11 @@ _SECTIONS = {
     "the LoRA": "network_module network_dim network_alpha network_train_unet_only network_args",
     "learning": "optimizer_type optimizer_args learning_rate unet_lr text_encoder_lr lr_scheduler "
     "lr_scheduler_num_cycles lr_warmup_steps max_train_epochs max_train_steps min_snr_gamma noise_offset "
-    "seed",
+    "max_grad_norm masked_loss prior_loss_weight seed",
     "memory": "train_batch_size gradient_accumulation_steps gradient_checkpointing mixed_precision "
     "fp8_base_unet fp8_base no_half_vae sdpa",
-    "output": "output_dir output_name save_model_as save_precision save_every_n_epochs save_every_n_steps "
+    "output": "output_dir output_name metadata_title metadata_trigger_phrase metadata_tags "
+    "training_comment save_model_as save_precision save_every_n_epochs save_every_n_steps "
     "save_last_n_steps save_state save_last_n_epochs_state",
     "looking on": "log_with logging_dir sample_prompts sample_every_n_steps sample_sampler",
 }
@@ -182,7 +218,7 @@ def _rendered(plan: Plan, audit: Audit, out: Path, progress: Progress) -> Render
         plan.root, audit, plan.structure, out, leading=plan.leading, wildcards=wildcards, tokenizer=words,
         max_tokens=trained if isinstance(trained, int) else WINDOW, progress=progress,
     )  # fmt: skip
-    planned = {data_name(plan.parts, at) for at in range(len(plan.parts))}
+    planned = set(data_names(plan.parts).values())
     if planned != {subset.folder.name for subset in made.subsets}:
         raise TrainerError(f"{plan.root}: changed while tagflow was at work", "plan again")
     return made
@@ -192,7 +228,8 @@ def files(plan: Plan, rendered: Rendered | None = None) -> dict[str, str]:
     """The text of every file of the run folder, by its name. Raises TrainerError for a dataset file that
     sd-scripts would not read."""
     dataset = dataset_toml(plan)
-    if wrong := faults(dataset.unwrap()):
+    masked = bool(plan.choices.train("masked_loss"))
+    if wrong := faults(dataset.unwrap(), masked_loss=masked):
         raise TrainerError(f"{DATASET}: {wrong[0].detail}", "take back what --set gave, or report this")
     texts = {
         DATASET: dataset.as_string(),
@@ -236,25 +273,15 @@ def dataset_toml(plan: Plan) -> Any:
     """The dataset file: one dataset, a subset for each folder. A tomlkit document."""
     import tomlkit
 
-    known = schema()["datasets"]["dreambooth"]
-    general: list[Choice] = []
-    shared: list[Choice] = []
-    own: dict[int, list[Choice]] = {at: [] for at in range(len(plan.parts))}
-    for choice in plan.choices.of("dataset.toml"):
-        if found := _SUBSET.fullmatch(choice.name):
-            own[int(found[1])].append(
-                Choice(choice.file, found[2], choice.value, choice.reason, choice.source)
-            )
-        else:
-            (general if choice.name in known else shared).append(choice)
+    general, own = by_table(plan.choices, len(plan.parts))
     doc = tomlkit.document()
     _comment(doc, f"Written by tagflow {__version__} for {plan.root.as_posix()}")
     tables, dataset = tomlkit.aot(), tomlkit.table()
     _add(dataset, general)
     subsets = tomlkit.aot()
-    for choices in own.values():
+    for choices in own:
         table = tomlkit.table()
-        _add(table, [*choices, *shared])
+        _add(table, choices)
         subsets.append(table)
     dataset.add("subsets", subsets)
     tables.append(dataset)

@@ -68,6 +68,11 @@ def read_caption(text: str, *, enable_wildcard: bool = False) -> str:
     return "\n".join(line.strip() for line in lines if line.strip())
 
 
+def is_one_tag(text: str) -> bool:
+    """Whether a text is one tag that the trainer takes as it stands: it has no order that could be lost."""
+    return bool(text.strip()) and not any(mark in text for mark in ",{}|;\n\r")
+
+
 def process_caption(text: str, how: Handling, rng: Random, when: When = When()) -> str:
     """The prompt that a caption is for this once. Draws from `rng` what the trainer draws, in its order."""
     text = f"{how.caption_prefix} {text}" if how.caption_prefix else text

@@ -1,19 +1,22 @@
 """How many steps and files a run has, and which size an image is trained at; open it for a wrong count.
 
-Sources in sd-scripts: `library/train_util.py` (make_buckets, get_scheduler_fix), `train_network.py` (the
-steps of an epoch); for sizes `BucketManager` and `make_bucket_resolutions`. Warm-up, restarts and intervals
-are what a plan proposes.
+Sources in sd-scripts: `library/train_util.py` (make_buckets, get_scheduler_fix; `DreamBoothDataset` for
+regularisation images, `split_train_val` for those held out), `train_network.py` (the steps of an epoch); for
+sizes `BucketManager` and `make_bucket_resolutions`. Warm-up, restarts and intervals are what a plan proposes.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from random import Random
+from typing import TypeVar
 
 Size = tuple[int, int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,38 @@ def in_buckets(sizes: Iterable[tuple[Size, int]], buckets: Buckets) -> dict[Size
     return dict(sorted(found.items()))
 
 
+def of_the_class(trained: int, repeats: Sequence[int]) -> list[int]:
+    """How often an epoch shows each regularisation image: as often in all as what is `trained`.
+
+    trained: images of the concepts, repeats counted. repeats: those of each regularisation image, in the
+    order of the dataset file, within a folder by name. Images beyond the number that is needed get 0; where
+    there are too few, they come round again, one more each.
+    """
+    shown, so_far = [0] * len(repeats), 0
+    for at, count in enumerate(repeats):
+        if so_far >= trained:
+            return shown
+        shown[at] = count
+        so_far += count
+    for more in range(max(0, trained - so_far) if repeats else 0):
+        shown[more % len(repeats)] += 1
+    return shown
+
+
+def held_out(images: Iterable[T], share: float, seed: int | None) -> tuple[list[T], list[T]]:
+    """The images of one folder that are trained, and those that are held out to validate.
+
+    images: in the order of their names. share: `validation_split`, 0 for none. seed: `validation_seed`;
+    without one the trainer draws others than these, but as many. Both round up at a half: an image may be
+    among both.
+    """
+    drawn = list(images)
+    if not share:
+        return drawn, []
+    Random(seed).shuffle(drawn)  # noqa: S311, as the trainer draws them
+    return drawn[: math.ceil(len(drawn) * (1 - share))], drawn[len(drawn) - round(len(drawn) * share) :]
+
+
 def length(counts: Iterable[int], batch: int, accumulation: int, *, epochs: int, steps: int) -> Length:
     """The length of a run on one GPU. `counts`: images in each bucket.
 
@@ -122,9 +157,9 @@ def sample_interval(wanted: int, steps: int) -> int:
     return max(1, min(max(wanted, -(-steps // 20)), steps // 10))
 
 
-def epochs_between_files(epochs: int) -> int:
-    """Epochs between saved files: one, or as many as leave 10 files."""
-    return max(1, -(-epochs // 10))
+def epochs_between_files(epochs: int, most: int = 10) -> int:
+    """Epochs between saved files: one, or as many as leave `most` files."""
+    return max(1, -(-epochs // most))
 
 
 def steps_between_states(steps_per_epoch: int, every: int) -> int | None:

@@ -8,13 +8,12 @@ run, the tokens, the text encoders.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from tagflow.audit.drift import Present, drift
-from tagflow.audit.file import Audit, Limits, certifies
+from tagflow.audit.file import Limits, certifies
 from tagflow.clip.tokenizer import WINDOW
 from tagflow.dataset.survey import read, survey
 from tagflow.encoders import fingerprint_of
@@ -27,11 +26,11 @@ from tagflow.ontology import Ontology
 from tagflow.schema import rows
 from tagflow.training.check.derived import LINES, names, parts, words
 from tagflow.training.check.registry import Rule, made
-from tagflow.training.run_folder import DATASET, PLAN, PlanFile, PlannedDataset
+from tagflow.training.run_folder import DATASET, PLAN
+from tagflow.training.sd_scripts.captions import is_one_tag
 from tagflow.training.sd_scripts.files import caption_of
-from tagflow.training.setup.setup import Setup
-from tagflow.training.start.inputs import Inputs
-from tagflow.training.start.record import Edit, Record, host
+from tagflow.training.start.record import host
+from tagflow.training.start.subject import AuditedStart, PlannedStart
 from tagflow.training.structure.render import changed
 from tagflow.training.structure.source import other_tags
 from tagflow.training.structure.structure import JOIN, KEEP
@@ -50,41 +49,6 @@ _SPLITTING = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate"
 _NAMED = 5  # paths in a message
 _HARDLY = 0.9  # of the captions, or tags, are not trained
 _DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology": "ontology-drifted"}
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStart:
-    """A run that is to be started, as the checks see it.
-
-    `inputs`: what it reads, as it was before any of it was looked at.
-    `record`: its last attempt; None before the first. `edits`: values of train.toml other than planned.
-    `audit`: its dataset's; None where there is none, or where it is `unusable`, which says why.
-    """
-
-    run: Path
-    plan: PlanFile
-    setup: Setup
-    inputs: Inputs
-    record: Record | None
-    edits: tuple[Edit, ...]
-    audit: Audit | None
-    unusable: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditedStart:
-    """The same where its dataset has an audit.
-
-    `captions`: those that may be trained, as paths below `folder` with forward slashes. Where they were
-    `rendered` for the run, the folder is the run's own.
-    """
-
-    setup: Setup
-    dataset: PlannedDataset
-    audit: Audit
-    folder: Path
-    captions: Collection[str]
-    rendered: bool
 
 
 def check(
@@ -132,6 +96,10 @@ def audit_there(start: PlannedStart) -> Iterator[Finding]:
         yield finding("audit-unusable", start.unusable)
     elif start.audit is None:
         yield finding("audit-missing", str(start.plan.dataset.root))
+    if start.of_class() and start.class_unusable:
+        yield finding("audit-unusable", start.class_unusable)
+    elif start.of_class() and start.class_audit is None:
+        yield finding("audit-missing", "of the regularisation images, which have captions")
 
 
 @audit_check("audit-not-passed")
@@ -197,9 +165,12 @@ def plan_outdated(start: AuditedStart) -> Iterator[Finding]:
         yield finding("plan-outdated", f"planned after run {planned.run}, now {meta.run}")
 
 
-@audit_check("dataset-foreign", reads=("dataset_class", "caption_extension"))
+@audit_check("dataset-foreign", reads=("dataset_class", "caption_extension", "is_reg", "class_tokens"))
 def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
-    """Captions that the trainer would read and no audit vouches for."""
+    """Captions that the trainer would read and no audit vouches for.
+
+    An image of the class may have none: the one tag of its class is trained, and has no order.
+    """
     setup, folder = start.setup, start.folder.resolve()
     if setup.text("dataset_class"):
         said = f"{setup.text('dataset_class')} reads the data"
@@ -209,8 +180,12 @@ def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
     looked_at = setup.images or (None,) * len(setup.subsets or ())
     for subset, images in zip(setup.subsets or (), looked_at, strict=True):
         fault, option = "", "image_dir"
-        if subset.kind != "dreambooth":
+        words, of_class = str(subset.values.get("class_tokens") or ""), subset.values.get("is_reg")
+        alone = bool(of_class) and is_one_tag(words)
+        if subset.kind == "fine tuning":
             fault, option = "captions of a metadata file", "metadata_file"
+        elif alone and images is not None and not images.captioned:
+            pass
         elif subset.folder is None or not subset.folder.resolve().is_relative_to(folder):
             fault = f"{subset.folder} is not in {folder}"
         elif (suffix := subset.values.get("caption_extension")) != wanted:
@@ -218,7 +193,11 @@ def dataset_foreign(start: AuditedStart) -> Iterator[Finding]:
         elif images is not None:
             files = {name: caption_of(subset.folder / name, wanted) for name in images.names}
             # One that nobody certified lies in a hidden folder, say; and there may be none.
-            other = [name for name, file in files.items() if file is None or file.resolve() not in certified]
+            bare = [name for name, file in files.items() if file is None and not alone]
+            other = [
+                *bare,
+                *(name for name, file in files.items() if file and file.resolve() not in certified),
+            ]
             fault = f"no certified caption: {names(other)}" if other else ""
         if fault:
             yield finding("dataset-foreign", f"{subset.where}: {fault}", option=option)

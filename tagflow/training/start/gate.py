@@ -12,21 +12,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from tagflow.audit.file import current_audit
+from msgspec import UnsetType
+
+from tagflow.audit.file import Audit, current_audit
 from tagflow.dataset.survey import AUDIT_NAME
 from tagflow.errors import AuditError, TrainerError
 from tagflow.files.read import read_toml
 from tagflow.findings.finding import Finding, by_severity
 from tagflow.training.check.rules import faults_of
 from tagflow.training.machine.probe import Machine
-from tagflow.training.run_folder import DATA, DATASET, TRAIN, PlanFile, read_plan
+from tagflow.training.run_folder import DATA, DATASET, TRAIN, PlanFile, PlannedDataset, read_plan
 from tagflow.training.sd_scripts.files import TEXT_CACHE
 from tagflow.training.sd_scripts.options import Options, flat
 from tagflow.training.setup.read import setup_of_run, with_files
 from tagflow.training.setup.setup import Setup
-from tagflow.training.start.checks import CHECKS, AuditedStart, PlannedStart
+from tagflow.training.start.checks import CHECKS
 from tagflow.training.start.inputs import Inputs, inputs_of, settings_seen
 from tagflow.training.start.record import AUDIT, Edit, Record, read_record, settled
+from tagflow.training.start.subject import AuditedStart, PlannedStart
 from tagflow.training.structure.render import read_manifest
 
 NEVER = frozenset({"another-running"})
@@ -72,14 +75,14 @@ def evaluate_gate(
     TrainerError for what is no run folder, or one whose plan is damaged.
     """
     start = planned_start(run, machine=machine, options=options, sd_scripts=sd_scripts)
-    audited = audited_start(start)
+    audited = [one for one in (audited_start(start), class_start(start)) if one is not None]
     faults: list[Finding] = []
     for one in CHECKS:
-        subject = audited if "audit" in one.needs else start
-        if subject is not None:
+        for subject in audited if "audit" in one.needs else (start,):
             faults += one.findings(subject)
     faults += faults_of(start.setup)
-    return Gate(start.setup, tuple(sorted(faults, key=by_severity)), start.edits, start.inputs)
+    found = dict.fromkeys(faults)  # both audits may have the same to say
+    return Gate(start.setup, tuple(sorted(found, key=by_severity)), start.edits, start.inputs)
 
 
 def planned_start(
@@ -93,15 +96,10 @@ def planned_start(
     plan, settings = read_plan(run), settings_seen(run)
     setup = replace(setup_of_run(run, options=options), machine=machine, sd_scripts=sd_scripts)
     inputs = inputs_of(setup, settings)
-    record, audit, unusable = read_record(run), None, ""
+    record = read_record(run)
     setup = with_files(replace(setup, encoded=_encoded(run, setup, plan, record, inputs)))
-    if plan.dataset is not None:
-        try:
-            audit = current_audit(plan.dataset.root)
-        except AuditError as problem:
-            unusable = problem.message
-        except OSError as problem:
-            unusable = f"{plan.dataset.root}: {problem.strerror}"
+    audit, unusable = _audit(plan.dataset)
+    class_audit, class_unusable = _audit(plan.regularisation)
     edits: list[Edit] = []
     with suppress(OSError, ValueError):  # what cannot be read is the rules' finding
         there = flat(read_toml((run / TRAIN).read_text(encoding="utf-8")))
@@ -112,8 +110,21 @@ def planned_start(
             if planned.get(name) != there.get(name)
         ]
     return PlannedStart(
-        run, plan, setup, inputs, None if record is None else settled(record), tuple(edits), audit, unusable
-    )
+        run, plan, setup, inputs, None if record is None else settled(record), tuple(edits), audit, unusable,
+        class_audit, class_unusable,
+    )  # fmt: skip
+
+
+def _audit(planned: PlannedDataset | UnsetType | None) -> tuple[Audit | None, str]:
+    """The audit of a dataset, or why it cannot be used; neither where there is none."""
+    if not isinstance(planned, PlannedDataset):
+        return None, ""
+    try:
+        return current_audit(planned.root), ""
+    except AuditError as problem:
+        return None, problem.message
+    except OSError as problem:
+        return None, f"{planned.root}: {problem.strerror}"
 
 
 def _encoded(
@@ -125,6 +136,8 @@ def _encoded(
     """
     base, found = setup.path("pretrained_model_name_or_path"), set[Path]()
     if record is None or plan.dataset is None or not setup.on("cache_text_encoder_outputs_to_disk"):
+        return frozenset()
+    if isinstance(plan.regularisation, PlannedDataset):  # whose audit no attempt keeps
         return frozenset()
     caches = [
         file
@@ -155,10 +168,29 @@ def audited_start(start: PlannedStart) -> AuditedStart | None:
     dataset, audit = start.plan.dataset, start.audit
     if dataset is None or audit is None:
         return None
+    others = set(start.of_class())
+    setup = _of_subsets(start.setup, [at for at in range(len(start.setup.subsets or ())) if at not in others])
     if start.plan.structure.kind == "none":
-        return AuditedStart(start.setup, dataset, audit, dataset.root, audit.by_path(), rendered=False)
+        return AuditedStart(setup, dataset, audit, dataset.root, audit.by_path(), rendered=False)
     captions: Collection[str] = ()
     with suppress(TrainerError):  # a damaged list is a finding of its own
         listed = read_manifest(start.run)
         captions = () if listed is None else listed.captions
-    return AuditedStart(start.setup, dataset, audit, start.run / DATA, captions, rendered=True)
+    return AuditedStart(setup, dataset, audit, start.run / DATA, captions, rendered=True)
+
+
+def class_start(start: PlannedStart) -> AuditedStart | None:
+    """The start of the regularisation images outside of the dataset, with their audit; None without one."""
+    planned, audit, subsets = start.plan.regularisation, start.class_audit, start.of_class()
+    if not isinstance(planned, PlannedDataset) or audit is None or not subsets:
+        return None
+    setup = _of_subsets(start.setup, subsets)
+    return AuditedStart(setup, planned, audit, planned.root, audit.by_path(), rendered=False)
+
+
+def _of_subsets(setup: Setup, chosen: list[int]) -> Setup:
+    """The setup with some of its subsets, where they are known."""
+    if setup.subsets is None or len(chosen) == len(setup.subsets):
+        return setup
+    images = None if setup.images is None else tuple(setup.images[at] for at in chosen)
+    return replace(setup, subsets=tuple(setup.subsets[at] for at in chosen), images=images)

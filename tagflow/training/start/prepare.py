@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tagflow import __version__
 from tagflow.errors import TrainerError
+from tagflow.findings.finding import Finding, finding
 from tagflow.training.machine.probe import Machine, probe
 from tagflow.training.run_folder import PLAN, TRAIN, PlanFile, read_plan
 from tagflow.training.sd_scripts.environment import (
@@ -67,7 +68,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that was looked at from all sides. `record`: the attempt as it will be written down."""
+    """A start that was looked at from all sides. `record`: the attempt as it will be written down.
+
+    `unseen`: what could not be looked at, of a start that is only shown.
+    """
 
     run: Path
     gate: Gate
@@ -75,31 +79,43 @@ class Start:
     record: Record
     output: Output
     audit: Path
+    unseen: tuple[Finding, ...] = ()
 
     def refused(self) -> bool:
         """Whether it may not be: something stands against it, and no reason was given or none counts."""
         return self.gate.final() or bool(self.gate.refusals() and self.record.forced is None)
 
 
-def prepare(run: Path, wish: StartRequest) -> Start:
+def prepare(run: Path, wish: StartRequest, *, only_shown: bool = False) -> Start:
     """Look at a run and settle how it would be started. Asks the trainer's Python; writes nothing.
 
+    only_shown: the command is only to be seen, so a trainer that is on another machine is not missed.
     Raises TrainerError where sd-scripts, its Python, the run folder or the state cannot be used.
     """
     run = run.absolute()
     plan = read_plan(run)
     if plan.dataset is None or plan.dataset.audit is None:
         raise TrainerError(f"{run / PLAN} names no audit", "make the plan again: `tagflow train plan`")
-    sd_scripts = find_sd_scripts(wish.sd_scripts or plan.sd_scripts)
-    if sd_scripts is None:
-        raise TrainerError(f"{run}: nobody said where sd-scripts is", _NO_SD_SCRIPTS)
-    python = trainer_python(wish.python or plan.trainer_python, sd_scripts)
-    machine = probe(python)
+    unseen: list[Finding] = []
+    sd_scripts, python, machine = None, None, None
+    try:
+        sd_scripts = find_sd_scripts(wish.sd_scripts or plan.sd_scripts)
+        if sd_scripts is None:
+            raise TrainerError(f"{run}: nobody said where sd-scripts is", _NO_SD_SCRIPTS)
+        python = trainer_python(wish.python or plan.trainer_python, sd_scripts)
+        machine = probe(python)
+    except TrainerError as problem:
+        if not only_shown or wish.python is not None or wish.sd_scripts is not None:
+            raise
+        unseen.append(finding("trainer-not-asked", problem.message, cure=problem.cure))
     gate = evaluate_gate(run, machine=machine, sd_scripts=sd_scripts)
     output = Output.of(gate.setup)
     resume = None if wish.resume is None else _resume(run, wish.resume, plan, output)
     words = resume.words if resume else ()
-    start = launch(run, gate.setup, plan, python=python, sd_scripts=sd_scripts, resume=words)
+    start = launch(
+        run, gate.setup, plan, python=python or plan.trainer_python or Path("python"),
+        sd_scripts=sd_scripts or plan.sd_scripts or Path("sd-scripts"), resume=words,
+    )  # fmt: skip
     record = Record(
         command=start.command,
         cwd=str(start.folder),
@@ -109,11 +125,11 @@ def prepare(run: Path, wish: StartRequest) -> Start:
         resumed_from=str(resume.state.path) if resume else None,
         resume_note=resume.note if resume else None,
         step_offset=resume.step_offset if resume else 0,
-        versions=versions(sd_scripts, machine),
+        versions={"tagflow": __version__} if sd_scripts is None else versions(sd_scripts, machine),
         base=base_of(gate.setup.path("pretrained_model_name_or_path")),
         edits=gate.edits,
     )
-    return Start(run, gate, start, record, output, plan.dataset.audit)
+    return Start(run, gate, start, record, output, plan.dataset.audit, tuple(unseen))
 
 
 def _resume(run: Path, wanted: str, plan: PlanFile, output: Output) -> Resume:

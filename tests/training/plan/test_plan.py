@@ -41,11 +41,12 @@ def audited(tmp_path_factory):
 
 @pytest.fixture
 def plan(tagflow, rooms, base):
-    """`plan("--epochs", 3)`: the command over the rooms, for a GPU of 24 GB."""
+    """`plan("--epochs", 3)`: the command over the rooms, of the largest preset, for a GPU of 24 GB."""
 
     def call(*args, root=rooms):
         vram = () if "--vram" in args else ("--vram", "24GB")
-        return tagflow("train", "plan", root, "--base", base, *vram, *args)
+        preset = () if "--preset" in args else ("--preset", "sdxl-lora-v3")
+        return tagflow("train", "plan", root, "--base", base, *vram, *preset, *args)
 
     return call
 

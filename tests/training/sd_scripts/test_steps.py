@@ -8,8 +8,10 @@ from tagflow.training.sd_scripts.steps import (
     Buckets,
     epochs_between_files,
     files_left,
+    held_out,
     in_buckets,
     length,
+    of_the_class,
     restarts,
     sample_interval,
     steps_between_states,
@@ -59,3 +61,28 @@ def test_old_files_go_as_the_trainer_counts_them():
 
 def test_long_epochs_save_states_on_the_way():
     assert steps_between_states(400, 1) is None and steps_between_states(1500, 1) == 500
+
+
+@pytest.mark.parametrize(
+    ("trained", "repeats", "shown"),
+    [
+        (10, [1, 1, 1], [4, 3, 3]),  # too few: they come round again
+        (10, [5, 5, 5], [5, 5, 0]),  # too many: the rest is never shown
+        (7, [3, 3, 3], [3, 3, 3]),  # the last one is shown whole
+        (6, [1] * 6, [1] * 6),
+        (5, [], []),
+        (0, [1, 1], [0, 0]),
+    ],
+)
+def test_regularisation_images_are_shown_as_often_as_the_others(trained, repeats, shown):
+    assert of_the_class(trained, repeats) == shown
+
+
+def test_what_is_held_out_is_the_same_for_the_same_seed():
+    names = [f"{at:02}.png" for at in range(10)]
+    trained, kept = held_out(names, 0.2, 42)
+    assert (len(trained), len(kept)) == (8, 2) and sorted(trained + kept) == names
+    assert held_out(names, 0.2, 42) == (trained, kept) != held_out(names, 0.2, 43)
+    assert held_out(names, 0.0, 42) == (names, [])
+    assert [len(part) for part in held_out(names[:3], 0.5, 1)] == [2, 2]  # one of them is in both
+    assert [len(part) for part in held_out(names[:3], 0.1, 1)] == [3, 0]

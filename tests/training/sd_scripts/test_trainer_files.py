@@ -28,7 +28,7 @@ from tagflow.checks.folders import folders, name_findings
 from tagflow.checks.tags import read_lists
 from tagflow.dataset.survey import stale_by_caption, survey, tree
 from tagflow.training.check.rules import faults_of
-from tagflow.training.plan.plan import folder_faults, image_folders
+from tagflow.training.plan.folders import folder_faults, image_folders
 from tagflow.training.sd_scripts import captions as captions_module
 from tagflow.training.sd_scripts import files, steps
 from tagflow.training.sd_scripts.files import (
