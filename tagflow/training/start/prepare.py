@@ -24,6 +24,8 @@ from tagflow.training.sd_scripts.environment import (
     sd_scripts_version,
     trainer_python,
 )
+from tagflow.training.sd_scripts.schedulers import classes_of
+from tagflow.training.setup.read import setup_of_run
 from tagflow.training.setup.setup import Setup
 from tagflow.training.start.attempt import ACCELERATE
 from tagflow.training.start.gate import Gate, evaluate_gate
@@ -94,7 +96,7 @@ def prepare(run: Path, wish: StartRequest) -> Start:
     if sd_scripts is None:
         raise TrainerError(f"{run}: nobody said where sd-scripts is", _NO_SD_SCRIPTS)
     python = trainer_python(wish.python or plan.trainer_python, sd_scripts)
-    machine = probe(python)
+    machine = probe(python, classes_of(setup_of_run(run).values), folder=sd_scripts)
     gate = evaluate_gate(run, machine=machine, sd_scripts=sd_scripts)
     output = Output.of(gate.setup)
     resume = None if wish.resume is None else _resume(run, wish.resume, plan, output)
