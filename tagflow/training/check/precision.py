@@ -158,8 +158,9 @@ def optimizer_package(setup: Setup) -> Iterator[Finding]:
     if machine is None or is_bitsandbytes(name):
         return
     lacking = [f"{name} needs {needed}" for needed in packages_of(name) if _lacks(setup, needed)]
-    seen = machine.classes.get(optimizer_path(named_optimizer(setup.values)))
-    if not lacking and seen is not None and seen.lacks == "module":
+    path = optimizer_path(named_optimizer(setup.values))
+    seen, needed_by_all = machine.classes.get(path), path.partition(".")[0] in ("torch", "transformers")
+    if not lacking and seen is not None and seen.lacks == "module" and not needed_by_all:
         lacking = [f"{name}: {seen.why}"]
     for what in lacking:
         yield finding("optimizer-package-missing", what, option=_optimizer_option(setup))

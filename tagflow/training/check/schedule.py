@@ -162,7 +162,7 @@ def _class_known(setup: Setup, kind: str) -> Iterator[Finding]:
         first = near.removeprefix("did you mean ").rstrip("?").partition(", ")[0]
         cure = f"write {first}" if near else ""
         yield finding("scheduler-unknown", f"{kind}; {near}" if near else kind, option=option, cure=cure)
-    elif lacks == "module" and seen:
+    elif lacks == "module" and seen and package != "torch":  # that one every run needs
         cure = "write a class of torch.optim.lr_scheduler, or install its package for the trainer's Python"
         yield finding("scheduler-unknown", f"{kind}: {seen.why}", option=option, cure=cure)
     elif known is not None and known.fails:
