@@ -142,6 +142,7 @@ def _looked_at(setup: Setup, asked: TrainCheckOptions) -> tuple[Setup, dict[Need
     from tagflow.training.run_folder import read_plan
     from tagflow.training.sd_scripts.environment import find_sd_scripts
     from tagflow.training.sd_scripts.environment import trainer_python as find_python
+    from tagflow.training.sd_scripts.schedulers import classes_of
     from tagflow.training.setup.read import with_files
 
     named = (asked.trainer_python, asked.sd_scripts)
@@ -153,7 +154,7 @@ def _looked_at(setup: Setup, asked: TrainCheckOptions) -> tuple[Setup, dict[Need
     try:
         copy = find_sd_scripts(sd_scripts)
         setup = replace(setup, sd_scripts=copy)
-        machine = probe(find_python(python, copy))
+        machine = probe(find_python(python, copy), classes_of(setup.values), folder=copy)
     except TrainerError as problem:
         if named != (None, None):
             raise

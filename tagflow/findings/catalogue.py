@@ -23,6 +23,7 @@ THEMES = {
     "reading": "the files and the command of a training run",
     "networks": "the network that is trained",
     "habits": "options that are set far off, or to no effect",
+    "optimizers": "optimizers, learning rates and schedules",
     "plan": "plans",
     "gate": "what stands against a start",
     "machine": "the machine and the trainer's Python",
@@ -32,7 +33,7 @@ THEMES = {
 }
 """The catalogues, in the order in which a code is looked for: each file's name, and what it is about."""
 
-OF_TRAINING = ("options", "reading", "networks", "habits", "gate")
+OF_TRAINING = ("options", "reading", "networks", "optimizers", "habits", "gate")
 """Those of `train check` and of what `train start` asks before it starts."""
 
 

@@ -1,9 +1,9 @@
 """A small real child process that stands in for the trainer; laid out as sd-scripts, started the same way.
 
 `lay_out` makes the folder: this file as `sdxl_train_network.py`, an empty `library`, `networks`, and a stub
-of accelerate that starts the script as accelerate does. What the child does is said in `behaviour.json` beside
-it: `say` (bytes as latin-1, one by one), `exit`, `lora`, `states`, `wait` (seconds), `ignore` (names of
-signals), `grandchild` (another process that sleeps, and ignores them, too).
+of accelerate that starts the script as accelerate does. What the child does is said in `behaviour.json`
+beside it: `say` (bytes as latin-1, one by one), `exit`, `lora`, `states`, `wait` (seconds), `ignore` (names
+of signals), `grandchild` (another process that sleeps, and ignores them, too).
 """
 
 from __future__ import annotations

@@ -6,6 +6,11 @@ import reading_cases
 import rule_cases
 from habit_cases import CASES_OF_HABITS
 from network_cases import CASES_OF_NETWORKS
+from optimizer_cases import TABLE
 
-CASES = [*rule_cases.CASES, *reading_cases.CASES_OF_READING, *CASES_OF_NETWORKS, *CASES_OF_HABITS]
+CASES_OF_OPTIMIZERS = [rule_cases.case(*row) for row in TABLE]
+CASES = [
+    *(*rule_cases.CASES, *reading_cases.CASES_OF_READING),
+    *(*CASES_OF_NETWORKS, *CASES_OF_HABITS, *CASES_OF_OPTIMIZERS),
+]
 READ = [*rule_cases.READ, *reading_cases.READ_MORE]

@@ -610,7 +610,7 @@ RATES = [
     ),
     case(
         "adaptive-rates-several",
-        o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[0.5]),
+        o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[0.5], learning_rate=1.0),
         o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[1.0]),
         "option-idle",
     ),
@@ -763,6 +763,7 @@ MACHINES = [
         "fused-backward-idle",
         o(fused_backward_pass=True, optimizer_type="Adafactor", optimizer_args=["relative_step=False"]),
         o(fused_backward_pass=True),
+        "adafactor-clipped",
     ),
     case("deepspeed-missing", {"machine": BROKEN, **o(deepspeed=True)}, o(deepspeed=True)),
     case("deepspeed-idle", o(zero_stage=3), o(zero_stage=3, deepspeed=True)),

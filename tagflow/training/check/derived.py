@@ -19,7 +19,7 @@ from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.captions import read_caption
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import Sight
-from tagflow.training.sd_scripts.optimizers import optimizer_of
+from tagflow.training.sd_scripts.optimizers import finds_its_rate, named_optimizer, optimizer_of
 from tagflow.training.sd_scripts.options import Value
 from tagflow.training.sd_scripts.steps import Buckets, Size, held_out, of_the_class
 from tagflow.training.setup.setup import Images, Setup
@@ -183,7 +183,7 @@ def optimizer(setup: Setup) -> str:
 
 def adapts(setup: Setup) -> bool:
     """Whether the optimizer finds its learning rate itself, so that 1 is the rate to give."""
-    return optimizer(setup).startswith("dadapt") or optimizer(setup).rpartition(".")[2].startswith("prodigy")
+    return finds_its_rate(named_optimizer(setup.values))
 
 
 def arguments(setup: Setup, name: str) -> dict[str, object]:

@@ -1,12 +1,14 @@
-"""Rules about optimizers and schedulers; open it for rates, warm-up, and how many steps a run has."""
+"""Rules about learning rates and steps; open it for who is trained at which rate, and how long."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from tagflow.findings.finding import Finding, finding
-from tagflow.findings.wording import many
+from tagflow.findings.wording import many, some
+from tagflow.training.check.arguments import taken
 from tagflow.training.check.derived import (
     CACHES_TEXT,
     OPTIMIZER,
@@ -14,69 +16,27 @@ from tagflow.training.check.derived import (
     TRAINS_TEXT,
     TRAINS_UNET,
     adapts,
-    arguments,
     batches,
     caches_text,
     optimizer,
-    share,
     steps,
     trains_text,
     trains_unet,
     words,
 )
 from tagflow.training.check.registry import rule
-from tagflow.training.sd_scripts.optimizers import OWN, TORCH
+from tagflow.training.sd_scripts.classes import outside
+from tagflow.training.sd_scripts.networks import DYLORA, LORA, WEIGHTS, by_blocks, networks
+from tagflow.training.sd_scripts.optimizers import named_optimizer, optimizer_path
 from tagflow.training.setup.setup import Setup
 
-_TAKEN = (
-    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
-    "inverse_sqrt", "cosine_with_min_lr", "warmup_stable_decay", "piecewise_constant",
-)  # fmt: skip
-# Known to transformers, but sd-scripts hands them arguments that they do not take.
-_BROKEN = ("reduce_lr_on_plateau", "cosine_warmup_with_min_lr")
-# Which schedulers read an option; the others pass it over.
-_READ_BY = {
-    "lr_scheduler_num_cycles": ("cosine_with_restarts", "cosine_with_min_lr", "warmup_stable_decay"),
-    "lr_scheduler_power": ("polynomial",),
-    "lr_scheduler_timescale": ("inverse_sqrt",),
-    "lr_scheduler_min_lr_ratio": ("cosine_with_min_lr", "warmup_stable_decay"),
-    "lr_decay_steps": ("warmup_stable_decay",),
-}
 _HIGH, _LOW = 0.01, 0.1
-_LONG = 0.25  # of all steps
 _RATES = ("learning_rate", "unet_lr", "text_encoder_lr", *TRAINS_UNET, *TRAINS_TEXT)
-
-
-@rule("optimizer-twice", reads=OPTIMIZER)
-def optimizer_twice(setup: Setup) -> Iterator[Finding]:
-    named = [name for name in ("use_8bit_adam", "use_lion_optimizer") if setup.on(name)]
-    said = setup.text("optimizer_type")
-    every = [*named, f"optimizer_type {said}"] if said else named
-    if named and len(every) > 1:
-        yield finding("optimizer-twice", ", ".join(every), option=named[0])
-
-
-@rule("optimizer-unknown", reads=("optimizer_type",))
-def optimizer_unknown(setup: Setup) -> Iterator[Finding]:
-    said = setup.text("optimizer_type")
-    if said and "." not in said and said.lower() not in OWN and said not in TORCH:
-        near = [name for name in (*TORCH, "AdamW8bit") if name.lower() == said.lower()]
-        meant = f"; did you mean {near[0]}?" if near else ""
-        yield finding("optimizer-unknown", said + meant, option="optimizer_type")
-
-
-@rule("optimizer-args-form", reads=("optimizer_args",))
-def optimizer_args_form(setup: Setup) -> Iterator[Finding]:
-    for word in _malformed(setup, "optimizer_args"):
-        yield finding("optimizer-args-form", word, option="optimizer_args")
-
-
-def _malformed(setup: Setup, option: str) -> list[str]:
-    """The words of an option that are not `key=value` with a value of Python's."""
-    good = arguments(setup, option)
-    return [
-        word for word in words(setup, option) if word.count("=") != 1 or word.partition("=")[0] not in good
-    ]
+_NETWORK = ("network_module", "network_args")
+# The blocks of SDXL's U-Net that networks/lora.py gives modules, by the list that weighs them: without
+# conv_dim only those with transformers in them.
+_BLOCKS = dict(zip(WEIGHTS, ((4, 5, 7, 8), (1,), (0, 1, 2, 3, 4, 5)), strict=True))
+_CONV_BLOCKS = dict(zip(WEIGHTS, (range(1, 9), range(3), range(9)), strict=True))
 
 
 @rule("text-encoder-lr-several", reads=("text_encoder_lr", "network_module"))
@@ -150,18 +110,118 @@ def learning_rate_high(setup: Setup) -> Iterator[Finding]:
         yield finding("learning-rate-high", f"{said} with {optimizer(setup)}", option=next(iter(high)))
 
 
-@rule("adaptive-rate-low", "adaptive-rates-several", reads=(*_RATES, *OPTIMIZER))
-def adaptive_rate(setup: Setup) -> Iterator[Finding]:
-    """An optimizer that finds the rate itself takes one factor for all, which is 1."""
+@rule("adaptive-rate-low", reads=(*_RATES, *OPTIMIZER))
+def adaptive_rate_low(setup: Setup) -> Iterator[Finding]:
+    """An optimizer that finds the rate itself takes a factor, which is 1."""
     if not adapts(setup):
         return
-    found = {name: rate for name, rate in _rates(setup).items() if rate}
-    low = {name: rate for name, rate in found.items() if rate <= _LOW}
+    low = {name: rate for name, rate in _rates(setup).items() if 0 < rate <= _LOW}
     if low:
         said = ", ".join(f"{name} {rate:g}" for name, rate in low.items())
         yield finding("adaptive-rate-low", f"{said} with {optimizer(setup)}", option="learning_rate")
-    if len(set(found.values())) > 1:
-        yield finding("adaptive-rates-several", ", ".join(found), option="unet_lr")
+
+
+@rule("adaptive-rates-several", reads=(*_RATES, *OPTIMIZER, *_NETWORK))
+def adaptive_rates_several(setup: Setup) -> Iterator[Finding]:
+    """Several rates where the optimizer finds one for all: an error where its class raises."""
+    if not adapts(setup):
+        return
+    known = taken(setup, optimizer_path(named_optimizer(setup.values)), "optimizers")
+    groups = [one for one in rate_groups(setup) if one.rate]
+    if len({one.rate for one in groups}) < 2:
+        return
+    options = [one.by for one in groups if one.by != "network_args"]
+    several = len({one.rate for one in groups if one.by != "network_args"}) > 1
+    option = "network_args" if not several else options[-1]
+    said = some(dict.fromkeys(f"{one.said} {one.rate:g}" for one in groups), 4)
+    dies = known is not None and known.one_rate
+    cure = ""
+    if option == "network_args":
+        keys = dict.fromkeys(one.key for one in groups if one.key)
+        cure = f"take {', '.join(keys)} out of network_args, or take AdamW8bit"
+    yield finding(
+        "adaptive-rates-several", f"{said} with {named_optimizer(setup.values)}", option=option,
+        severity=None if dies else "warning", cure=cure,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RateGroup:
+    """A group of parameters with a rate of its own.
+
+    `by`: the option that gives the rate; `key`: what of network_args changes it, empty for nothing. `said`:
+    the group in words.
+    """
+
+    by: str
+    key: str
+    said: str
+    rate: float
+
+
+def rate_groups(setup: Setup) -> list[RateGroup]:
+    """The groups that networks/lora.py makes: text encoders, U-Net or its blocks, and LoRA+'s of each.
+
+    Source: sd-scripts `networks/lora.py`, `prepare_optimizer_params`. One with a rate of 0 is left out there.
+    """
+    module = setup.text("network_module")
+    pairs = (word.split("=", 1) for word in words(setup, "network_args") if "=" in word)
+    given = dict(pairs) if module in (LORA, DYLORA) else {}
+    found: list[RateGroup] = []
+    for option, rate in _rates(setup).items():
+        unet = option == "unet_lr"
+        key = f"loraplus_{'unet' if unet else 'text_encoder'}_lr_ratio"
+        key = key if _number(given, key) else "loraplus_lr_ratio"
+        ratio = _number(given, key)
+        for weight, by in (_block_weights(given) if unet and module == LORA else {1.0: ""}).items():
+            said = f"{option} by {by}" if by else option
+            found.append(RateGroup("network_args" if by else option, by, said, rate * weight))
+            if ratio:
+                plus = f"{said} by {key}={ratio:g}"
+                found.append(RateGroup("network_args", key, plus, rate * weight * ratio))
+    return found
+
+
+def _block_weights(given: Mapping[str, str]) -> dict[float, str]:
+    """The different weights of the U-Net's blocks that have modules, each with the word that gives it.
+
+    Source: `parse_block_lr_kwargs` and `get_block_lr_weight` in networks/lora.py.
+    """
+    if not any(name in given for name in WEIGHTS):
+        return {1.0: ""}
+    found: dict[float, str] = {}
+    least = _number(given, "block_lr_zero_threshold") or 0.0
+    for name in WEIGHTS:
+        argument, text = networks().arguments[LORA][name], given.get(name)
+        if text is not None and argument.fault(text, networks().shapes):
+            return {1.0: ""}  # which another rule tells of
+        weights = [1.0] * argument.entries if text is None else by_blocks(text, argument.entries)
+        for at in (_CONV_BLOCKS if given.get("conv_dim") else _BLOCKS)[name]:
+            low = text is not None and weights[at] <= least
+            found.setdefault(0.0 if low else weights[at], name if text is not None else "")
+    return found
+
+
+def _number(given: Mapping[str, str], name: str) -> float | None:
+    try:
+        return float(given[name])
+    except (KeyError, ValueError):
+        return None
+
+
+@rule("learning-rate-refused", "learning-rate-negative", reads=(*_RATES, *OPTIMIZER))
+def learning_rate_refused(setup: Setup) -> Iterator[Finding]:
+    """The class is made with learning_rate, and holds no other rate against its limits."""
+    known = taken(setup, optimizer_path(named_optimizer(setup.values)), "optimizers")
+    shared, name = setup.number("learning_rate"), named_optimizer(setup.values)
+    if known and outside(shared, known.rate):
+        what = f"learning_rate {shared:g} with {name}: outside of {known.rate}"
+        cure = "set learning_rate = 1.0" if adapts(setup) else ""
+        yield finding("learning-rate-refused", what, option="learning_rate", cure=cure)
+    below = {option: rate for option, rate in _rates(setup).items() if rate < 0}
+    if below and not (known and outside(shared, known.rate) and set(below.values()) == {shared}):
+        said = ", ".join(f"{option} {rate:g}" for option, rate in below.items())
+        yield finding("learning-rate-negative", said, option=next(iter(below)))
 
 
 @rule("steps-default", "steps-and-epochs", reads=("max_train_epochs", "max_train_steps"))
@@ -204,123 +264,3 @@ def initial_without_resume(setup: Setup) -> Iterator[Finding]:
 def seed_missing(setup: Setup) -> Iterator[Finding]:
     if setup.values.get("seed") is None:
         yield finding("seed-missing", option="seed")
-
-
-_SCHEDULE = (*OPTIMIZER, "optimizer_args")
-
-
-def _is_schedule_free(setup: Setup) -> bool:
-    """Whether the optimizer needs no scheduler, so that sd-scripts makes none."""
-    return optimizer(setup).endswith("schedulefree")
-
-
-def _is_relative(setup: Setup) -> bool:
-    """Whether Adafactor sets its own rate, as it does unless it is told not to."""
-    given = arguments(setup, "optimizer_args")
-    asked = given.get("relative_step", True) or given.get("warmup_init")
-    return optimizer(setup) == "adafactor" and bool(asked)
-
-
-def _is_scheduled(setup: Setup) -> bool:
-    """Whether the scheduler that the options name is used."""
-    return not _is_schedule_free(setup) and not _is_relative(setup)
-
-
-@rule("schedule-free", reads=("lr_scheduler", "lr_scheduler_type", "lr_warmup_steps", *OPTIMIZER))
-def schedule_free(setup: Setup) -> Iterator[Finding]:
-    given = [name for name in ("lr_scheduler", "lr_scheduler_type", "lr_warmup_steps") if setup.moved(name)]
-    said = [name for name in given if setup.values.get(name) not in (0, "constant", "")]
-    if said and _is_schedule_free(setup):
-        yield finding("schedule-free", ", ".join(said), option=said[0])
-
-
-@rule("adafactor-relative", reads=("unet_lr", "text_encoder_lr", "lr_scheduler", *_SCHEDULE))
-def adafactor_relative(setup: Setup) -> Iterator[Finding]:
-    said = [name for name in ("unet_lr", "text_encoder_lr", "lr_scheduler") if setup.moved(name)]
-    if said and _is_relative(setup):
-        yield finding("adafactor-relative", ", ".join(said), option="optimizer_type")
-
-
-@rule("scheduler-warmup", reads=("lr_warmup_steps", "lr_scheduler", "lr_scheduler_type", *_SCHEDULE))
-def scheduler_warmup(setup: Setup) -> Iterator[Finding]:
-    """A warm-up with a scheduler that takes none, which stops the trainer."""
-    if not setup.number("lr_warmup_steps") or _is_schedule_free(setup):
-        return
-    if _is_relative(setup):
-        yield finding("scheduler-warmup", "the one of Adafactor with relative_step", option="lr_warmup_steps")
-    elif not _takes_warmup(setup):
-        name = setup.text("lr_scheduler_type") or setup.text("lr_scheduler")
-        yield finding("scheduler-warmup", name, option="lr_warmup_steps")
-
-
-def _takes_warmup(setup: Setup) -> bool:
-    name = setup.text("lr_scheduler")
-    return not setup.text("lr_scheduler_type") and name != "constant" and not name.startswith("adafactor")
-
-
-@rule(
-    "warmup-beyond",
-    "warmup-long",
-    reads=("lr_warmup_steps", "lr_scheduler", "lr_scheduler_type", *_SCHEDULE, *STEPS),
-)
-def warmup_length(setup: Setup) -> Iterator[Finding]:
-    if not setup.number("lr_warmup_steps") or not _is_scheduled(setup) or not _takes_warmup(setup):
-        return
-    option, part, total = "lr_warmup_steps", share(setup, "lr_warmup_steps"), steps(setup)
-    of = f" of {total} steps" if total else ""
-    if part is not None and part >= 1:
-        yield finding("warmup-beyond", f"{setup.number(option):g}{of}", option=option)
-    elif part is not None and part > _LONG:
-        yield finding("warmup-long", f"{part:.0%}{of}", option=option)
-
-
-@rule(
-    "scheduler-unknown",
-    "scheduler-unusable",
-    "scheduler-adafactor",
-    reads=("lr_scheduler", "lr_scheduler_type", *_SCHEDULE),
-)
-def scheduler_known(setup: Setup) -> Iterator[Finding]:
-    name, option = setup.text("lr_scheduler"), "lr_scheduler"
-    if setup.text("lr_scheduler_type") or not _is_scheduled(setup):
-        return
-    if name.startswith("adafactor"):
-        if optimizer(setup) != "adafactor" or ":" not in name:
-            yield finding("scheduler-adafactor", f"{name} with {optimizer(setup)}", option=option)
-    elif name in _BROKEN:
-        yield finding("scheduler-unusable", name, option=option)
-    elif name not in _TAKEN:
-        near = ", ".join(one for one in _TAKEN if one.startswith(name[:4].lower()))
-        yield finding("scheduler-unknown", name + (f"; there are {near}" if near else ""), option=option)
-
-
-@rule(
-    "scheduler-argument-missing",
-    reads=("lr_scheduler", "lr_scheduler_type", "lr_scheduler_args", "lr_scheduler_min_lr_ratio", *_SCHEDULE),
-)
-def scheduler_argument_missing(setup: Setup) -> Iterator[Finding]:
-    name, option = setup.text("lr_scheduler"), "lr_scheduler"
-    if setup.text("lr_scheduler_type") or not _is_scheduled(setup):
-        return
-    given = arguments(setup, "lr_scheduler_args").keys()
-    ratio = setup.values.get("lr_scheduler_min_lr_ratio")
-    if name == "cosine_with_min_lr" and ratio is None and not given & {"min_lr", "min_lr_rate"}:
-        yield finding("scheduler-argument-missing", f"{name}: lr_scheduler_min_lr_ratio", option=option)
-    if name == "piecewise_constant" and "step_rules" not in given:
-        yield finding("scheduler-argument-missing", f"{name}: step_rules", option=option)
-
-
-@rule("scheduler-option-idle", reads=("lr_scheduler", "lr_scheduler_type", *_READ_BY, *_SCHEDULE))
-def scheduler_option_idle(setup: Setup) -> Iterator[Finding]:
-    name = setup.text("lr_scheduler")
-    if setup.text("lr_scheduler_type") or not _is_scheduled(setup):
-        return
-    for one, readers in _READ_BY.items():
-        if setup.moved(one) and name in _TAKEN and name not in readers:
-            yield finding("scheduler-option-idle", f"{one} with {name}", option=one)
-
-
-@rule("scheduler-args-form", reads=("lr_scheduler_args", *_SCHEDULE))
-def scheduler_args_form(setup: Setup) -> Iterator[Finding]:
-    for word in _malformed(setup, "lr_scheduler_args") if _is_scheduled(setup) else ():
-        yield finding("scheduler-args-form", word, option="lr_scheduler_args")

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import OPTIMIZER, optimizer
 from tagflow.training.check.registry import rule
-from tagflow.training.sd_scripts.optimizers import is_bitsandbytes, packages_of
+from tagflow.training.sd_scripts.optimizers import (
+    is_bitsandbytes,
+    named_optimizer,
+    optimizer_path,
+    packages_of,
+)
 from tagflow.training.setup.setup import Setup
 
 _ATTENTION = ("mem_eff_attn", "xformers", "sdpa")  # the first one wins
@@ -149,11 +154,16 @@ def eight_bit(setup: Setup) -> Iterator[Finding]:
 
 @rule("optimizer-package-missing", reads=OPTIMIZER, needs=("machine",))
 def optimizer_package(setup: Setup) -> Iterator[Finding]:
-    name = optimizer(setup)
-    for needed in packages_of(name) if not is_bitsandbytes(name) else ():
-        if _lacks(setup, needed):
-            what = f"{name} needs {needed}"
-            yield finding("optimizer-package-missing", what, option=_optimizer_option(setup))
+    name, machine = optimizer(setup), setup.machine
+    if machine is None or is_bitsandbytes(name):
+        return
+    lacking = [f"{name} needs {needed}" for needed in packages_of(name) if _lacks(setup, needed)]
+    path = optimizer_path(named_optimizer(setup.values))
+    seen, needed_by_all = machine.classes.get(path), path.partition(".")[0] in ("torch", "transformers")
+    if not lacking and seen is not None and seen.lacks == "module" and not needed_by_all:
+        lacking = [f"{name}: {seen.why}"]
+    for what in lacking:
+        yield finding("optimizer-package-missing", what, option=_optimizer_option(setup))
 
 
 @rule("wandb-missing", "tensorboard-missing", reads=("log_with", "logging_dir"), needs=("machine",))

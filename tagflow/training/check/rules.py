@@ -20,8 +20,10 @@ from tagflow.training.check import (
     network,
     network_args,
     network_weights,
+    optimizer,
     output,
     precision,
+    schedule,
     structure,
 )
 from tagflow.training.check.derived import parts
@@ -29,8 +31,8 @@ from tagflow.training.check.registry import Need, Rule
 from tagflow.training.setup.setup import Setup
 
 THEMES = (
-    data, structure, caching, buckets, network, network_args, network_weights, learning, loss, precision,
-    output, habits,
+    data, structure, caching, buckets, network, network_args, network_weights, optimizer, learning, schedule,
+    loss, precision, output, habits,
 )  # fmt: skip
 RULES: tuple[Rule, ...] = tuple(
     one for theme in THEMES for one in vars(theme).values() if isinstance(one, Rule)

@@ -3,13 +3,15 @@
 It does not run in tagflow's Python, and needs nothing but Python 3.8. Each thing learned is one line on
 stdout, `tagflow-says: ` and a JSON object; whatever libraries print goes to stderr. Before a package is
 imported its name is said, so that one that ends the process is known, too. Arguments: names of packages that
-must not be imported.
+must not be imported; `class=MODULE.NAME` for each class whose arguments are asked, and `folder=DIR` for
+sd-scripts, from which such a class may come, too.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import os
 import platform
@@ -178,7 +180,31 @@ def works(name: str) -> str | None:
     return None
 
 
-def main(out: Any, skipped: list[str]) -> None:
+def of_class(path: str) -> dict[str, Any]:
+    """What a class takes: its arguments, each with whether it must be given; or what is not there."""
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except ImportError as problem:
+        return {"lacks": "module", "why": why(problem)}
+    except AttributeError as problem:
+        return {"lacks": "class", "why": why(problem)}
+    except (Exception, SystemExit) as problem:  # a package may fail in any way as it is imported
+        return {"lacks": "module", "why": why(problem)}
+    try:
+        rows = list(inspect.signature(found).parameters.values())[1:]  # params, or the optimizer
+    except (TypeError, ValueError):
+        return {}
+    plain = [
+        row for row in rows if row.kind not in (row.VAR_POSITIONAL, row.VAR_KEYWORD) and row.name != "lr"
+    ]
+    return {
+        "arguments": {row.name: row.default is row.empty for row in plain},
+        "rest": any(row.kind is row.VAR_KEYWORD for row in rows),
+    }
+
+
+def main(out: Any, skipped: list[str], classes: list[str]) -> None:
     """Write every answer to `out`; the packages `skipped` are not imported."""
 
     def answer(**what: Any) -> None:
@@ -201,6 +227,9 @@ def main(out: Any, skipped: list[str]) -> None:
             problem = works(name)
         if problem is not None:
             answer(broken={name: problem})
+    for path in classes:
+        answer(importing=path)
+        answer(**{"class": {path: of_class(path)}})
     answer(done=True)
 
 
@@ -208,5 +237,7 @@ if __name__ == "__main__":
     sys.path.pop(0)  # this file's own folder
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints, or a program that it starts, is no answer
-    main(answers, sys.argv[1:])
+    asked = [word[6:] for word in sys.argv[1:] if word.startswith("class=")]
+    sys.path += [word[7:] for word in sys.argv[1:] if word.startswith("folder=")]
+    main(answers, [word for word in sys.argv[1:] if "=" not in word], asked)
     os._exit(0)  # some libraries crash as Python ends, when all has been said

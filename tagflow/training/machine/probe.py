@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,13 +50,28 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassSeen:
+    """A class in the trainer's Python. `arguments`: those that it takes, and whether it needs each.
+
+    `arguments` is None where there is no such class, or nobody can tell what it takes. `rest`: it takes any
+    other argument, too. `lacks`: `module` or `class` where that is not there; `why`: in Python's words.
+    """
+
+    arguments: Mapping[str, bool] | None = None
+    rest: bool = False
+    lacks: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """A trainer's Python, as it described itself.
 
     `packages`: the version of each package that was looked for (distribution names in lower case, such as
     `torch`, `bitsandbytes`), None where it is missing; `broken`: why a package that is there does not
     import. `cuda`: the CUDA version torch was built for; None for a CPU build. `gpus`: those torch can use.
-    `memory`: of the machine, in bytes. `bf16`: whether the first GPU computes in it.
+    `memory`: of the machine, in bytes. `bf16`: whether the first GPU computes in it. `classes`: the
+    optimizers and schedulers that were asked for, by full name.
     """
 
     python: Path
@@ -68,6 +83,7 @@ class Machine:
     gpus: tuple[Gpu, ...]
     memory: int
     bf16: bool
+    classes: Mapping[str, ClassSeen] = field(default_factory=dict)
 
     def has(self, package: str) -> bool:
         """Whether a package is there and imports."""
@@ -79,16 +95,22 @@ class Machine:
         return frozenset(suffix for suffix, packages in PLUGINS.items() if any(map(self.has, packages)))
 
 
-def probe(python: Path, *, seconds: float = SECONDS) -> Machine:
+def probe(
+    python: Path, classes: Sequence[str] = (), *, folder: Path | None = None, seconds: float = SECONDS
+) -> Machine:
     """Return what a Python says of itself: its packages, whether they import, and the GPUs torch can use.
 
-    `broken` also holds `cuda`, where torch was built for it and cannot use a GPU that is there. Raises
-    TrainerError where the file does not run, says nothing of use, or takes longer than `seconds` in all.
+    `classes`: full names of optimizers and schedulers, whose arguments are asked; `folder`: sd-scripts, from
+    which they may come, too. `broken` also holds `cuda`, where torch was built for it and cannot use a GPU
+    that is there. Raises TrainerError where the file does not run, says nothing of use, or takes longer than
+    `seconds` in all.
     """
     end = time.monotonic() + seconds
     crashed: dict[str, str] = {}
     while True:
         words = [str(python), str(Path(__file__).with_name("ask_python.py")), *crashed]
+        words += [f"class={path}" for path in classes if path not in crashed]
+        words += [f"folder={folder.absolute()}"] if folder is not None else []
         ended = run_command(words, max(1.0, end - time.monotonic()))
         said: list[dict[str, Any]] = []  # its answers, among whatever else was printed
         for line in ended.out.splitlines():
@@ -125,6 +147,13 @@ def probe(python: Path, *, seconds: float = SECONDS) -> Machine:
         ),
         memory=memory()[0],
         bf16=bool(torch.get("bf16")),
+        classes={
+            path: ClassSeen(
+                row.get("arguments"), bool(row.get("rest")), row.get("lacks", ""), row.get("why", "")
+            )
+            for one in said
+            for path, row in one.get("class", {}).items()
+        },
     )
 
 

@@ -25,6 +25,8 @@ from tagflow.training.sd_scripts.environment import (
     sd_scripts_version,
     trainer_python,
 )
+from tagflow.training.sd_scripts.schedulers import classes_of
+from tagflow.training.setup.read import setup_of_run
 from tagflow.training.setup.setup import Setup
 from tagflow.training.start.attempt import ACCELERATE
 from tagflow.training.start.gate import Gate, evaluate_gate
@@ -103,7 +105,7 @@ def prepare(run: Path, wish: StartRequest, *, only_shown: bool = False) -> Start
         if sd_scripts is None:
             raise TrainerError(f"{run}: nobody said where sd-scripts is", _NO_SD_SCRIPTS)
         python = trainer_python(wish.python or plan.trainer_python, sd_scripts)
-        machine = probe(python)
+        machine = probe(python, classes_of(setup_of_run(run).values), folder=sd_scripts)
     except TrainerError as problem:
         if not only_shown or wish.python is not None or wish.sd_scripts is not None:
             raise

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagflow.errors import TrainerError
-from tagflow.training.machine.probe import options_of
+from tagflow.training.machine.probe import ClassSeen, options_of, probe
 
 SCRIPT = "sdxl_train_network.py"
 
@@ -52,3 +52,16 @@ def test_no_script_and_no_python(tmp_path: Path) -> None:
     (tmp_path / SCRIPT).write_text("")
     with pytest.raises(TrainerError, match="cannot be run"):
         options_of(tmp_path / "no-python", tmp_path)
+
+
+def test_classes_are_asked_for_their_arguments(tmp_path: Path) -> None:
+    """Of a package of the Python's own, and of a module in the trainer's folder."""
+    (tmp_path / "own_things.py").write_text(
+        "class Steady:\n    def __init__(self, params, lr, depth, width=2, **more): pass\nraised = 1\n"
+    )
+    (tmp_path / "broken_things.py").write_text("raise RuntimeError('no luck')\n")
+    asked = ["own_things.Steady", "own_things.Nothing", "nowhere.Nothing", "broken_things.Any", "own_things."]
+    seen = probe(Path(sys.executable), asked, folder=tmp_path).classes
+    assert seen["own_things.Steady"] == ClassSeen({"depth": True, "width": False}, rest=True)
+    assert [seen[name].lacks for name in asked[1:]] == ["class", "module", "module", "class"]
+    assert "no luck" in seen["broken_things.Any"].why

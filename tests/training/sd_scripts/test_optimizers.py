@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tagflow.training.sd_scripts.optimizers import OWN, is_bitsandbytes, optimizer_of, packages_of
+from tagflow.training.sd_scripts.optimizers import is_bitsandbytes, optimizer_of, own_names, packages_of
 from tagflow.training.sd_scripts.options import flat
 
 
@@ -29,7 +29,8 @@ def test_the_optimizer_that_options_choose(values, name):
         ("Lion8bit", ["bitsandbytes"]), ("PagedAdamW", ["bitsandbytes"]),
         ("PagedAdamW32bit", ["bitsandbytes"]),
         ("bitsandbytes.optim.AdEMAMix", ["bitsandbytes"]), ("Prodigy", ["prodigyopt"]),
-        ("DAdaptLion", ["dadaptation"]), ("AdamWScheduleFree", ["schedulefree"]),
+        ("DAdaptLion", ["dadaptation"]), ("transformers.Adafactor", []), ("torch.optim.Adam", []),
+        ("lion_pytorch.Lion", ["lion-pytorch"]), ("AdamWScheduleFree", ["schedulefree"]),
         ("pytorch_optimizer.CAME", ["pytorch-optimizer"]),
         ("schedulefree.AdamWScheduleFree", ["schedulefree"]),
         ("prodigyplus.ProdigyPlusScheduleFree", ["prodigy-plus-schedule-free", "schedulefree"]),
@@ -40,7 +41,7 @@ def test_what_an_optimizer_needs(name, packages):
 
 
 def test_its_own_names_that_come_from_bitsandbytes():
-    assert {name for name in OWN if is_bitsandbytes(name)} == {
+    assert {name for name in own_names() if is_bitsandbytes(name)} == {
         "adamw8bit", "lion8bit", "sgdnesterov8bit", "pagedadamw", "pagedadamw8bit", "pagedadamw32bit",
         "pagedlion8bit",
     }  # fmt: skip
