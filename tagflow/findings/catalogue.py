@@ -23,6 +23,9 @@ THEMES = {
     "reading": "the files and the command of a training run",
     "networks": "the network that is trained",
     "habits": "options that are set far off, or to no effect",
+    "counts": "numbers, names and saved states of a training run",
+    "sampling": "sample pictures",
+    "sources": "masks, metadata files and regularization images",
     "plan": "plans",
     "gate": "what stands against a start",
     "machine": "the machine and the trainer's Python",
@@ -32,7 +35,7 @@ THEMES = {
 }
 """The catalogues, in the order in which a code is looked for: each file's name, and what it is about."""
 
-OF_TRAINING = ("options", "reading", "networks", "habits", "gate")
+OF_TRAINING = ("options", "reading", "networks", "habits", "counts", "sampling", "sources", "gate")
 """Those of `train check` and of what `train start` asks before it starts."""
 
 
