@@ -111,7 +111,12 @@ class SubsetView:
 
     @cached_property
     def trained(self) -> Mapping[str, str]:
-        """The text in which separators, wildcards and weights are looked for: prefix, caption, suffix."""
+        """The text in which separators, wildcards and weights are looked for: prefix, caption, suffix.
+
+        Cached outputs are those of the caption as it was read, all lines of it.
+        """
+        if caches_text(self.setup):
+            return self.lines
         joined = {name: with_affixes(text, self.how) for name, text in self.lines.items()}
         if self.how.enable_wildcard:
             return joined
