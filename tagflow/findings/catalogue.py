@@ -24,6 +24,9 @@ THEMES = {
     "networks": "the network that is trained",
     "habits": "options that are set far off, or to no effect",
     "optimizers": "optimizers, learning rates and schedules",
+    "counts": "numbers, names and saved states of a training run",
+    "sampling": "sample pictures",
+    "sources": "masks, metadata files and regularization images",
     "plan": "plans",
     "gate": "what stands against a start",
     "machine": "the machine and the trainer's Python",
@@ -33,7 +36,9 @@ THEMES = {
 }
 """The catalogues, in the order in which a code is looked for: each file's name, and what it is about."""
 
-OF_TRAINING = ("options", "reading", "networks", "optimizers", "habits", "gate")
+OF_TRAINING = (
+    "options", "reading", "networks", "optimizers", "habits", "counts", "sampling", "sources", "gate",
+)  # fmt: skip
 """Those of `train check` and of what `train start` asks before it starts."""
 
 

@@ -55,8 +55,8 @@ first and then loads the model, which takes minutes: each rule says on which sid
     tagflow train check train.toml                      a file for --config_file
     tagflow train check -- accelerate launch sdxl_train_network.py --...
 
-This page is made by `python tests/findings/test_findings.py` from `options.toml`, `reading.toml`,
-`networks.toml`, `optimizers.toml`, `habits.toml` and `gate.toml` in `tagflow/findings/`.
+This page is made by `python tests/findings/test_findings.py` from the files of these themes in
+`tagflow/findings/`.
 """
 
 

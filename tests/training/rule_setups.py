@@ -11,6 +11,7 @@ from tagflow.models.prediction import Prediction
 from tagflow.training.machine.probe import Gpu, Machine
 from tagflow.training.sd_scripts import dataset_config
 from tagflow.training.sd_scripts.dataset_config import Subset
+from tagflow.training.sd_scripts.launch import NO_LAUNCHER, Launch
 from tagflow.training.sd_scripts.options import known_options
 from tagflow.training.setup import read
 from tagflow.training.setup.read import with_files
@@ -82,6 +83,7 @@ def build(
     command: str | None = None,
     toml: str | None = None,
     dataset: str | None = None,
+    launch: Launch = NO_LAUNCHER,
 ) -> Setup:
     """A sound setup with changes.
 
@@ -120,6 +122,7 @@ def build(
         machine=machine,
         base=base,
         front_end=front_end or {},
+        launch=launch,
     )
 
 

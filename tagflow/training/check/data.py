@@ -15,6 +15,7 @@ from tagflow.findings.wording import many
 from tagflow.training.check.derived import (
     CACHES_TEXT,
     LINES,
+    TEXT,
     SubsetView,
     caches_text,
     names,
@@ -24,7 +25,7 @@ from tagflow.training.sd_scripts.files import CODES, is_image, repeats
 from tagflow.training.setup.setup import Setup
 
 _NAMING = ("train_data_dir", "reg_data_dir", "in_json")
-_PLACE = ("dataset_config", "in_json", "train_data_dir")
+_PLACE = ("dataset_config", *_NAMING)
 
 
 @rule("data-twice", reads=("dataset_config", *_NAMING))
@@ -32,13 +33,6 @@ def data_twice(setup: Setup) -> Iterator[Finding]:
     unread = [name for name in _NAMING if setup.text(name)]
     if setup.values.get("dataset_config") and unread:
         yield finding("data-twice", ", ".join(unread), option=unread[0])
-
-
-@rule("metadata-not-found", reads=("dataset_config", "in_json"))
-def metadata_found(setup: Setup) -> Iterator[Finding]:
-    file = setup.path("in_json")
-    if not setup.values.get("dataset_config") and file is not None and not file.is_file():
-        yield finding("metadata-not-found", setup.text("in_json"), option="in_json")
 
 
 @rule("data-missing", "data-not-found", "data-not-parent", "data-left-out", reads=_PLACE)
@@ -63,7 +57,8 @@ def data_found(setup: Setup) -> Iterator[Finding]:
             what = "the images are in it" if inside else "none of its folders is named so"
             yield finding("data-not-parent", f"{named}: {what}", option=option)
             return
-        other = [f"{name}/" for name in folders if name not in numbered]
+        reg = setup.path("reg_data_dir")  # which may lie in it
+        other = [f"{name}/" for name in folders if name not in numbered and root / name != reg]
         other += ["images beside the folders"] if inside else []
         if other:
             yield finding("data-left-out", names(other), option=option)
@@ -195,12 +190,12 @@ def captions_usable(part: SubsetView) -> Iterator[Finding]:
 
 @subset_rule("captions-blank", reads=(*LINES, *CACHES_TEXT), needs=("images",))
 def captions_blank(part: SubsetView) -> Iterator[Finding]:
-    blank = part.images_where(lambda text: not text)
+    blank = [name for name, text in part.lines.items() if not text]
     if blank and not caches_text(part.setup):
         yield finding("captions-blank", names(blank))
 
 
-@subset_rule("captions-lines", reads=LINES, needs=("images",))
+@subset_rule("captions-lines", reads=("enable_wildcard",), needs=("images",))
 def captions_lines(part: SubsetView) -> Iterator[Finding]:
     longer = [name for name, text in part.images.texts.items() if text.strip().count("\n")]
     if longer and not part.on("enable_wildcard"):
@@ -219,7 +214,7 @@ _NESTED = re.compile(r"\{[^{}]*+\{[^{}|]*+\|[^{}]*+\}|\{[^{}|]*+\|[^{}]*+\{")
     "captions-weighted",
     "captions-escaped",
     "captions-bare-brackets",
-    reads=("weighted_captions", *LINES),
+    reads=("weighted_captions", *TEXT),
     needs=("images",),
 )
 def captions_weighted(part: SubsetView) -> Iterator[Finding]:
@@ -236,14 +231,14 @@ def captions_weighted(part: SubsetView) -> Iterator[Finding]:
         yield finding("captions-escaped", names(found), option=option)
 
 
-@subset_rule("wildcard-off", "wildcard-nested", reads=LINES, needs=("images",))
+@subset_rule("wildcard-off", "wildcard-nested", reads=TEXT, needs=("images",))
 def wildcards(part: SubsetView) -> Iterator[Finding]:
     on = part.on("enable_wildcard")
     if found := part.images_where(_NESTED.search if on else _CHOICE.search):
         yield finding("wildcard-nested" if on else "wildcard-off", names(found), option="enable_wildcard")
 
 
-@subset_rule("wildcard-affixes", reads=(*LINES, "caption_prefix", "caption_suffix"), needs=("images",))
+@subset_rule("wildcard-affixes", reads=TEXT, needs=("images",))
 def wildcard_affixes(part: SubsetView) -> Iterator[Finding]:
     """A prefix and a suffix go to the whole text, of which one line is taken then."""
     if part.on("enable_wildcard") and (part.text("caption_prefix") or part.text("caption_suffix")):

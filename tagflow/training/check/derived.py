@@ -10,18 +10,26 @@ import ast
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from tagflow.findings.wording import some
 from tagflow.training.sd_scripts import dataset_config
-from tagflow.training.sd_scripts.captions import read_caption
+from tagflow.training.sd_scripts.captions import Handling, read_caption, with_affixes
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import Sight
+from tagflow.training.sd_scripts.metadata import caption, read_metadata
 from tagflow.training.sd_scripts.optimizers import finds_its_rate, named_optimizer, optimizer_of
 from tagflow.training.sd_scripts.options import Value
-from tagflow.training.sd_scripts.steps import Buckets, Size, held_out, of_the_class
+from tagflow.training.sd_scripts.steps import (
+    Buckets,
+    Size,
+    epochs_of,
+    held_out,
+    of_the_class,
+    steps_per_epoch,
+)
 from tagflow.training.setup.setup import Images, Setup
 
 _SHOWN = 3  # names in one detail
@@ -31,8 +39,10 @@ STEP = 32  # pixels: SDXL's U-Net halves latents twice, a latent is eight pixels
 BUCKETS = ("resolution", "enable_bucket", "bucket_reso_steps", "min_bucket_reso", "max_bucket_reso",
            "bucket_no_upscale")  # fmt: skip
 SPLITS = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
-LINES = ("enable_wildcard",)
 CACHES_TEXT = ("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
+LINES = ("enable_wildcard", "caption_separator", "metadata_file")
+TEXT_OPTIONS = tuple(one.name for one in fields(Handling))
+TEXT = (*LINES, *CACHES_TEXT, *TEXT_OPTIONS)
 CACHES_LATENTS = ("cache_latents", "cache_latents_to_disk")
 TRAINS_UNET = ("network_train_text_encoder_only",)
 TRAINS_TEXT = ("network_train_unet_only",)
@@ -87,12 +97,41 @@ class SubsetView:
     @cached_property
     def lines(self) -> Mapping[str, str]:
         """What the trainer reads of each caption, by image."""
-        wild = self.on("enable_wildcard")
-        return {name: read_caption(text, enable_wildcard=wild) for name, text in self.images.texts.items()}
+        wild, mark = self.on("enable_wildcard"), self.text("caption_separator")
+        file = self.text("metadata_file")
+        if not file:
+            return {
+                name: read_caption(text, enable_wildcard=wild) for name, text in self.images.texts.items()
+            }
+        try:
+            described = read_metadata(self.setup.folder / file)
+        except (OSError, ValueError, RecursionError):  # a rule says so
+            return {}
+        return {name: caption(one, mark, enable_wildcard=wild) for name, one in described.items()}
+
+    @cached_property
+    def how(self) -> Handling:
+        """The subset's caption options; cached text outputs know none of them."""
+        values: dict[str, Any] = {name: self.subset.values.get(name) for name in TEXT_OPTIONS}
+        given = {name: value for name, value in values.items() if value is not None}
+        return Handling() if caches_text(self.setup) else Handling(**given)
+
+    @cached_property
+    def trained(self) -> Mapping[str, str]:
+        """The text in which separators, wildcards and weights are looked for: prefix, caption, suffix.
+
+        Cached outputs are those of the caption as it was read, all lines of it.
+        """
+        if caches_text(self.setup):
+            return self.lines
+        joined = {name: with_affixes(text, self.how) for name, text in self.lines.items()}
+        if self.how.enable_wildcard:
+            return joined
+        return {name: text.split("\n")[0] for name, text in joined.items()}
 
     def images_where(self, test: Callable[[str], object]) -> list[str]:
-        """The images of whose captions a test holds, as far as the trainer reads them."""
-        return [name for name, text in self.lines.items() if test(text)]
+        """The images of whose trained texts a test holds."""
+        return [name for name, text in self.trained.items() if test(text)]
 
     @property
     def splits(self) -> bool:
@@ -241,7 +280,26 @@ def steps(setup: Setup) -> int | None:
     if not epochs:
         return int(setup.number("max_train_steps")) or None
     every = batches(setup)
-    return every and int(epochs) * math.ceil(every / max(int(setup.number("gradient_accumulation_steps")), 1))
+    return every and int(epochs) * steps_per_epoch(every, processes(setup), accumulation(setup))
+
+
+def epochs(setup: Setup) -> int | None:
+    """How many epochs the run goes through; None where that hangs on images that are not known."""
+    total, every = steps(setup), batches(setup)
+    if setup.number("max_train_epochs"):
+        return int(setup.number("max_train_epochs"))
+    return epochs_of(total, every, processes(setup), accumulation(setup)) if total and every else None
+
+
+def accumulation(setup: Setup) -> int:
+    """How many batches make a step of the optimizer."""
+    return max(int(setup.number("gradient_accumulation_steps")), 1)
+
+
+def processes(setup: Setup) -> int:
+    """How many processes train, each on a GPU; 1 where nobody says so."""
+    gpus = len(setup.machine.gpus) if setup.machine is not None and setup.launch.several else 1
+    return setup.launch.processes or max(gpus, 1)
 
 
 def share(setup: Setup, name: str) -> float | None:
@@ -250,4 +308,6 @@ def share(setup: Setup, name: str) -> float | None:
     if value < 1:
         return value
     total = steps(setup)
+    if total and name.startswith("lr_"):  # every process moves the schedule on at each step
+        total *= processes(setup)
     return value / total if total else None

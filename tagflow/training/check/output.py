@@ -1,14 +1,18 @@
-"""Rules about checkpoint, VAE and what a run writes; open it for saving, states, logs, samples, prompts."""
+"""Rules about checkpoint, VAE, tokenizers and what a run writes; open it for names, saving, states, logs.
+
+Sample pictures are in sampling.py, going on from a state in resume.py.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from tagflow.clip.vocabulary import SPECIAL, what_is_wrong
 from tagflow.errors import EncoderError
+from tagflow.files.read import read_toml, settings_text
 from tagflow.files.safetensors import read_whole_header
 from tagflow.findings.finding import Finding, finding
 from tagflow.models.structure import structure
@@ -19,6 +23,7 @@ _CHECKPOINT = "pretrained_model_name_or_path"
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _TOKENIZERS = ("openai_clip-vit-large-patch14", "laion_CLIP-ViT-bigG-14-laion2B-39B-b160k")
+_LARGEST_VOCABULARY = 8 << 20  # bytes; CLIP's has one million
 _FOLDERS = ("unet", "vae", "text_encoder", "text_encoder_2")
 _EVERY = ("save_every_n_epochs", "save_every_n_steps", "save_n_epoch_ratio")
 # What is kept of what is written, and what must be set that it is written at all.
@@ -28,13 +33,10 @@ _KEEPING = {
     "save_last_n_epochs_state": ("save_state",),
     "save_last_n_steps_state": ("save_state",),
 }
-_SAMPLE_EVERY = ("sample_every_n_epochs", "sample_every_n_steps")
-_SAMPLING = (*_SAMPLE_EVERY, "sample_at_first", "sample_prompts")
-_PROMPTS = (".txt", ".toml", ".json")
-_LARGEST = 1024 * 1024  # bytes of prompts
-# What `line_to_prompt_dict` takes for an option, wherever it stands; the prompt itself is looked at, too.
-_OPTION = re.compile(r"(?:[whds] \d+|[lg] [\d.]+|(?:n|ss|cn|ctr|rcfg|fs) .)", re.IGNORECASE)
-_SIZED = re.compile(r" --w \d+", re.IGNORECASE)
+# What Windows refuses in a name, and names that it keeps for itself.
+_REFUSED = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)', re.IGNORECASE)
+_SAVED = (".safetensors", ".ckpt", ".pt")
+_SAMPLING = ("sample_every_n_epochs", "sample_every_n_steps", "sample_at_first")
 
 
 @rule(
@@ -99,12 +101,37 @@ def _of_hub(named: str) -> bool:
     return bool(_HUB.fullmatch(named)) and not named.startswith(".") and not named.endswith(_WEIGHTS)
 
 
-@rule("tokenizers-not-cached", reads=("tokenizer_cache_dir",))
+@rule("tokenizers-not-cached", "tokenizers-other", reads=("tokenizer_cache_dir",))
 def tokenizers_cached(setup: Setup) -> Iterator[Finding]:
-    cache = setup.path("tokenizer_cache_dir")
-    lacking = [name for name in _TOKENIZERS if cache is not None and not (cache / name).is_dir()]
+    """Both tokenizers are read from there without a question, whatever vocabulary they have."""
+    option, cache = "tokenizer_cache_dir", setup.path("tokenizer_cache_dir")
+    folders = [cache / name for name in _TOKENIZERS] if cache is not None else []
+    lacking = [one.name for one in folders if not one.is_dir()]
     if lacking:
-        yield finding("tokenizers-not-cached", ", ".join(lacking), option="tokenizer_cache_dir")
+        yield finding("tokenizers-not-cached", ", ".join(lacking), option=option)
+    for folder in folders:
+        why = _of_vocabulary(folder) if folder.is_dir() else ""
+        if why:
+            yield finding("tokenizers-other", f"{folder.name}: {why}", option=option)
+
+
+def _of_vocabulary(folder: Path) -> str:
+    """Why a tokenizer is not CLIP's; empty where it is, or a file is missing, which the doctor says."""
+    try:
+        vocab = json.loads((folder / "vocab.json").read_bytes()[:_LARGEST_VOCABULARY])
+        lines = (folder / "merges.txt").read_bytes()[:_LARGEST_VOCABULARY].decode("utf-8").splitlines()
+        added = folder / "added_tokens.json"
+        more = json.loads(added.read_bytes()[:_LARGEST_VOCABULARY]) if added.is_file() else {}
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, RecursionError) as problem:
+        return f"cannot be read: {problem}"
+    if extra := [str(one) for one in more if one not in SPECIAL]:
+        return f"it has tokens of its own: {', '.join(extra[:3])}"
+    pairs = [line.split() for line in lines[1:] if line.strip()]
+    if not isinstance(vocab, dict) or any(len(pair) != 2 for pair in pairs):
+        return "vocab.json or merges.txt is none of CLIP's"
+    return what_is_wrong(vocab, [(pair[0], pair[1]) for pair in pairs])
 
 
 @rule("output-dir-missing", "output-dir-file", reads=("output_dir",))
@@ -116,10 +143,36 @@ def output_dir(setup: Setup) -> Iterator[Finding]:
         yield finding("output-dir-file", setup.text("output_dir"), option="output_dir")
 
 
-@rule("output-name-missing", reads=("output_name",))
+@rule(
+    "output-name-missing",
+    "output-name-outside",
+    "output-name-folder",
+    "output-name-refused",
+    "output-name-suffix",
+    reads=("output_name", "output_dir", *_SAMPLING),
+)
 def output_name(setup: Setup) -> Iterator[Finding]:
-    if not setup.text("output_name"):
-        yield finding("output-name-missing", option="output_name")
+    """A name is put behind output_dir and a slash as it is; no folder in it is made."""
+    option, name, root = "output_name", setup.text("output_name"), setup.path("output_dir")
+    drawn = any(setup.number(one) > 0 for one in _SAMPLING)  # pictures go to output_dir/sample
+    parts = name.split("/")
+    if not name:
+        yield finding("output-name-missing", option=option)
+    elif ".." in parts or name.startswith("/"):
+        yield finding("output-name-outside", repr(name), option=option)
+    elif len(parts) > 1:
+        inner = "/".join(parts[:-1])
+        wanted = [
+            root / inner if root else Path(inner),
+            *([root / "sample" / inner] if root and drawn else []),
+        ]
+        lacking = [f"{folder.as_posix()}/" for folder in wanted if not folder.is_dir()]
+        if lacking:
+            yield finding("output-name-folder", f"{name!r}: there is no {lacking[0]}", option=option)
+    if refused := [part for part in parts if _REFUSED.search(part) and part != ".."]:
+        yield finding("output-name-refused", f"{refused[0]!r}", option=option)
+    if name.lower().endswith(_SAVED):
+        yield finding("output-name-suffix", name, option=option)
 
 
 @rule("output-exists", reads=("output_dir", "output_name", "save_model_as", "resume"))
@@ -170,13 +223,6 @@ def states(setup: Setup) -> Iterator[Finding]:
         yield finding("state-only-last", option="save_state")
 
 
-@rule("resume-not-found", reads=("resume", "resume_from_huggingface"))
-def resume_found(setup: Setup) -> Iterator[Finding]:
-    folder = setup.path("resume")
-    if folder is not None and not folder.is_dir() and not setup.on("resume_from_huggingface"):
-        yield finding("resume-not-found", setup.text("resume"), option="resume")
-
-
 @rule("logging-dir-missing", "log-nothing", reads=("log_with", "logging_dir"))
 def logs(setup: Setup) -> Iterator[Finding]:
     to = setup.text("log_with")
@@ -186,6 +232,29 @@ def logs(setup: Setup) -> Iterator[Finding]:
         yield finding("logging-dir-missing", f"log_with {to}", option="logging_dir")
     elif not to:
         yield finding("log-nothing", option="logging_dir")
+
+
+@rule(
+    "logging-dir-file",
+    "tracker-config-not-found",
+    "tracker-config-unreadable",
+    reads=("logging_dir", "log_tracker_config"),
+)
+def log_places(setup: Setup) -> Iterator[Finding]:
+    """A folder of logs that is a file, and settings of a tracker that are not there or are no TOML."""
+    folder, option = setup.path("logging_dir"), "log_tracker_config"
+    file = setup.path(option)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        yield finding("logging-dir-file", setup.text("logging_dir"), option="logging_dir")
+    if file is None:
+        return
+    if not file.is_file():
+        yield finding("tracker-config-not-found", setup.text(option), option=option)
+        return
+    try:
+        read_toml(settings_text(file, _LARGEST_VOCABULARY))
+    except (OSError, ValueError) as problem:
+        yield finding("tracker-config-unreadable", f"{setup.text(option)}: {problem}", option=option)
 
 
 @rule("secret-on-command-line", reads=("wandb_api_key", "huggingface_token"))
@@ -203,79 +272,3 @@ def no_training(setup: Setup) -> Iterator[Finding]:
     asked = setup.given.get("output_config") == "command line" and setup.on("output_config")
     if asked and setup.text("config_file"):
         yield finding("no-training", "output_config", option="output_config")
-
-
-@rule("sample-every-zero", "sample-both", reads=_SAMPLE_EVERY)
-def sample_every(setup: Setup) -> Iterator[Finding]:
-    off = [name for name in _SAMPLE_EVERY if setup.values.get(name) is not None and setup.number(name) <= 0]
-    if off:
-        yield finding("sample-every-zero", ", ".join(off), option=off[0])
-    if all(setup.number(name) > 0 for name in _SAMPLE_EVERY):
-        yield finding("sample-both", option="sample_every_n_steps")
-
-
-def _samples(setup: Setup) -> bool:
-    """Whether samples are drawn at all."""
-    return any(setup.number(name) > 0 for name in _SAMPLE_EVERY) or setup.on("sample_at_first")
-
-
-@rule("sample-never", reads=_SAMPLING)
-def sample_never(setup: Setup) -> Iterator[Finding]:
-    if setup.text("sample_prompts") and not _samples(setup):
-        yield finding("sample-never", option="sample_every_n_epochs")
-
-
-@rule(
-    "sample-prompts-missing",
-    "sample-prompts-not-found",
-    "sample-prompts-form",
-    "sample-prompts-relative",
-    reads=_SAMPLING,
-)
-def sample_prompts(setup: Setup) -> Iterator[Finding]:
-    option, named, file = "sample_prompts", setup.text("sample_prompts"), setup.path("sample_prompts")
-    if not _samples(setup):
-        return
-    if file is None:
-        yield finding("sample-prompts-missing", option=option)
-        return
-    if not file.is_file():
-        yield finding("sample-prompts-not-found", named, option=option)
-    if not named.endswith(_PROMPTS):
-        yield finding("sample-prompts-form", named, option=option)
-    if not Path(named).is_absolute():
-        yield finding("sample-prompts-relative", f"{named} in {setup.folder}", option=option)
-
-
-@rule(
-    "sample-prompts-unreadable",
-    "sample-prompts-empty",
-    "sample-prompt-misread",
-    "sample-size",
-    reads=_SAMPLING,
-)
-def sample_prompts_content(setup: Setup) -> Iterator[Finding]:
-    option, file = "sample_prompts", setup.path("sample_prompts")
-    if not _samples(setup) or file is None or not file.is_file() or not file.name.endswith(_PROMPTS):
-        return
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(_LARGEST).decode("utf-8")
-        # The prompts as sd-scripts' `sample_images_common` finds them.
-        prompts: list[object]
-        if file.suffix == ".txt":
-            prompts = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        elif file.suffix == ".toml":
-            prompts = list(tomllib.loads(text)["prompt"]["subset"])
-        else:
-            prompts = list(json.loads(text))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-        yield finding("sample-prompts-unreadable", f"{file.name}: {problem}", option=option)
-        return
-    if not prompts:
-        yield finding("sample-prompts-empty", file.name, option=option)
-    misread = [one for one in prompts if isinstance(one, str) and _OPTION.match(one.strip())]
-    if misread:
-        yield finding("sample-prompt-misread", f"{file.name}: {str(misread[0])[:60]}", option=option)
-    if any(isinstance(one, str) and not _SIZED.search(one) for one in prompts):
-        yield finding("sample-size", file.name, option=option)

@@ -1,7 +1,7 @@
 """Every rule of `train check`, and how they are asked; open it to add a theme, or where one is not asked.
 
 A rule that crashes is told of here, too. The conditions stand in the modules of the themes, the words in
-findings/options.toml.
+findings/ (options, counts, sampling, sources).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tagflow.findings.wording import many, some
 from tagflow.training.check import (
     buckets,
     caching,
+    counts,
     data,
     habits,
     learning,
@@ -23,7 +24,10 @@ from tagflow.training.check import (
     optimizer,
     output,
     precision,
+    resume,
+    sampling,
     schedule,
+    sources,
     structure,
 )
 from tagflow.training.check.derived import parts
@@ -31,8 +35,8 @@ from tagflow.training.check.registry import Need, Rule
 from tagflow.training.setup.setup import Setup
 
 THEMES = (
-    data, structure, caching, buckets, network, network_args, network_weights, optimizer, learning, schedule,
-    loss, precision, output, habits,
+    data, sources, structure, caching, buckets, network, network_args, network_weights, optimizer, learning,
+    schedule, counts, loss, precision, output, resume, sampling, habits,
 )  # fmt: skip
 RULES: tuple[Rule, ...] = tuple(
     one for theme in THEMES for one in vars(theme).values() if isinstance(one, Rule)

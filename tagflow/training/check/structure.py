@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from tagflow.captions.separators import likely_separators
 from tagflow.findings.finding import Finding, finding
 from tagflow.training.check.derived import (
-    CACHES_TEXT,
-    LINES,
     SPLITS,
     STEPS,
+    TEXT,
     SubsetView,
     caches_text,
     names,
     share,
 )
 from tagflow.training.check.registry import rule, subset_rule
+from tagflow.training.sd_scripts.captions import longest
 from tagflow.training.setup.setup import Setup
 
 USUAL_FIXED, USUAL_GROUP = "|||", ";;;"
@@ -65,10 +65,7 @@ def token_warmup_long(setup: Setup) -> Iterator[Finding]:
         yield finding("token-warmup-long", f"{long:.0%} of the steps", option="token_warmup_step")
 
 
-_KEPT = ("keep_tokens_separator", *SPLITS, *LINES, *CACHES_TEXT)
-
-
-@subset_rule("separator-idle", "separator-left", reads=_KEPT)
+@subset_rule("separator-idle", "separator-left", reads=TEXT)
 def separator_idle(part: SubsetView) -> Iterator[Finding]:
     """A separator that is set where the trainer takes no caption apart."""
     mark = part.text("keep_tokens_separator")
@@ -78,14 +75,15 @@ def separator_idle(part: SubsetView) -> Iterator[Finding]:
         yield finding(code, names(holding), option="keep_tokens_separator")
 
 
-@subset_rule("separator-lacking", "separator-thrice", reads=("caption_separator", *_KEPT), needs=("images",))
+@subset_rule("separator-lacking", "separator-thrice", reads=TEXT, needs=("images",))
 def separator_in_captions(part: SubsetView) -> Iterator[Finding]:
     """A separator that is set and used, and what the captions have of it."""
     mark, setup = part.text("keep_tokens_separator"), part.setup
     if not mark or not part.splits or caches_text(setup):
         return
     lacking = part.images_where(lambda text: mark not in text and text.strip())
-    if lacking and not setup.planned:  # a plan renders the separator where it has something to fix
+    none = len(lacking) == sum(1 for text in part.trained.values() if text.strip())
+    if lacking and (none or not setup.planned):  # a plan renders it where a caption has something to fix
         yield finding("separator-lacking", names(lacking), option="keep_tokens_separator")
     thrice = part.images_where(lambda text: text.count(mark) > 2)
     if thrice and mark.strip() != part.text("caption_separator"):  # the tags' own: `separator-comma`
@@ -94,7 +92,7 @@ def separator_in_captions(part: SubsetView) -> Iterator[Finding]:
 
 @subset_rule(
     "separator-unknown",
-    reads=("keep_tokens_separator", "secondary_separator", "caption_separator", *LINES),
+    reads=TEXT,
     needs=("images",),
 )
 def separator_unknown(part: SubsetView) -> Iterator[Finding]:
@@ -103,7 +101,7 @@ def separator_unknown(part: SubsetView) -> Iterator[Finding]:
         return
     known = {part.text(f"{name}_separator") for name in ("keep_tokens", "secondary", "caption")}
     holding: defaultdict[str, list[str]] = defaultdict(list)
-    for name, text in part.lines.items():
+    for name, text in part.trained.items():
         usual = (mark for mark in (USUAL_FIXED, USUAL_GROUP) if mark in text)
         for mark in dict.fromkeys((*usual, *likely_separators(text))):
             holding[mark].append(name)
@@ -127,19 +125,24 @@ def dropout_always(part: SubsetView) -> Iterator[Finding]:
         yield finding("dropout-always", "caption_tag_dropout_rate", option="caption_tag_dropout_rate")
 
 
-@subset_rule("prefix-joined", reads=("caption_prefix", "caption_suffix", "caption_separator"))
+@subset_rule(
+    "prefix-joined",
+    reads=("caption_prefix", "caption_suffix", "caption_separator", "keep_tokens_separator"),
+)
 def prefix_joined(part: SubsetView) -> Iterator[Finding]:
     for name, at in (("caption_prefix", -1), ("caption_suffix", 0)):
-        text = part.text(name).strip()
-        if text and text[at] != part.text("caption_separator"):
+        text, mark = part.text(name).strip(), part.text("keep_tokens_separator")
+        parted = bool(mark) and (text.endswith(mark) if at else text.startswith(mark))
+        if text and text[at] != part.text("caption_separator") and not parted:
             yield finding("prefix-joined", f"{name} {part.text(name)!r}", option=name)
 
 
-@subset_rule("captions-too-long", reads=("max_token_length", *LINES), needs=("images",))
+@subset_rule("captions-too-long", reads=("max_token_length", *TEXT), needs=("images",))
 def captions_too_long(part: SubsetView) -> Iterator[Finding]:
     """Captions that are cut. Counted in pieces, which are never more than the tokens: no false alarm."""
     limit = int(part.setup.number("max_token_length") or 75)
-    found = {name: n for name, text in part.lines.items() if (n := _pieces(text)) > limit}
+    lengths = {name: longest(text, part.how, _pieces) for name, text in part.lines.items()}
+    found = {name: n for name, n in lengths.items() if n > limit}
     if found:
         what = f"limit {limit}; at least {max(found.values())} tokens: {names(found)}"
         yield finding("captions-too-long", what, option="max_token_length")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -75,8 +76,7 @@ def is_one_tag(text: str) -> bool:
 
 def process_caption(text: str, how: Handling, rng: Random, when: When = When()) -> str:
     """The prompt that a caption is for this once. Draws from `rng` what the trainer draws, in its order."""
-    text = f"{how.caption_prefix} {text}" if how.caption_prefix else text
-    text = f"{text} {how.caption_suffix}" if how.caption_suffix else text
+    text = with_affixes(text, how)
     if _dropped(how, rng, when):
         return ""
     if how.enable_wildcard:
@@ -90,6 +90,29 @@ def process_caption(text: str, how: Handling, rng: Random, when: When = When()) 
     return text
 
 
+def with_affixes(text: str, how: Handling) -> str:
+    """A caption between prefix and suffix, a blank at each side: the first thing that is done to it."""
+    text = f"{how.caption_prefix} {text}" if how.caption_prefix else text
+    return f"{text} {how.caption_suffix}" if how.caption_suffix else text
+
+
+def longest(text: str, how: Handling, length: Callable[[str], int]) -> int:
+    """The length of the longest line that may be drawn of a caption, affixes included and nothing left out.
+
+    Of `{a|b}` the longer one counts; separators are not there any more where the trainer takes them away.
+    """
+    lengths = []
+    for line in with_affixes(text, how).split("\n") if how.enable_wildcard else [with_affixes(text, how)]:
+        if how.enable_wildcard:
+            line = _expanded(line, lambda drawn: max(drawn, key=length))
+        if how.splits:
+            line = ", ".join([part for parts in take_apart(line, how) for part in parts])
+        if how.secondary_separator:
+            line = line.replace(how.secondary_separator, how.caption_separator)
+        lengths.append(length(line))
+    return max(lengths, default=0)
+
+
 def _dropped(how: Handling, rng: Random, when: When) -> bool:
     if how.caption_dropout_rate > 0 and rng.random() < how.caption_dropout_rate:
         return True
@@ -98,20 +121,24 @@ def _dropped(how: Handling, rng: Random, when: When) -> bool:
 
 def expand(text: str, rng: Random) -> str:
     """One line with an alternative drawn for every `{a|b}`; `{{` and `}}` stand for the braces themselves."""
+    return _expanded(text, rng.choice)
+
+
+def _expanded(text: str, choose: Callable[[list[str]], str]) -> str:
     opening, closing = "⦅", "⦆"
     while opening in text or closing in text:
         opening, closing = opening + "⦅", closing + "⦆"
     text = text.replace("{{", opening).replace("}}", closing)
-    return _drawn(text, rng).replace(opening, "{").replace(closing, "}")
+    return _drawn(text, choose).replace(opening, "{").replace(closing, "}")
 
 
-def _drawn(text: str, rng: Random) -> str:
+def _drawn(text: str, choose: Callable[[list[str]], str]) -> str:
     """The text with one of `a|b` for each `{a|b}`: from the first `{` to the next `}`, if not empty."""
     *closed, rest = text.split("}")
     made = []
     for part in closed:
         before, _, inside = part.partition("{")
-        made.append(before + rng.choice(inside.split("|")) if inside else part + "}")
+        made.append(before + choose(inside.split("|")) if inside else part + "}")
     return "".join([*made, rest])
 
 

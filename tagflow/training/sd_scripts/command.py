@@ -16,6 +16,7 @@ from typing import NoReturn
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import nearest
 from tagflow.training.sd_scripts.front_ends import unread
+from tagflow.training.sd_scripts.launch import NO_LAUNCHER, Launch, read_launch
 from tagflow.training.sd_scripts.options import Option, Options, Value, steps
 from tagflow.training.sd_scripts.shell import VARIABLE
 
@@ -35,6 +36,7 @@ class Command:
     script: str
     given: dict[str, Value]
     faults: list[Finding] = field(default_factory=list)
+    launch: Launch = NO_LAUNCHER
 
 
 def read_command(words: Sequence[str], options: Options) -> Command:
@@ -50,7 +52,7 @@ def read_command(words: Sequence[str], options: Options) -> Command:
     given, faults = _read(words[at + 1 :], options)
     if script != options.script:
         faults.insert(0, finding("script-wrong", script))
-    return Command(script, given, faults)
+    return Command(script, given, faults, read_launch(words[:at]))
 
 
 def _read(words: Sequence[str], options: Options) -> tuple[dict[str, Value], list[Finding]]:

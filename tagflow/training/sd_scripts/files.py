@@ -19,6 +19,9 @@ from tagflow.files.read import is_file
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 """What every sd-scripts lists as an image; all in lower or all in upper case."""
 
+WITHOUT_ALPHA = frozenset({".jpg", ".jpeg", ".bmp"})
+"""Those of them that hold no transparency, so that a mask of theirs hides nothing."""
+
 PLUGINS: Mapping[str, tuple[str, ...]] = {
     ".avif": ("pillow-avif-plugin",),
     ".jxl": ("pillow-jxl-plugin", "jxlpy"),

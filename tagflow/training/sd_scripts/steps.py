@@ -142,6 +142,35 @@ def length(counts: Iterable[int], batch: int, accumulation: int, *, epochs: int,
     return Length(batches, each, -(-steps // max(each, 1)), steps)
 
 
+def steps_per_epoch(batches: int, processes: int, accumulation: int) -> int:
+    """Optimizer steps of an epoch by which `max_train_epochs` is turned into steps; all from 1 on."""
+    return math.ceil(batches / processes / accumulation)
+
+
+def epochs_of(steps: int, batches: int, processes: int, accumulation: int) -> int:
+    """How many epochs a run of so many steps goes through, the last one perhaps in part."""
+    return math.ceil(steps / max(math.ceil(math.ceil(batches / processes) / accumulation), 1))
+
+
+def left_after_skip(first: int, batches: int, accumulation: int, steps: int) -> int:
+    """The steps that are trained where `skip_until_initial_step` begins behind step `first`, on one GPU.
+
+    It counts the batches to skip by `accumulation`, and the epochs by the steps in them: right without
+    accumulation only.
+    """
+    each = math.ceil(batches / accumulation)
+    skipped = first * accumulation
+    begun = skipped // each
+    skipped -= begun * batches
+    done, trained = skipped, 0
+    for _ in range(begun, math.ceil(steps / each)):
+        left = batches - max(skipped, 0)
+        skipped = 0
+        now = max(min(math.ceil(left / accumulation), steps - done), 1)
+        done, trained = done + now, trained + now
+    return trained
+
+
 def warmup(wanted: int, steps: int) -> int:
     """Steps of warm-up: as wanted, but at most 10 % of all."""
     return min(wanted, steps // 10)

@@ -25,6 +25,7 @@ from tagflow.training.sd_scripts import dataset_config, files
 from tagflow.training.sd_scripts.command import Command, read_command
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.front_ends import faults_of_keys, is_easy_layout
+from tagflow.training.sd_scripts.launch import with_config
 from tagflow.training.sd_scripts.options import Options, Value, flat, known_options
 from tagflow.training.sd_scripts.settings_file import SINGLE, read_settings
 from tagflow.training.sd_scripts.shell import read_typed
@@ -102,7 +103,8 @@ def _setup(command: Command, folder: Path, options: Options) -> Setup:
         values["caption_extension"] = values["caption_extention"]
         given["caption_extension"] = given["caption_extention"]
     given = {key: where for key, where in given.items() if key not in _READ_FROM_FILES}
-    setup = Setup(command.script or options.script, options, values, given, folder, front_end=front_end)
+    launch, script = with_config(command.launch, folder), command.script or options.script
+    setup = Setup(script, options, values, given, folder, front_end=front_end, launch=launch)
     named_dataset = setup.path("dataset_config")
     if named_dataset is None:
         return replace(setup, subsets=tuple(_of_folders(setup)), faults=tuple(faults))

@@ -14,6 +14,7 @@ from tagflow.models.prediction import Prediction
 from tagflow.training.machine.probe import Machine
 from tagflow.training.sd_scripts.dataset_config import Subset
 from tagflow.training.sd_scripts.files import Sight
+from tagflow.training.sd_scripts.launch import NO_LAUNCHER, Launch
 from tagflow.training.sd_scripts.options import Options, Value
 
 
@@ -63,6 +64,7 @@ class Setup:
     `sd_scripts`: the copy that will train, where it is known.
     `encoded`: caches of text that an earlier attempt of the run is known to have made of today's captions.
     `front_end`: what a configuration file holds under keys that are no options, such as a GUI's `epoch`.
+    `launch`: what the words before the script say, such as the number of processes.
     """
 
     script: str
@@ -79,6 +81,7 @@ class Setup:
     encoded: frozenset[Path] = frozenset()
     sd_scripts: Path | None = None
     front_end: Mapping[str, object] = field(default_factory=dict)
+    launch: Launch = NO_LAUNCHER
 
     def moved(self, name: str) -> bool:
         """Whether somebody set an option to something else than it is anyway."""

@@ -24,7 +24,7 @@ from tagflow.findings.wording import some
 from tagflow.judge.derive import inconsistencies
 from tagflow.ontology import Ontology
 from tagflow.schema import rows
-from tagflow.training.check.derived import LINES, names, parts, words
+from tagflow.training.check.derived import TEXT, names, parts, words
 from tagflow.training.check.registry import Rule, made
 from tagflow.training.run_folder import DATASET, PLAN
 from tagflow.training.sd_scripts.captions import is_one_tag
@@ -242,7 +242,7 @@ def captions_altered(start: PlannedStart) -> Iterator[Finding]:
                 yield finding("captions-altered", f"{subset.where}: {name} {mark!r}", option=name)
 
 
-@check("brackets-weigh", reads=("weighted_captions", *LINES))
+@check("brackets-weigh", reads=("weighted_captions", *TEXT))
 def brackets_weigh(start: PlannedStart) -> Iterator[Finding]:
     for part in parts(start.setup):
         found = part.images_where(_WEIGHING.search)

@@ -38,6 +38,16 @@ MORE: list[dict[str, Any]] = [
         }
     },
     {"options": {"save_last_n_epochs": 2, "save_last_n_steps_state": 9}, "drop": ("save_every_n_epochs",)},
+    {"subset": {"min_bucket_reso": 0}},
+    {
+        "options": {
+            "skip_until_initial_step": True,
+            "initial_step": 9,
+            "gradient_accumulation_steps": 2,
+            "max_train_steps": 50,
+        },
+        "drop": ("max_train_epochs",),
+    },
 ]
 """Setups in which rules ask for what they need not know in any case of theirs."""
 
