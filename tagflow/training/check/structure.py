@@ -83,7 +83,9 @@ def separator_in_captions(part: SubsetView) -> Iterator[Finding]:
         return
     lacking = part.images_where(lambda text: mark not in text and text.strip())
     none = len(lacking) == sum(1 for text in part.trained.values() if text.strip())
-    if lacking and (none or not setup.planned):  # a plan renders it where a caption has something to fix
+    # A plan renders it where a caption has something to fix; in groups that may be nothing in all of them.
+    rendered = setup.planned and (not none or part.text("secondary_separator"))
+    if lacking and not rendered:
         yield finding("separator-lacking", names(lacking), option="keep_tokens_separator")
     thrice = part.images_where(lambda text: text.count(mark) > 2)
     if thrice and mark.strip() != part.text("caption_separator"):  # the tags' own: `separator-comma`
