@@ -59,7 +59,7 @@ TABLE: list[tuple[Any, ...]] = [
     ),
     ("adafactor-clipped", o(**ADAFACTOR), o(**ADAFACTOR, max_grad_norm=0.0)),
     ("learning-rate-refused", o(**PRODIGY | {"learning_rate": 0.0}), o(learning_rate=0.0)),
-    ("learning-rate-negative", o(unet_lr=-1e-4), o(unet_lr=1e-4), "option-idle"),
+    ("learning-rate-negative", o("learning_rate", unet_lr=-1e-4), o(unet_lr=1e-4)),
     (
         "decay-beyond",
         o(lr_scheduler="warmup_stable_decay", lr_decay_steps=0.95),

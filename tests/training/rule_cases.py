@@ -605,7 +605,7 @@ RATES = [
     ),
     case(
         "adaptive-rates-several",
-        o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[0.5], learning_rate=1.0),
+        o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[0.5]),
         o(optimizer_type="Prodigy", unet_lr=1.0, text_encoder_lr=[1.0]),
     ),
     case(
