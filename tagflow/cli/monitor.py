@@ -71,7 +71,8 @@ def monitor(asked: MonitorOptions) -> int:
     """Watch RUN, a run folder or a logging folder of sd-scripts, until the training ends.
 
     Loss, rates, speed, what was written, and diagnoses with their numbers. Ctrl-C ends the watching, not the
-    training. Exit codes: 0 all is well, 1 an alarm at the last look, 3 no such run, or never started, 130 Ctrl-C.
+    training. Exit codes: 0 all is well, 1 an alarm at the last look, 3 no such run, or not
+    started, 130 Ctrl-C.
     """
     from tagflow.training.monitor.diagnose import diagnose
     from tagflow.training.monitor.watch import Watch

@@ -97,7 +97,7 @@ def _loss(seen: RunSnapshot) -> Iterator[Finding]:
     loss = loss.finite()
     values, senselessly = logarithms(loss.value), senseless(seen, loss)
     found = _risen(values, "rise") or _risen(values, "blow_up")
-    if senselessly is not None and not (found and senselessly.code == "loss-huge"):
+    if senselessly is not None and not (found and senselessly.code in ("loss-huge", "loss-about-one")):
         yield senselessly
         return
     if found:

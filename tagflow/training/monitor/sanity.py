@@ -47,11 +47,10 @@ def senseless(seen: RunSnapshot, loss: Series) -> Finding | None:
         return finding("loss-huge", detail, figures={"latest": latest, "values": len(values)})
     if len(values) < (enough := int(LIMITS["about_one_values"])) or seen.planned.weighted:
         return None
-    early = max(enough, len(values) // 4)
-    first, whole = float(np.median(values[:early])), float(np.median(values))
+    first, whole = float(np.median(values[:enough])), float(np.median(values))
     if min(first, whole) < LIMITS["about_one"]:
         return None
-    detail = f"the median of the first {early} values is {first:.2f}, of all {whole:.2f}"
+    detail = f"the median of the first {enough} values is {first:.2f}, of all {whole:.2f}"
     return finding("loss-about-one", detail, figures={"first": first, "median": whole, "values": len(values)})
 
 
@@ -73,7 +72,7 @@ def all_keys_scaled(seen: RunSnapshot) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The validation loss so far. `unit`: what its places count, `epoch` or `step`; `lowest` came at `best`."""
+    """The validation loss so far. `unit`: what places are counted in, epoch or step; `lowest` came at `best`."""
 
     unit: str
     values: Series

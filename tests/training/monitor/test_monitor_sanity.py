@@ -1,4 +1,4 @@
-"""What is said without any trend: senseless losses, true rates, scaled keys, validation; and what stays quiet."""
+"""What is said without any trend: senseless losses, true rates, scaled keys, validation; and what is not."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ SAVED = ("house-000002.safetensors", "house-000003.safetensors", "house-000004.s
         ([0.12, 0.11, 0.115, 0.12], SAVED, "take house-000002.safetensors"),
         ([0.12, 0.11, 0.10, 0.11, 0.13], ("house-000002.safetensors", "house-000005.safetensors"),
          "epoch 3 was not saved; take house-000002.safetensors, the nearest"),
-        ([0.10, 0.104, 0.11, 0.12], ("house-step00000120.safetensors",), "take house-step00000120.safetensors"),
+        ([0.10, 0.104, 0.11, 0.12], ("house-step00000120.safetensors",), "take house-step00000120.saf"),
         ([0.12, 0.11, 0.115, 0.12], (), "take the LoRA of epoch 2"),
         ([0.12, 0.11, 0.10, 0.12], SAVED, None),  # once is no trend
         ([0.12, 0.11, 0.111, 0.112], SAVED, None),
