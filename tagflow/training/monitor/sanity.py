@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from tagflow.training.monitor.limits import LIMITS
 from tagflow.training.monitor.rates import rates
 from tagflow.training.monitor.trend import logarithms, noise, standard_error
 from tagflow.training.monitor.watch import RunSnapshot
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _KEYS = "max_norm/keys_scaled"
 _UNET, _TEXT_ENCODERS = (
@@ -41,17 +45,22 @@ def senseless(seen: RunSnapshot, loss: Series) -> Finding | None:
         since = int(loss.step[len(values) - same])
         detail = f"exactly {last:.6g} at the last {many(same, 'value')}, from step {since:,} on"
         return finding(code, detail, figures={"values": same, "loss": last, "first_step": since})
-    latest = float(np.median(values[-least:]))
+    latest = _middle(values[-least:])
     if latest >= LIMITS["huge"]:
         detail = f"the median of the last {least} values is {latest:,.0f}"
         return finding("loss-huge", detail, figures={"latest": latest, "values": len(values)})
     if len(values) < (enough := int(LIMITS["about_one_values"])) or seen.planned.weighted:
         return None
-    first, whole = float(np.median(values[:enough])), float(np.median(values))
+    first, whole = _middle(values[:enough]), _middle(values)
     if min(first, whole) < LIMITS["about_one"]:
         return None
     detail = f"the median of the first {enough} values is {first:.2f}, of all {whole:.2f}"
     return finding("loss-about-one", detail, figures={"first": first, "median": whole, "values": len(values)})
+
+
+def _middle(values: NDArray[np.float64]) -> float:
+    """The median, of values that may be so large that two of them have no mean."""
+    return float(np.exp(np.median(logarithms(values))))
 
 
 def all_keys_scaled(seen: RunSnapshot) -> Iterator[Finding]:
@@ -72,7 +81,7 @@ def all_keys_scaled(seen: RunSnapshot) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The validation loss so far. `unit`: what places are counted in, epoch or step; `lowest` came at `best`."""
+    """The validation loss so far. `unit`: what places are counted in, epoch or step. `lowest`: at `best`."""
 
     unit: str
     values: Series

@@ -108,7 +108,7 @@ class RunSnapshot:
     @property
     def unstarted(self) -> bool:
         """Whether nothing was started, nor anything logged, that could be seen from here."""
-        return self.record is None and not self.logging
+        return self.record is None and not self.logging and not self.series
 
     @property
     def over(self) -> bool:
