@@ -321,6 +321,8 @@ def _state(seen: RunSnapshot) -> str:
         parts.append(f"epoch {seen.epoch}" + (f" of {seen.planned.epochs}" if seen.planned.epochs else ""))
     if seen.attempts > 1:
         parts.append(f"attempt {seen.attempts}")
+    if seen.record is not None and seen.record.stopping.why and not seen.over:
+        parts.append("to end after its next save")
     if seen.record is not None and seen.record.changed.doubtful:
         parts.append("of inputs that changed")
     return ", ".join(parts)
