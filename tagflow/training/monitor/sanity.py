@@ -6,6 +6,7 @@ the validation loss with the same noise and timesteps each time, so its few valu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def of_validation(seen: RunSnapshot) -> Iterator[Finding]:
     change = None
     if min(len(before), len(after)) >= LIMITS["sane_values"] and CURRENT in seen.series:
         change = float(np.median(after) - np.median(before))
-        error = np.hypot(*(standard_error(noise(part), len(part)) for part in (before, after)))
+        error = math.hypot(*(standard_error(noise(part), len(part)) for part in (before, after)))
         if change > _CERTAIN * error:  # both rise: that is no overfitting
             return
     rose = found.last / found.lowest - 1
