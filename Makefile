@@ -65,7 +65,8 @@ hooks: setup
 TRAINER_PYTHON ?= $(firstword $(wildcard $(SD_SCRIPTS_DIR)/venv/bin/python $(SD_SCRIPTS_DIR)/.venv/bin/python))
 REAL := $(addprefix tests/training/,test_real_trainer.py sd_scripts/test_trainer_agrees.py check/test_rules_real.py \
   check/test_networks_real.py \
-  check/test_check_training.py structure/test_structure_trainer.py doctor/test_doctor_real.py)
+  check/test_check_training.py structure/test_structure_trainer.py doctor/test_doctor_real.py \
+  monitor/test_monitor_trainer.py)
 trainer: setup $(if $(TRAINER_PYTHON),,build/trainer/.ready)
 	TRAINER_PYTHON=$(or $(TRAINER_PYTHON),$(CURDIR)/build/trainer/bin/python) \
 	  $(BIN)/python -m pytest -m "trainer or not trainer" $(REAL)

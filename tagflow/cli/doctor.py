@@ -83,5 +83,5 @@ def doctor(asked: DoctorOptions) -> int:
     }
     width = max((len(line.check) for line in well), default=0)
     before = [output.visible(f"ok  {line.check:<{width}}  {line.seen}") for line in well]
-    tell(Report("tagflow.doctor/2", findings, facts, subject), asked, before=before)
+    tell(Report("tagflow.doctor/2", findings, facts, subject, once=True), asked, before=before)
     return exit_code(findings, strict=asked.strict)

@@ -92,13 +92,14 @@ class Report:
     """Findings that were chosen and are to be printed.
 
     `schema`: of the JSON object. `facts`: its other fields. `subject`: what was looked at, for the counts
-    (`20,000 captions`; empty for none).
+    (`20,000 captions`; empty for none). `once`: in text a cure that several codes share is said once.
     """
 
     schema: str
     findings: tuple[Finding, ...]
     facts: dict[str, Any]
     subject: str = ""
+    once: bool = False
 
 
 def chosen(found: Iterable[Finding], asked: CodeOptions, config: Config | None = None) -> tuple[Finding, ...]:
@@ -137,7 +138,8 @@ def tell(
         output.out_lines(map(_command, report.findings))
     else:
         output.out_lines(before)
-        output.out_lines(text_lines(report.findings, everything=asked.show_all or bool(asked.select)))
+        everything = asked.show_all or bool(asked.select)
+        output.out_lines(text_lines(report.findings, everything=everything, once=report.once))
         output.out_lines(after)
         output.out_lines(counts(report.findings, report.subject))
 
@@ -180,27 +182,33 @@ def as_row(found: Finding) -> dict[str, Any]:
     }
 
 
-def text_lines(found: Sequence[Finding], *, everything: bool = False, rest: str = "--all") -> Iterator[str]:
+def text_lines(
+    found: Sequence[Finding], *, everything: bool = False, rest: str = "--all", once: bool = False
+) -> Iterator[str]:
     """Findings for people: errors first, then by code, each code with its title, count and cure once.
 
     Below it stand the first places with what was seen there. The more codes there are, the fewer places of
     each are shown, so that all fit a few screens; `everything` shows every place, and `rest` is the option
-    that shows those that were left out.
+    that shows those that were left out. `once`: a cure is not repeated under the next code that it cures.
     """
     groups: defaultdict[tuple[int, str, str], list[Finding]] = defaultdict(list)
     for one in found:
         groups[by_severity(one), one.code, one.cure].append(one)
     width = _width()
     heads: dict[tuple[int, str, str], list[str]] = {}
-    for key, group in groups.items():  # what all findings of one code have in common, and what cures them
+    said: set[str] = set()
+    for key in sorted(groups, key=lambda key: key[:2]):  # what all of one code have in common, and their cure
+        group = groups[key]
         times = f" ({len(group):,} times)" if len(group) > 1 else ""
         head = f"{group[0].severity}: {group[0].code}: {group[0].kind.title}{times}"
-        cure = _wrapped(f"cure: {group[0].cure}", width, "  ", "        ") if group[0].cure else []
+        new = group[0].cure and not (once and group[0].cure in said)
+        cure = _wrapped(f"cure: {group[0].cure}", width, "  ", "        ") if new else []
         heads[key] = [*_wrapped(head, width, "", "  "), *cure]
+        said.add(group[0].cure)
     room = _LINES - sum(map(len, heads.values()))
     most = len(found) if everything else max(1, min(_PLACES, room // max(1, len(groups)) - 1))
-    for key in sorted(groups, key=lambda key: key[:2]):
-        yield from heads[key]
+    for key, head_and_cure in heads.items():
+        yield from head_and_cure
         places = [line for one in groups[key] if (line := _place(one))]
         shown = list(dict.fromkeys(places))
         for line in shown[:most]:

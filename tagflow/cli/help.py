@@ -23,7 +23,7 @@ _OPTIONS = {
     "What is written": "out images dry_run diff clear_caches hook pruning keep older_than accept "
     "accept_above captions_to name",
     "Training": "preset base vae sets structure leading vram epochs repeats resolution run_folder detached "
-    "resume forced dataset",
+    "resume forced dataset stop_on",
     "The trainer": "sd_scripts trainer_python",
     "Findings": "select ignore show_all strict explain",
     "Output and settings": "form as_json config_file",

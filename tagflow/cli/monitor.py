@@ -6,6 +6,7 @@ What is seen of a run, and judged, is in training/monitor.
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,12 +23,15 @@ from tagflow.cli import output
 from tagflow.cli.findings import Report, as_object, one_line, text_lines
 from tagflow.cli.help import command
 from tagflow.cli.options import FOLDER, collected
-from tagflow.errors import DONE, FINDINGS, INTERRUPTED
+from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED
 from tagflow.findings.finding import Finding
 from tagflow.findings.wording import many
-from tagflow.training.monitor.diagnose import rates, spoken
+from tagflow.training.monitor.diagnose import spoken
 from tagflow.training.monitor.events import AVERAGE, CURRENT, Series
+from tagflow.training.monitor.rates import rates, true_rates
+from tagflow.training.monitor.sanity import validation
 from tagflow.training.monitor.watch import Planned, RunSnapshot
+from tagflow.training.run_folder import LOG
 
 if TYPE_CHECKING:
     from tagflow.training.monitor.watch import RunSnapshot, Watch
@@ -48,6 +52,7 @@ class MonitorOptions:
 
     run: Path
     once: bool
+    wait: bool
     interval: float
     as_json: bool
 
@@ -55,6 +60,7 @@ class MonitorOptions:
 @command()
 @click.argument("run", metavar="RUN", type=FOLDER)
 @click.option("--once", is_flag=True, help="Look once, and end.")
+@click.option("--wait", is_flag=True, help="Wait for a run that was not started yet.")
 @click.option(
     "--interval", type=click.FloatRange(0.1, 3600), default=_TICKS, metavar="SECONDS",
     help="Between two looks. Default: 4.",
@@ -65,17 +71,19 @@ def monitor(asked: MonitorOptions) -> int:
     """Watch RUN, a run folder or a logging folder of sd-scripts, until the training ends.
 
     Loss, rates, speed, what was written, and diagnoses with their numbers. Ctrl-C ends the watching, not the
-    training. Exit codes: 0 all is well, 1 an alarm at the last look, 3 no such run, 130 Ctrl-C.
+    training. Exit codes: 0 all is well, 1 an alarm at the last look, 3 no such run, or not
+    started, 130 Ctrl-C.
     """
     from tagflow.training.monitor.diagnose import diagnose
     from tagflow.training.monitor.watch import Watch
 
-    watch = Watch(asked.run)
-    alarm = False
+    watch = Watch(asked.run, wait=asked.wait)
+    alarm = unstarted = False
     try:
         with _screen(live=not asked.once, as_json=asked.as_json) as tell:
-            for seen in _looks(watch, asked.interval, once=asked.once):
+            for seen in _looks(watch, asked):
                 found = diagnose(seen)
+                unstarted = seen.unstarted and not asked.wait
                 alarm = any(one.severity == "error" for one in found)
                 tell(seen, found)
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -83,17 +91,21 @@ def monitor(asked: MonitorOptions) -> int:
     except KeyboardInterrupt:
         output.note("no longer watching; the training goes on")
         return INTERRUPTED
+    if unstarted:
+        output.note(f"{asked.run}: never started; --wait waits for it")
+        return FAILURE
     return FINDINGS if alarm else DONE
 
 
-def _looks(watch: Watch, interval: float, *, once: bool) -> Iterator[RunSnapshot]:
-    """One look after the other, until the run has ended."""
+def _looks(watch: Watch, asked: MonitorOptions) -> Iterator[RunSnapshot]:
+    """One look after the other, until the run has ended; only the first where nothing was ever started."""
     while True:
         seen = watch.look()
-        yield seen
-        if once or seen.over:
-            return
-        time.sleep(interval)
+        if not (asked.once and asked.wait and seen.unstarted):
+            yield seen
+            if asked.once or seen.over or (seen.unstarted and not asked.wait):
+                return
+        time.sleep(asked.interval)
 
 
 def _screen(*, live: bool, as_json: bool) -> AbstractContextManager[_Teller]:
@@ -128,8 +140,10 @@ class _Lines:
             return
         now = (seen.state, seen.step, seen.attempts)
         if now != self._last:
-            self._last = now
             click.echo(output.visible(line(seen)))
+            for text in _places(seen) if self._last is None else ():
+                click.echo(output.visible(text))
+            self._last = now
         for one in found:
             if one.code not in self._said:
                 click.echo(one_line(one))
@@ -181,12 +195,35 @@ def page(seen: RunSnapshot, found: Sequence[Finding]) -> Iterator[str]:
             yield f"          {drawing}  {_number(low)} to {_number(high)}"
     if parts := [f"{name} {one.value[-1]:.3g}" for name, one in rates(seen).items() if len(one)]:
         yield f"rates     {', '.join(parts)}"
+    if parts := [f"{name} {one.value[-1]:.3g}" for name, one in true_rates(seen).items() if len(one)]:
+        yield f"          in truth (d times the rate): {', '.join(parts)}"
+    if judged := validation(seen):
+        lowest = f"lowest {judged.lowest:.4g} at {judged.unit} {judged.best:,}"
+        yield f"validated {judged.last:.4g}; {lowest}"
     kinds = (("sample", seen.samples), ("checkpoint", seen.checkpoints), ("state", seen.states))
     # A logging folder alone does not tell where they are written.
     if seen.record is not None or seen.planned != Planned() or any(paths for _, paths in kinds):
         yield f"written   {', '.join(many(len(paths), name) for name, paths in kinds)}"
         yield from (f"          newest {name}: {paths[-1].name}" for name, paths in kinds if paths)
+    yield from _places(seen)
     yield from text_lines(found, everything=True)
+
+
+def _places(seen: RunSnapshot) -> Iterator[str]:
+    """Where the trainer's own words are, and how to see its curves in a browser."""
+    if (log := _log(seen)) is not None:
+        yield f"log       {log}"
+    if seen.logs is not None and not seen.unstarted:
+        yield f"curves    {_tensorboard(seen.logs)}"
+
+
+def _log(seen: RunSnapshot) -> Path | None:
+    log = seen.run / LOG
+    return log if log.is_file() else None
+
+
+def _tensorboard(logs: Path) -> str:
+    return f"tensorboard --logdir {shlex.quote(str(logs))}"
 
 
 def line(seen: RunSnapshot) -> str:
@@ -202,6 +239,7 @@ def line(seen: RunSnapshot) -> str:
 def page_object(seen: RunSnapshot, found: Sequence[Finding]) -> dict[str, Any]:
     """The result as one object; a number that is none (NaN, infinite) is null."""
     loss, average = seen.series.get(CURRENT), seen.series.get(AVERAGE)
+    judged, log = validation(seen), _log(seen)
     facts = {
         "run": str(seen.run),
         "at": seen.at,
@@ -219,6 +257,12 @@ def page_object(seen: RunSnapshot, found: Sequence[Finding]) -> dict[str, Any]:
             "values": len(loss),
         },
         "rates": {name: float(one.value[-1]) for name, one in rates(seen).items() if len(one)},
+        "true_rates": {name: float(one.value[-1]) for name, one in true_rates(seen).items() if len(one)},
+        "validation": judged and {
+            "last": judged.last,
+            "lowest": judged.lowest,
+            f"lowest_at_{judged.unit}": judged.best,
+        },
         "speed": seen.speed and {
             "steps_per_second": seen.speed.rate,
             "median_step_seconds": seen.speed.median_gap,
@@ -230,6 +274,9 @@ def page_object(seen: RunSnapshot, found: Sequence[Finding]) -> dict[str, Any]:
         "samples": [str(path) for path in seen.samples],
         "checkpoints": [str(path) for path in seen.checkpoints],
         "states": [str(path) for path in seen.states],
+        "log": log and str(log),
+        "logs": None if seen.logs is None else str(seen.logs),
+        "tensorboard": None if seen.logs is None else _tensorboard(seen.logs),
         "alarm": any(one.severity == "error" for one in found),
     }  # fmt: skip
     told: dict[str, Any] = _plain(as_object(Report("tagflow.monitor/2", tuple(found), facts)))
@@ -264,7 +311,8 @@ def _unicode() -> bool:
 
 
 def _state(seen: RunSnapshot) -> str:
-    parts = ["not started by tagflow" if seen.state == "unknown" else seen.state]
+    own = "not started" if seen.unstarted else "not started by tagflow"
+    parts = [own if seen.state == "unknown" else seen.state]
     if seen.step is not None:
         of = seen.planned.steps
         share = f" of {of:,} steps ({seen.step / of:.0%})" if of else " steps"
@@ -273,6 +321,8 @@ def _state(seen: RunSnapshot) -> str:
         parts.append(f"epoch {seen.epoch}" + (f" of {seen.planned.epochs}" if seen.planned.epochs else ""))
     if seen.attempts > 1:
         parts.append(f"attempt {seen.attempts}")
+    if seen.record is not None and seen.record.stopping.why and not seen.over:
+        parts.append("to end after its next save")
     if seen.record is not None and seen.record.changed.doubtful:
         parts.append("of inputs that changed")
     return ", ".join(parts)

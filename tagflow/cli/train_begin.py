@@ -29,7 +29,10 @@ CODES = {"finished": DONE, "running": DONE, "interrupted": INTERRUPTED}
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a start ended. `state`: that of the record, or `refused`; `told`: what --json prints of it."""
+    """How a start ended. `state`: that of the record, `refused`, or `stopped` for an alarm of --stop-on.
+
+    `told`: what --json prints of it.
+    """
 
     code: int
     state: str
@@ -58,19 +61,27 @@ def begin(run: Path, wish: StartRequest, *, detached: bool = False, quiet: bool 
     with locked(run):
         start = prepare(run, wish)
         faults = start.gate.faults
+        if wish.stop_on:
+            from tagflow.training.monitor.alarms import Alarms, check_alarms
+
+            check_alarms(start.gate.setup, periodic=start.output.periodic)
         show(faults, start.record)
         if start.refused():
             return refused(run, faults)
         if not detached:
             told = (start.run, start.record, start.output, start.audit, start.gate.inputs)
-            record = carry_out(*told, progress=screen())
+            alarm = Alarms(run, wish.stop_on) if wish.stop_on else None
+            record = carry_out(*told, progress=screen(), alarm=alarm)
     if detached:
         record = detach(start.run, start.record, start.output, start.audit, start.gate.inputs)
     tell(run, record, quiet=quiet)
     code = CODES.get(record.state, FAILURE)
     if record.state == "finished" and record.changed.doubtful:
         code = FINDINGS
-    return Ended(code, record.state, whole(as_dict(record), faults))
+    state: str = record.state
+    if state == "interrupted" and record.stopping.alarm is not None:  # a queue goes on
+        code, state = FINDINGS, "stopped"
+    return Ended(code, state, whole(as_dict(record), faults))
 
 
 def refused(run: Path, faults: Sequence[Finding]) -> Ended:
@@ -115,6 +126,8 @@ def tell(run: Path, record: Record, *, quiet: bool) -> None:
         output.note(one_line(finding("inputs-changed", record.changed.told())))
     if record.reason:
         output.note(record.reason)
+    elif record.stopping.why and record.state == "running":
+        output.note(f"it ends after its next save: {record.stopping.why}")
     if record.cure:
         output.note(f"cure: {record.cure}")
     name = shlex.quote(str(run))

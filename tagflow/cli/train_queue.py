@@ -112,6 +112,7 @@ def _left_behind(runs: Sequence[Path], wish: StartRequest, *, as_json: bool) -> 
     words = [] if wish.resume is None else ["--resume"]
     for option, value in (
         ("--force", wish.forced), ("--sd-scripts", wish.sd_scripts), ("--trainer-python", wish.python),
+        ("--stop-on", ",".join(wish.stop_on) or None),
     ):  # fmt: skip
         words += [f"{option}={value}"] if value is not None else []
     pid, log = detach_queue(runs, words)

@@ -19,6 +19,7 @@ from tagflow.cli.train_queue import several
 from tagflow.errors import DONE, UsageProblem
 from tagflow.training.run_folder import RECORD_SCHEMA
 from tagflow.training.start.detach import stop as end
+from tagflow.training.start.detach import stop_after_save
 from tagflow.training.start.prepare import NEWEST, Start, StartRequest, prepare
 from tagflow.training.start.record import as_dict
 
@@ -31,6 +32,7 @@ class StartOptions:
     forced: str | None
     resume: str | None
     detached: bool
+    stop_on: str | None
     dry_run: bool
     sd_scripts: Path | None
     trainer_python: Path | None
@@ -59,6 +61,11 @@ class StartOptions:
     help="Come back once the trainer runs; `tagflow train stop RUN` ends it.",
 )
 @click.option(
+    "--stop-on",
+    metavar="CODES",
+    help="End the run after its next save once one of these alarms of `train monitor` is raised.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Print the exact command, also without a trainer here; start nothing."
 )
 @click.option("--sd-scripts", type=FOLDER, metavar="DIR", help="Default: the plan's, else SD_SCRIPTS_DIR.")
@@ -77,14 +84,20 @@ def start(asked: StartOptions) -> int:
     once. If the terminal is closed it goes on. Several RUNs are trained one after another: each is looked at
     when its turn comes, one that is refused or fails is passed over, and one that has finished is left alone,
     so that the same command goes on where it was ended. Exit codes: 0 trained; 1 refused, or trained on files
-    that changed after they were looked at; 3 the trainer failed; 130 interrupted.
+    that changed after they were looked at, or ended for an alarm of --stop-on; 3 the trainer failed; 130
+    interrupted.
     """
     forced = asked.forced
     if forced is not None and (not forced.strip() or forced.startswith("--")):  # click takes the next option
         raise UsageProblem("--force was given no reason", "say why: --force 'captions only respelled'")
     if asked.dry_run and asked.detached:
         raise UsageProblem("--dry-run starts nothing, --detach something", "use one of them")
-    wish = StartRequest(asked.sd_scripts, asked.trainer_python, asked.resume, forced)
+    codes: tuple[str, ...] = ()
+    if asked.stop_on is not None:
+        from tagflow.training.monitor.alarms import alarm_codes
+
+        codes = alarm_codes(asked.stop_on)
+    wish = StartRequest(asked.sd_scripts, asked.trainer_python, asked.resume, forced, codes)
     if len(asked.runs) > 1:
         if asked.dry_run:
             raise UsageProblem("--dry-run shows the command of one run", "name one RUN")
@@ -97,10 +110,18 @@ def start(asked: StartOptions) -> int:
 
 @command()
 @click.argument("run", metavar="RUN", type=FOLDER)
+@click.option(
+    "--after-save",
+    is_flag=True,
+    help="Let it train until its next periodic save (a state, where the run saves states).",
+)
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def stop(run: Path, *, as_json: bool) -> int:
-    """End the trainer of RUN in order, from wherever it was started. A run that has ended is left alone."""
-    record = end(existing(run))
+def stop(run: Path, *, after_save: bool, as_json: bool) -> int:
+    """End the trainer of RUN in order, from wherever it was started. A run that has ended is left alone.
+
+    With --after-save nothing that was trained is lost; the command does not wait for that save.
+    """
+    record = stop_after_save(existing(run)) if after_save else end(existing(run))
     if record is None:
         if as_json:
             output.as_json({"schema": RECORD_SCHEMA, "state": "planned"})

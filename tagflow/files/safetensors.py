@@ -27,21 +27,39 @@ BITS = {
     "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32,
     "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
-# What a file that is no safetensors starts with: (first bytes, what it is).
-FOREIGN = (
-    (b"PK\x03\x04", "a PyTorch archive (zip)"),
-    (b"\x80\x02", "a Python pickle"),
-    (b"\x80\x03", "a Python pickle"),
-    (b"\x80\x04", "a Python pickle"),
-    (b"\x80\x05", "a Python pickle"),
-    (b"GGUF", "a GGUF file"),
-    (b"version ", "a Git LFS pointer, not the file it stands for"),
-    (b"<", "a web page"),
-    (b'{"', "a text in JSON, such as a server's answer"),
-)
 PICKLED = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 CURE_AGAIN = "download or copy the file again and compare its size with the original's"
 CURE_FORMAT = "use the .safetensors file of the same model; tagflow never unpickles, for that runs code"
+CURE_LOGIN = (
+    "a web site answered instead of sending the model: log in there (and agree to the model's terms), "
+    "download it in the browser, or give the download command your API key (Civitai) or token (Hugging Face)"
+)
+_UNPACK = "unpack it; the model is a .safetensors file in it"
+# What a file that is no safetensors starts with: (first bytes, what it is, what to do).
+FOREIGN = (
+    (b"PK\x03\x04", "a PyTorch archive (zip)", CURE_FORMAT),
+    (b"\x80\x02", "a Python pickle", CURE_FORMAT),
+    (b"\x80\x03", "a Python pickle", CURE_FORMAT),
+    (b"\x80\x04", "a Python pickle", CURE_FORMAT),
+    (b"\x80\x05", "a Python pickle", CURE_FORMAT),
+    (b"GGUF", "a GGUF file", CURE_FORMAT),
+    (b"7z\xbc\xaf", "a 7z archive", _UNPACK),
+    (b"Rar!", "a RAR archive", _UNPACK),
+    (b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (b"\x89PNG", "a PNG image", "download the model, not its preview"),
+    (b"\xff\xd8\xff", "a JPEG image", "download the model, not its preview"),
+)
+# The same of texts, with white space and a byte order mark passed over.
+FOREIGN_TEXTS = (
+    ("version https://git-lfs", "a Git LFS pointer, not the file it stands for",
+     "fetch the file itself, in its checkout: `git lfs install`, then `git lfs pull`"),
+    ("/annex/objects/", "a git-annex pointer, not the file it stands for",
+     "fetch the file itself, in its checkout: `git annex get` and its name"),
+    ("<?xml", "an answer in XML, as storage gives it for a link that has expired",
+     "take a new link from the model's page: such links are good for a while only"),
+    ("<", "a web page", CURE_LOGIN),
+)  # fmt: skip
+_HEAD, _SAID = 4096, 200  # bytes that tell what a file is; characters of its words in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,32 +126,54 @@ def _raw_header(path: Path) -> tuple[bytes, int]:
         raise EncoderError(f"{path} is not a regular file", "give the path of a .safetensors file")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        start = file.read(9)
+        head = file.read(_HEAD)
+        start = head[:9]
         # A header's length can look like a pickle's first two bytes; what follows it is always a brace.
-        if start[8:] != b"{":
-            _refuse_foreign(path, start)
+        foreign = _foreign(path, head)
+        if start[8:] != b"{" and foreign is not None:
+            raise foreign
         length = int.from_bytes(start[:8], "little")
         if len(start) >= 8 and length <= min(LONGEST_HEADER, size - 8):
-            raw = start[8:][:length] + file.read(max(0, length - 1))
+            file.seek(8)
+            raw = file.read(length)
             if len(raw) == length:
                 return raw, size
-    raise _length_problem(path, start, length, size)
+    if size >= 8 and length > LONGEST_HEADER and foreign is not None:
+        raise foreign
+    raise _length_problem(path, length, size)
 
 
-def _refuse_foreign(path: Path, start: bytes) -> None:
-    for magic, what in FOREIGN:
-        if start.startswith(magic):
-            raise EncoderError(f"{path} is {what}, whatever its name says", CURE_FORMAT)
+def _foreign(path: Path, head: bytes) -> EncoderError | None:
+    """What a file is that begins like this, where it is known to be something else."""
+    for magic, what, cure in FOREIGN:
+        if head.startswith(magic):
+            return EncoderError(f"{path} is {what}, whatever its name says", cure)
+    if len(head) >= 9 and not head.strip(b"\0"):
+        return EncoderError(
+            f"{path} begins with zeros: a download that kept its room and broke off", CURE_AGAIN
+        )
+    try:
+        text = head.decode("utf-8-sig", errors="strict" if len(head) < _HEAD else "ignore").strip()
+    except UnicodeDecodeError:
+        return None
+    if len(text) < 8 or "\0" in text:  # the length of a header always has zeros in it
+        return None
+    for beginning, what, cure in FOREIGN_TEXTS:
+        if text.lower().startswith(beginning):
+            return EncoderError(f"{path} is {what}, whatever its name says", cure)
+    said = " ".join(text.split())
+    said = said if len(said) <= _SAID else said[:_SAID] + "…"
+    what = "an answer in JSON" if text[0] in "{[" else "a text"
+    return EncoderError(f"{path} is {what}, whatever its name says: {said}", CURE_LOGIN)
 
 
-def _length_problem(path: Path, start: bytes, length: int, size: int) -> EncoderError:
+def _length_problem(path: Path, length: int, size: int) -> EncoderError:
     if size < 8:
         return EncoderError(f"{path} has only {size} bytes", CURE_AGAIN)
     if length <= LONGEST_HEADER:
         return EncoderError(
             f"{path} is truncated: {size:,} bytes, its header alone has {length:,}", CURE_AGAIN
         )
-    _refuse_foreign(path, start)
     return EncoderError(
         f"{path} is not a safetensors file of SDXL's: it declares a header of {length:,} bytes", CURE_FORMAT
     )

@@ -89,6 +89,45 @@ def test_headers_that_lie(tmp_path, header, data, word):
     assert word in refusal(write_raw(tmp_path / "evil.safetensors", header, bytes(data)))
 
 
+LOGIN = ("log in there", "API key (Civitai)", "token (Hugging Face)")
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "cure"),
+    [
+        (b'{"error":"Unauthorized","message":"Only signed-in users may download this"}',
+         "an answer in JSON, whatever its name says: {\"error\":\"Unauthorized\"", LOGIN),
+        (b'{"data":{"reason":"early access"}}', "an answer in JSON", LOGIN),
+        (b'\xef\xbb\xbf\n {"error": "gone"}', "an answer in JSON", LOGIN),
+        (b"Invalid username or password.", "a text, whatever its name says: Invalid username", LOGIN),
+        ("Zugriff verweigert: bitte anmelden, Gr\u00fc\u00dfe".encode(), "a text", LOGIN),
+        (b"<!DOCTYPE html><html><head><title>Just a moment...</title></head>", "a web page", LOGIN),
+        (b"\n\n  <html>" + b"<p>sign in</p>" * 2000, "a web page", LOGIN),
+        (b'<?xml version="1.0"?><Error><Code>ExpiredToken</Code></Error>', "link that has", ("new link",)),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 6938078334\n",
+         "a Git LFS pointer", ("git lfs pull",)),
+        (b"/annex/objects/MD5E-s69--1a.safetensors\n", "a git-annex pointer", ("git annex get",)),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "a PNG image", ("not its preview",)),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "a JPEG image", ("not its preview",)),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(100), "a 7z archive", ("unpack",)),
+        (b"PK\x03\x04" + bytes(100), "a PyTorch archive", ("tagflow never unpickles",)),
+        (bytes(5000), "begins with zeros: a download", ("download or copy",)),
+        (b"", "has only 0 bytes", ("download or copy",)),
+        (bytes(range(1, 200)), "declares a header of", ("the .safetensors file",)),
+    ],
+)  # fmt: skip
+def test_what_was_saved_in_place_of_a_model_is_named_with_the_cure_that_fits(tmp_path, content, what, cure):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(EncoderError) as caught:
+        read_whole_header(path)
+    assert what in caught.value.message and len(caught.value.message) < len(str(path)) + 300
+    for word in cure:
+        assert word in caught.value.cure
+    assert "delete" not in caught.value.cure and "remove" not in caught.value.cure
+    assert path.read_bytes() == content
+
+
 def test_a_header_whose_length_looks_like_a_pickle(tmp_path):
     """One length of 2,048 begins with a pickle's two bytes; the file is sound all the same."""
     header = json.dumps({"a": entry(0, 4)}).encode()

@@ -3,7 +3,8 @@
 `lay_out` makes the folder: this file as `sdxl_train_network.py`, an empty `library`, `networks`, and a stub
 of accelerate that starts the script as accelerate does. What the child does is said in `behaviour.json`
 beside it: `say` (bytes as latin-1, one by one), `exit`, `lora`, `states`, `wait` (seconds), `ignore` (names
-of signals), `grandchild` (another process that sleeps, and ignores them, too).
+of signals), `grandchild` (another process that sleeps, and ignores them, too), `saves` (LoRA files and
+states, a second after each other, once a file `go` lies beside it).
 """
 
 from __future__ import annotations
@@ -98,7 +99,15 @@ def main() -> int:
     (output / "seen.new").write_text(json.dumps(seen))
     (output / "seen.new").replace(output / "seen.json")
     end = time.monotonic() + does.get("wait", 0)
+    saves = list(does.get("saves", ()))
     while time.monotonic() < end:
+        if saves and Path(__file__).with_name("go").exists():
+            name = saves.pop(0)
+            if name.endswith("-state"):
+                write_state(output / name, 1, 3)
+            else:
+                write_lora(output / name)
+            time.sleep(1)
         time.sleep(0.02)
     if does.get("lora", True) and not does.get("exit"):
         write_lora(output / f"{config['output_name']}.safetensors")

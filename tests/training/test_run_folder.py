@@ -81,7 +81,7 @@ def test_an_attempt_that_an_old_tagflow_hands_over_is_carried_out(run, certified
 @pytest.mark.parametrize("task", ["", "{}", '{"record": {"state": "dancing"}}'])
 def test_an_attempt_that_is_none_is_said(run, task):
     done = subprocess.run(
-        [sys.executable, "-m", "tagflow.training.start.detach", str(run)],
+        [sys.executable, "-m", "tagflow.training.supervise", str(run)],
         input=task.encode(), capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 3 and done.stdout.startswith(b"the attempt on stdin: damaged")

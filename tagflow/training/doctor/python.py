@@ -6,7 +6,8 @@ It tells what is missing, broken, too old or too small for a run. Pure: a Machin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tagflow.findings.finding import Severity
 from tagflow.training.doctor.line import Line, Needs, bad, ok
@@ -17,16 +18,53 @@ from tagflow.training.sd_scripts.optimizers import packages_of
 PINNED = {"transformers": "4.54.1", "huggingface-hub": "0.34.3", "diffusers": "0.32.1", "accelerate": "1.6.0"}
 """sd-scripts' requirements.txt at 0.10.1: those that its behaviour hangs on."""
 
+_IN_REQUIREMENTS = {
+    *PINNED, "ftfy", "opencv-python", "einops", "bitsandbytes", "lion-pytorch", "schedulefree",
+    "pytorch-optimizer", "prodigy-plus-schedule-free", "prodigyopt", "tensorboard", "safetensors", "toml",
+    "voluptuous", "imagesize", "numpy", "rich", "sentencepiece", "pillow",
+}  # fmt: skip
+"""What its requirements.txt installs at 0.10.1; pillow comes with diffusers."""
+
+_BY_ITS_README = {"deepspeed": "deepspeed==0.16.7"}
 _IMPORTED = (
     "torchvision", "numpy", "safetensors", "opencv-python", "pillow", "voluptuous", "toml", "einops",
     "imagesize",
 )  # fmt: skip
+_INSTALLED = ("package-missing", "package-version", "ftfy-missing")  # what installing a package cures
 OLDEST_PYTHON, OLDEST_TORCH, TESTED_TORCH = (3, 10), (2, 1), (2, 6)
 GIB = 1 << 30
 
 
-def of_packages(machine: Machine, needs: Needs) -> Iterator[Line]:
-    """A line for each pinned and each optional package, one for the others, one for each that is wrong."""
+def of_packages(machine: Machine, needs: Needs) -> list[Line]:
+    """A line for each pinned and each optional package, one for the others, one for each that is wrong.
+
+    What one command cures has the same cure, which names all the packages that it serves.
+    """
+    lines = list(_packages(machine, needs))
+    python = f'"{machine.python}"' if " " in str(machine.python) else str(machine.python)
+    cures: dict[str, str] = {}  # by package
+    required = [line.check for line in lines if line.code in _INSTALLED and line.check in _IN_REQUIREMENTS]
+    others = [line.check for line in lines if line.code in _INSTALLED and line.check not in _IN_REQUIREMENTS]
+    install = f"{python} -m pip install"
+    cures |= dict.fromkeys(
+        required, f"in sd-scripts' folder: `{install} -r requirements.txt` (for {', '.join(required)})"
+    )
+    named = " ".join(_BY_ITS_README.get(name, name) for name in others if name != "torchvision")
+    own = f"`{install} {named}`; sd-scripts' requirements do not have {'it' if len(others) == 1 else 'them'}"
+    cures |= dict.fromkeys(others, own)
+    if "torchvision" in others:
+        cures["torchvision"] = "install torchvision with the trainer's Python, in the version for its torch"
+    return [_cured(line, cures) for line in lines]
+
+
+def _cured(line: Line, cures: Mapping[str, str]) -> Line:
+    """The line with the cure of its package, where something need be done at all."""
+    if line.found is None or line.code not in _INSTALLED or line.state == "info":
+        return line
+    return replace(line, found=replace(line.found, remedy=cures[line.check]))
+
+
+def _packages(machine: Machine, needs: Needs) -> Iterator[Line]:
     for name, version in PINNED.items():
         line = _required(machine, name)
         if line.state == "ok" and line.seen != version:
@@ -52,6 +90,8 @@ def of_packages(machine: Machine, needs: Needs) -> Iterator[Line]:
         yield from (_required(machine, name) for name in packages_of(needs.optimizer))
     if log_with in {"wandb", "all"}:
         yield _required(machine, "wandb")
+    if needs.text("network_module").partition(".")[0] == "lycoris":
+        yield _required(machine, "lycoris-lora")
     if needs.on("deepspeed"):
         yield _required(machine, "deepspeed")
     lines = [_required(machine, name) for name in _IMPORTED]

@@ -6,9 +6,7 @@ findings/monitor.toml. A snapshot goes in; no file is read and no clock asked.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +14,9 @@ import numpy as np
 from tagflow.findings.finding import Figure, Finding, by_severity, finding
 from tagflow.findings.wording import many
 from tagflow.training.monitor.events import CURRENT, MOST_READ, Series
+from tagflow.training.monitor.limits import LIMITS
+from tagflow.training.monitor.rates import odd_rates, warm_from
+from tagflow.training.monitor.sanity import all_keys_scaled, of_validation, senseless
 from tagflow.training.monitor.trend import Rise, Trend, logarithms, rise, swings, trend
 from tagflow.training.monitor.watch import RunSnapshot
 
@@ -27,17 +28,10 @@ _SWINGS = (12, 24, 48)  # blocks: long swings and short ones
 _LEAST_BLOCK = 10  # values
 
 
-LIMITS: dict[str, float] = {
-    name: row["value"]
-    for name, row in tomllib.loads(
-        Path(__file__).with_name("limits.toml").read_text(encoding="utf-8")
-    ).items()
-}
-
-
 def diagnose(seen: RunSnapshot) -> list[Finding]:
     """Everything there is to say, alarms first."""
-    found = [*_process(seen), *_not_finite(seen), *_rates(seen), *_loss(seen)]
+    found = [*_process(seen), *_not_finite(seen), *odd_rates(seen), *_loss(seen)]
+    found += [*all_keys_scaled(seen), *of_validation(seen)]
     if seen.cut:
         found.append(finding("logs-too-large", f"{MOST_READ >> 20} MB were read"))
     return sorted(found, key=by_severity)
@@ -58,8 +52,9 @@ def _process(seen: RunSnapshot) -> Iterator[Finding]:
     elif seen.starting:
         idle = seen.idle or 0.0
         code = "starting-slowly" if idle > LIMITS["starting_seconds"] else "starting"
-        yield finding(code, f"started {spoken(idle)} ago", figures={"seconds": idle})
-    elif not seen.series:
+        began = "started" if seen.record is not None else "its logs have no value yet; began"
+        yield finding(code, f"{began} {spoken(idle)} ago", figures={"seconds": idle})
+    elif seen.unstarted:
         yield finding("not-started")
     elif seen.step is not None:
         yield from _stalled(seen)
@@ -95,42 +90,16 @@ def _not_finite(seen: RunSnapshot) -> Iterator[Finding]:
         yield finding("loss-was-not-finite", f"{of}, the last at step {last:,}", figures=numbers)
 
 
-def rates(seen: RunSnapshot) -> dict[str, Series]:
-    """Each part's learning rates, one a step; sd-scripts logs one of them twice (`lr/group...`)."""
-    named = {tag.removeprefix("lr/"): one for tag, one in seen.series.items() if tag.startswith("lr/")}
-    found = {name: one for name, one in named.items() if not name.startswith(("group", "d*lr"))} or named
-    by_step = {}
-    for name, one in sorted(found.items()):
-        last = np.append(one.step[1:] != one.step[:-1], True)  # of each step the last value
-        by_step[name] = one.where(last & (one.step > 0)).finite()  # those of step 0 came before any step
-    return by_step
-
-
-def _rates(seen: RunSnapshot) -> Iterator[Finding]:
-    for name, one in rates(seen).items():
-        if name == "textencoder" and len(rates(seen)) > 1:
-            continue  # 0 is how text encoders are left as they are
-        steps = seen.planned.steps or (int(one.step[-1]) if len(one) else 0)
-        top = float(one.value.max(initial=0.0))
-        zeros = len(one) if top == 0 else int(np.argmax(one.value[::-1] > 0))
-        if zeros >= max(_LEAST_BLOCK, LIMITS["zero_share"] * steps):
-            where = "at all of" if top == 0 else "at the last"
-            detail = f"lr/{name} was 0 {where} {many(zeros, 'step')}"
-            yield finding("lr-zero", detail, figures={"steps": zeros})
-        elif top > 0 and len(one) > _LEAST_BLOCK:
-            peak = int(one.step[np.argmax(one.value >= 0.999 * top)])
-            if peak > LIMITS["late_peak"] * steps and one.value[0] < 0.5 * top:
-                detail = f"lr/{name} rose until step {peak:,} of {steps:,}"
-                yield finding("lr-peaks-late", detail, figures={"peak_step": peak, "steps": steps})
-
-
 def _loss(seen: RunSnapshot) -> Iterator[Finding]:
     loss = seen.series.get(CURRENT)
     if loss is None or not np.isfinite(loss.value[-1]):  # what came before no longer counts
         return
     loss = loss.finite()
-    values = logarithms(loss.value)
+    values, senselessly = logarithms(loss.value), senseless(seen, loss)
     found = _risen(values, "rise") or _risen(values, "blow_up")
+    if senselessly is not None and not (found and senselessly.code in ("loss-huge", "loss-about-one")):
+        yield senselessly
+        return
     if found:
         detail = (
             f"the median of the last {found.values} values is {found.factor:.2f} times the earlier level, "
@@ -152,18 +121,6 @@ def _risen(values: NDArray[np.float64], limit: str) -> Rise | None:
     risen = [one for count in _RISES if (one := rise(values, count, least=least, known=known)) is not None]
     found = max(risen, key=lambda one: one.errors, default=None)
     return found if found and found.errors >= LIMITS[f"{limit}_errors"] else None
-
-
-def warm_from(seen: RunSnapshot) -> int | None:
-    """The step from which the full learning rate holds; None before it is reached."""
-    warmup = seen.planned.warmup
-    if warmup is None:
-        main = rates(seen).get("unet")
-        if main is None or not len(main) or main.value[0] >= 0.5 * main.value.max():
-            return 0
-        warmup = int(main.step[np.argmax(main.value >= 0.999 * main.value.max())])
-        warmup = min(warmup, int(main.step[-1]) // 2)  # a rate that never stops rising hides nothing else
-    return warmup if (seen.step or 0) > warmup else None
 
 
 def _settled(seen: RunSnapshot, loss: Series) -> Iterator[Finding]:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CURRENT, AVERAGE, EPOCH = "loss/current", "loss/average", "loss/epoch_average"
-_BY_EPOCH = frozenset({EPOCH, "loss/validation/epoch_average", "loss/validation/epoch_divergence"})
+VALIDATION, VALIDATION_BY_STEP = "loss/validation/epoch_average", "loss/validation/step_average"
+_BY_EPOCH = frozenset({EPOCH, VALIDATION, "loss/validation/epoch_divergence"})
 _TAGS = ("loss/", "lr/", "norm/", "max_norm/")
 _FILES = "events.out.tfevents.*"
 _DEPTH = 4  # folders: a foreign logging folder may be somebody's home
@@ -150,6 +151,16 @@ class Events:
     def cut(self) -> bool:
         """Whether there may be more than was read, for there is more than is ever read."""
         return self._budget.spent
+
+    @property
+    def begun(self) -> float | None:
+        """When the newest file changed last, in seconds since 1970; None where there is no file at all."""
+        times = []
+        for attempt in self._attempts.values():
+            for file in attempt.folder.glob(_FILES):
+                with suppress(OSError):
+                    times.append(file.stat().st_mtime)
+        return max(times, default=None)
 
     @property
     def attempts(self) -> list[Attempt]:

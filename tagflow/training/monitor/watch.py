@@ -15,13 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tagflow.errors import TrainerError
+from tagflow.errors import EncoderError, TrainerError
+from tagflow.files.safetensors import read_header
 from tagflow.training.monitor.events import CURRENT, EPOCH, Events, Series
 from tagflow.training.run_folder import LOGS, OUTPUT, TRAIN, PlanFile, is_run, read_plan
 from tagflow.training.start.record import Record, alive, host, read_record, settled
 
 _RECENT = 50  # steps that the speed is measured over: a sample image or a save is a part of it, not all
 _WEIGHTS = ("*.safetensors", "*.ckpt", "*.pt")
+_NARROW = 300  # timesteps: a loss of the first ones alone is 0.3 to 1, however well a model is trained
 _SLACK = 2.0  # seconds by which the first value may seem to come before its start
 
 
@@ -29,7 +31,7 @@ _SLACK = 2.0  # seconds by which the first value may seem to come before its sta
 class Planned:
     """What plan.json says of the run; None where there is no plan, or it does not say.
 
-    `steps`, `warmup`, `per_epoch`: optimizer steps.
+    `steps`, `warmup`, `per_epoch`: optimizer steps. `weighted`: options make its loss larger than usual.
     """
 
     preset: str | None = None
@@ -37,6 +39,8 @@ class Planned:
     warmup: int | None = None
     per_epoch: int | None = None
     epochs: int | None = None
+    optimizer: str | None = None
+    weighted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class RunSnapshot:
     `record`: None for a run that tagflow did not start; `alive`: whether its process runs, None where that
     cannot be known from here. `step`: the last one, counted over all attempts. `idle`: seconds since
     anything was logged, or since the start. `cut`: more was logged than is read. Files are sorted by age,
-    oldest first.
+    oldest first. `modules`: how many the newest LoRA has. `logs`: where TensorBoard files are looked for, and
+    whether there are any (`logging`).
     """
 
     run: Path
@@ -73,6 +78,9 @@ class RunSnapshot:
     samples: tuple[Path, ...] = ()
     checkpoints: tuple[Path, ...] = ()
     states: tuple[Path, ...] = ()
+    modules: int | None = None
+    logs: Path | None = None
+    logging: bool = False
 
     @property
     def state(self) -> str:
@@ -90,10 +98,17 @@ class RunSnapshot:
     @property
     def starting(self) -> bool:
         """Whether a trainer was started that has logged no step yet."""
-        if self.record is None or self.record.state != "running" or not self.record.started:
+        if self.record is None:
+            return self.logging and not self.series
+        if self.record.state != "running" or not self.record.started:
             return False
         loss = self.series.get(CURRENT)
         return loss is None or float(loss.wall[-1]) < seconds(self.record.started)
+
+    @property
+    def unstarted(self) -> bool:
+        """Whether nothing was started, nor anything logged, that could be seen from here."""
+        return self.record is None and not self.logging and not self.series
 
     @property
     def over(self) -> bool:
@@ -104,13 +119,16 @@ class RunSnapshot:
 class Watch:
     """A run to look at again and again: its logs are read on from where they were left."""
 
-    def __init__(self, run: Path) -> None:
-        """Raises TrainerError where there is neither a run nor a folder of TensorBoard's."""
+    def __init__(self, run: Path, *, wait: bool = False) -> None:
+        """`wait`: a folder without anything in it may become one of TensorBoard's.
+
+        Raises TrainerError where there is no such folder.
+        """
         if not run.is_dir():
             raise TrainerError(
                 f"{run}: no such folder", "name a run folder, or a logging folder of sd-scripts"
             )
-        self.run = run.absolute()
+        self.run, self._wait = run.absolute(), wait
         self._ours = is_run(self.run)
         plan = PlanFile()
         if self._ours:
@@ -123,9 +141,13 @@ class Watch:
             warmup=sums.warmup_steps,
             per_epoch=sums.steps_per_epoch or None,
             epochs=sums.epochs or None,
+            optimizer=_text(plan, "optimizer_type"),
+            weighted=_weighted(plan),
         )
         self._output = _folder(plan, "output_dir", self.run / OUTPUT) if self._ours else None
-        self._events = Events(_folder(plan, "logging_dir", self.run / LOGS) if self._ours else self.run)
+        self._logs = _folder(plan, "logging_dir", self.run / LOGS) if self._ours else self.run
+        self._events = Events(self._logs)
+        self._modules: tuple[Path, int, int | None] | None = None
 
     def look(self) -> RunSnapshot:
         """The run as it is now. Raises TrainerError: its record is damaged, or there is nothing to see."""
@@ -133,7 +155,7 @@ class Watch:
         record = read_record(self.run)
         if record is not None:
             record = settled(record)
-        elif not self._ours and not self._events.attempts:
+        elif not self._ours and self._events.begun is None and not self._wait:
             raise TrainerError(
                 f"{self.run}: neither a run folder nor one with TensorBoard files",
                 "name a run folder of `tagflow train plan`, or what sd-scripts was given as --logging_dir",
@@ -149,6 +171,9 @@ class Watch:
         times = [] if loss is None else [float(loss.wall[-1])]
         if record is not None and record.started:
             times.append(seconds(record.started))
+        if not times and (begun := self._events.begun) is not None:
+            times.append(begun)
+        checkpoints = _files(self._output, *_WEIGHTS)
         return RunSnapshot(
             self.run, now, self._planned, record, lives, len(attempts), series,
             step=None if loss is None else int(loss.step[-1]),
@@ -157,9 +182,23 @@ class Watch:
             idle=max(0.0, now - max(times)) if times else None,
             cut=self._events.cut,
             samples=_files(self._output and self._output / "sample", "*.png"),
-            checkpoints=_files(self._output, *_WEIGHTS),
+            checkpoints=checkpoints,
             states=_files(self._output, "*-state"),
+            modules=self._modules_of(checkpoints[-1]) if checkpoints else None,
+            logs=self._logs,
+            logging=self._events.begun is not None,
         )  # fmt: skip
+
+    def _modules_of(self, file: Path) -> int | None:
+        """How many modules a LoRA has, by its header; None for one that is just being written, or pickled."""
+        try:
+            changed = file.stat().st_mtime_ns
+            if self._modules is None or self._modules[:2] != (file, changed):
+                count = len({key.partition(".")[0] for key in read_header(file)})
+                self._modules = file, changed, count
+        except (EncoderError, OSError):
+            return None
+        return self._modules[2]
 
 
 def speed(loss: Series) -> Speed | None:
@@ -222,3 +261,15 @@ def _folder(plan: PlanFile, option: str, otherwise: Path) -> Path:
     if not isinstance(value, str) or (otherwise.is_dir() and not Path(value).is_dir()):
         return otherwise
     return Path(value)
+
+
+def _text(plan: PlanFile, option: str) -> str | None:
+    value = plan.value(TRAIN, option)
+    return value if isinstance(value, str) else None
+
+
+def _weighted(plan: PlanFile) -> bool:
+    """Whether the loss of this plan is larger than others', so that about 1 may be as it should."""
+    highest = plan.value(TRAIN, "max_timestep")
+    narrow = isinstance(highest, int | float) and 0 < highest <= _NARROW
+    return narrow or bool(plan.value(TRAIN, "v_pred_like_loss"))

@@ -2,7 +2,8 @@
 
 Its inputs are copied, its log is shown as it grows, signals are counted, and the record is written, in a
 terminal and detached alike. The trainer goes on when the terminal is closed (SIGHUP). A first Ctrl-C, SIGTERM
-or `tagflow train stop` ends it in order, a second signal at once.
+or `tagflow train stop` ends it in order, a second signal at once. after_save.py is asked whether it is to end
+after its next save.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tagflow.errors import FINDINGS, EncoderError, TrainerError
 from tagflow.files.safetensors import read_whole_header
 from tagflow.training.machine.probe import run_command
 from tagflow.training.run_folder import DATASET, LOG, PLAN, PROMPTS, TRAIN
+from tagflow.training.start.after_save import REQUEST, AfterSave, Alarm, Reason
 from tagflow.training.start.inputs import Inputs, Looks
 from tagflow.training.start.outcome import Outcome, Output, end_of, outcome
 from tagflow.training.start.process import GRACE, Child
@@ -30,6 +32,7 @@ from tagflow.training.start.record import (
     AUDIT,
     Base,
     Record,
+    Stop,
     host,
     now,
     process_of,
@@ -156,12 +159,14 @@ def carry_out(
     *,
     progress: Callable[[bytes], None] | None = None,
     begun: Callable[[Record], None] | None = None,
+    alarm: Alarm | None = None,
 ) -> Record:
     """Start the trainer that a record describes, watch it to its end, and write down what it came to.
 
     `inputs`: what the gate saw; they are looked at again when the trainer has begun and when it ends.
-    `progress`: gets what the trainer prints; `begun`: is called once it runs. Hold the run's lock. Raises
-    TrainerError where it cannot be started, OSError where the run folder cannot be written.
+    `progress`: gets what the trainer prints; `begun`: is called once it runs; `alarm`: is asked all the while
+    whether the run is to end after its next save. Hold the run's lock. Raises TrainerError where it cannot be
+    started, OSError where the run folder cannot be written.
     """
     known = read_record(run)
     earlier = () if known is None else settled(known).attempts
@@ -177,7 +182,7 @@ def carry_out(
         log.write(text.encode("utf-8", errors="backslashreplace"))
         log.flush()
         record = replace(record, number=number, earlier=earlier, folder=str(folder), log_from=log.tell())
-        requests = StopRequests(run)
+        requests, after_save = StopRequests(run), AfterSave(run, output, alarm)
         with requests.listening():
             child = Child(record.command, Path(record.cwd), record.environment, log)
             try:
@@ -189,13 +194,23 @@ def carry_out(
                     supervisor=process_of(os.getpid()),
                 )  # fmt: skip
                 write_record(run, record)
-                by, forced = None, False  # who asked for the end, and whether force was needed
+                by, forced = None, False  # who or what ended it, and whether force was needed
+                reason: Reason | None = None  # why it ends after its next save
                 with Follow(run / LOG, record.log_from, progress) if progress else nullcontext():
                     if begun is not None:
                         begun(record)
                     looks = Looks(inputs, run / LOG, record.log_from)
                     while (code := child.wait()) is None:
-                        if by := requests.by():
+                        by = requests.by()
+                        with suppress(Exception):  # a look that fails must not end a training
+                            if reason is None and (reason := after_save.asked()) is not None:
+                                record = replace(
+                                    record, stop=Stop(record.stopping.on, reason.text, reason.alarm)
+                                )
+                                write_record(run, record)
+                            if by is None and reason is not None:
+                                by = _ends(reason, after_save)
+                        if by is not None:
                             forced = child.end(GRACE, requests.twice)
                             code = child.wait()
                             code = -signal.SIGTERM if code is None else code
@@ -212,7 +227,8 @@ def carry_out(
                 ended = Outcome("interrupted", f"ended by {by}{how}", lora=ended.lora)
             with suppress(OSError):
                 record = replace(record, meanwhile=looks.ended())
-            (run / STOP).unlink(missing_ok=True)
+            for name in (STOP, REQUEST):
+                (run / name).unlink(missing_ok=True)
             newest = next(iter(states(output.folder, output.name)), None)
             record = replace(
                 record,
@@ -223,6 +239,14 @@ def carry_out(
             )  # fmt: skip
             write_record(run, record)
             return record
+
+
+def _ends(reason: Reason, after_save: AfterSave) -> str | None:
+    """What ends a run that is to end after its next save, in words; None before that."""
+    if reason.at_once:
+        return f"{reason.text}; a trainer that stands still saves nothing to wait for"
+    saved = after_save.saved()
+    return None if saved is None else f"{reason.text}; after it had saved {saved.name}"
 
 
 def snapshot_inputs(folder: Path, run: Path, audit: Path, python: Path) -> None:

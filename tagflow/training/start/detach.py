@@ -1,6 +1,6 @@
 """Runs without a terminal: `--detach` and `train stop`; open it for what two processes say to each other.
 
-`python -m tagflow.training.start.detach RUN` is the tagflow that stays: it gets the attempt as JSON on stdin,
+`python -m tagflow.training.supervise RUN` is the tagflow that stays: it gets the attempt as JSON on stdin,
 says in a line on stdout that the trainer runs (or why not), lets go of the terminal, and adds what goes wrong
 to trainer.log. To end it, a file is put into the run folder, which works where signals do not (Windows,
 another machine).
@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tagflow.errors import FAILURE, TagflowError, TrainerError
 from tagflow.training.run_folder import LOG, RECORD_SCHEMA, check_run, from_json, to_json
 from tagflow.training.setup.read import setup_of_run
+from tagflow.training.start.after_save import REQUEST, Alarm
 from tagflow.training.start.attempt import STOP, carry_out, locked
 from tagflow.training.start.inputs import Inputs
 from tagflow.training.start.outcome import Output
@@ -66,7 +67,7 @@ def detach(run: Path, record: Record, output: Output, audit: Path, inputs: Input
     """Leave the attempt to a tagflow of its own and come back once the trainer runs. Raises TrainerError."""
     with (run / LOG).open("ab") as log:
         child = subprocess.Popen(  # noqa: S603  ourselves
-            [sys.executable, "-m", "tagflow.training.start.detach", str(run)], stdin=subprocess.PIPE,
+            [sys.executable, "-m", "tagflow.training.supervise", str(run)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=log, start_new_session=True, creationflags=_flags(),
         )  # fmt: skip
     if child.stdin is None or child.stdout is None:
@@ -90,15 +91,20 @@ def _let_go(record: Record) -> None:
         os.dup2(nothing, stream)
 
 
-def main() -> int:
-    """The program. Exit code 3 where the attempt could not be carried out."""
+def supervise(alarms: Callable[[Path, Sequence[str]], Alarm]) -> int:
+    """The program that stays. Exit code 3 where the attempt could not be carried out.
+
+    `alarms`: makes, of a run and the codes that it is to end for, what says whether one of them was raised.
+    """
     try:
         run, cure = Path(sys.argv[1]), "start it with `tagflow train start RUN --detach`"
         attempt = from_json(
             sys.stdin.buffer.read(), DetachedAttempt, RECORD_SCHEMA, "the attempt on stdin", cure
         )
+        record = attempt.record
+        alarm = alarms(run, record.stopping.on) if record.stopping.on else None
         with locked(run):
-            carry_out(run, attempt.record, attempt.output, attempt.audit, attempt.inputs, begun=_let_go)
+            carry_out(run, record, attempt.output, attempt.audit, attempt.inputs, begun=_let_go, alarm=alarm)
     except TagflowError as problem:
         os.write(1, f"{problem.message}\t{problem.cure}\n".encode())
         return problem.exit_code
@@ -140,6 +146,38 @@ def stop(run: Path) -> Record | None:
     raise TrainerError(f"{run}: the trainer on {record.host} has not ended", "end it there")
 
 
+def stop_after_save(run: Path) -> Record | None:
+    """Have the tagflow that watches a run end it after its next periodic save; it is not waited for.
+
+    Gives the record, None where the run was never started; one that has ended is left as it is. Raises
+    TrainerError where nothing is saved before its end, and where nobody is there to see the save.
+    """
+    record = read_record(run)
+    if record is None:
+        check_run(run)
+    record = None if record is None else settled(record)
+    if record is None or record.state != "running" or record.stopping.why is not None:
+        return record
+    now_instead = "`tagflow train stop RUN` ends it now"
+    if not Output.of(setup_of_run(run)).periodic:
+        raise TrainerError(f"{run}: it saves nothing before its end", f"let it finish; {now_instead}")
+    watcher = record.supervisor
+    if record.host == host() and not alive(watcher.get("pid"), watcher.get("created")):
+        raise TrainerError(
+            f"{run}: the tagflow that watched it is gone, so nobody would see the save",
+            f"wait until output/ has a new state; then {now_instead}",
+        )
+    (run / REQUEST).touch()
+    deadline = time.monotonic() + _MORE
+    while time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        seen = read_record(run)
+        if seen is None or seen.stopping.why is not None or settled(seen).state != "running":
+            return seen and settled(seen)
+    (run / REQUEST).unlink(missing_ok=True)
+    raise TrainerError(f"{run}: the tagflow on {record.host} that watches it has not answered", now_instead)
+
+
 def _with_state(run: Path, record: Record) -> Record:
     """The record with the newest state, where nobody was left to write it down."""
     if record.newest_state is not None:
@@ -147,7 +185,3 @@ def _with_state(run: Path, record: Record) -> Record:
     output = Output.of(setup_of_run(run))
     newest = next(iter(states(output.folder, output.name)), None)
     return replace(record, newest_state=None if newest is None else str(newest.path))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

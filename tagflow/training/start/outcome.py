@@ -21,6 +21,7 @@ _STEERING = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Warning)\b.*", re.MULTILINE)
 _LAUNCHER = "CalledProcessError"  # says only that the script has failed
 _LOSS = re.compile(r"avr_loss=([\w.+-]+)")
+_SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_n_epoch_ratio")
 _LONGEST = 300  # characters of the trainer's own words in a message
 
 
@@ -36,17 +37,23 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a run's files go, and the LoRA that it ends with."""
+    """Where a run's files go, and the LoRA that it ends with.
+
+    `periodic`: whether it saves anything before its end; `states`: whether states are saved with it.
+    """
 
     folder: Path
     name: str
     last: Path
+    periodic: bool = False
+    states: bool = False
 
     @classmethod
     def of(cls, setup: Setup) -> Output:
         """As the options say; sd-scripts' own names where they say nothing."""
         folder, name = setup.path("output_dir") or setup.folder, setup.text("output_name") or "last"
-        return cls(folder, name, folder / f"{name}.{setup.text('save_model_as') or 'safetensors'}")
+        last = folder / f"{name}.{setup.text('save_model_as') or 'safetensors'}"
+        return cls(folder, name, last, any(map(setup.on, _SAVES)), setup.on("save_state"))
 
     def loras(self) -> dict[Path, tuple[int, int]]:
         """The LoRA files there, each with its time of change and size."""

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import UNSET
+
 from tagflow import __version__
 from tagflow.errors import TrainerError
 from tagflow.findings.finding import Finding, finding
@@ -32,7 +34,7 @@ from tagflow.training.start.attempt import ACCELERATE
 from tagflow.training.start.gate import Gate, evaluate_gate
 from tagflow.training.start.inputs import sample_of
 from tagflow.training.start.outcome import Output
-from tagflow.training.start.record import Base, Record, Versions, read_record
+from tagflow.training.start.record import Base, Record, Stop, Versions, read_record
 from tagflow.training.start.resume import Resume, plan_resume, read_state, saved_by, states
 
 NEWEST = "newest"
@@ -47,12 +49,16 @@ _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashrep
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What a user asks of a start. `resume`: a state's folder, NEWEST, or None for none."""
+    """What a user asks of a start. `resume`: a state's folder, NEWEST, or None for none.
+
+    `stop_on`: the alarms of `train monitor`, by their codes, that end the run after its next save.
+    """
 
     sd_scripts: Path | None = None
     python: Path | None = None
     resume: str | None = None
     forced: str | None = None
+    stop_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,7 @@ def prepare(run: Path, wish: StartRequest, *, only_shown: bool = False) -> Start
         versions={"tagflow": __version__} if sd_scripts is None else versions(sd_scripts, machine),
         base=base_of(gate.setup.path("pretrained_model_name_or_path")),
         edits=gate.edits,
+        stop=Stop(wish.stop_on) if wish.stop_on else UNSET,
     )
     return Start(run, gate, start, record, output, plan.dataset.audit, tuple(unseen))
 

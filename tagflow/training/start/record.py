@@ -111,6 +111,18 @@ class Meanwhile:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """An end after the next save. `on`: the alarms (codes of findings) that it is to come for.
+
+    `why`: who asked, or what was seen; None while nothing was. `alarm`: which of the alarms it was.
+    """
+
+    on: tuple[str, ...] = ()
+    why: str | None = None
+    alarm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One attempt to train. Times are UTC, ISO 8601; paths are absolute, texts.
 
@@ -121,7 +133,8 @@ class Record:
     `resumed_from`: the state folder it began with, `resume_note` how; `step_offset`: optimizer steps done
     before those that sd-scripts counts, which begins at 0 anew. `log_from`, `log_to`: bytes of trainer.log.
     `edits`: values in train.toml that are not the plan's. `folder`: copies of all it was started with.
-    `meanwhile`: what has changed since the gate looked; UNSET where nobody looked again.
+    `meanwhile`: what has changed since the gate looked; UNSET where nobody looked again. `stop`: whether it
+    is to end after its next save; UNSET where nobody asked.
     """
 
     number: int = 0
@@ -152,12 +165,18 @@ class Record:
     edits: tuple[Edit, ...] = ()
     folder: str | None = None
     meanwhile: Meanwhile | UnsetType = UNSET
+    stop: Stop | UnsetType = UNSET
     earlier: tuple[Record, ...] = ()
 
     @property
     def changed(self) -> Meanwhile:
         """What has changed meanwhile; nothing where nobody looked again."""
         return Meanwhile() if isinstance(self.meanwhile, UnsetType) else self.meanwhile
+
+    @property
+    def stopping(self) -> Stop:
+        """Whether it is to end after its next save; nothing of the kind where nobody asked."""
+        return Stop() if isinstance(self.stop, UnsetType) else self.stop
 
     @property
     def attempts(self) -> tuple[Record, ...]:

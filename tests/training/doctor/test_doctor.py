@@ -198,3 +198,49 @@ def test_an_optimizer_from_a_package_of_its_own(optimizer, package):
     needs = Needs(Path("run"), {"optimizer_type": optimizer})
     assert wrong(of_packages(MACHINE, needs)) == [(package, "error", "package-missing")]
     assert wrong(of_packages(machine(packages={package: "1.0"}), needs)) == []
+
+
+def cures(lines):
+    """The cure of each package that has one."""
+    return {line.check: line.found.cure for line in lines if line.found is not None and line.found.cure}
+
+
+def test_one_command_cures_all_that_the_requirements_have_and_names_it():
+    found = cures(
+        of_packages(machine(packages={"imagesize": None, "transformers": "5.1", "ftfy": None}), PLAIN)
+    )
+    cure = "in sd-scripts' folder: `/trainer/bin/python -m pip install -r requirements.txt`"
+    assert set(found) == {"transformers", "ftfy", "imagesize"}
+    assert set(found.values()) == {f"{cure} (for transformers, ftfy, imagesize)"}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"log_with": "wandb"}, "wandb"),
+        ({"optimizer_type": "DAdaptAdam"}, "dadaptation"),
+        ({"network_module": "lycoris.kohya"}, "lycoris-lora"),
+        ({"deepspeed": True}, "deepspeed==0.16.7"),
+        ({"log_with": "all", "optimizer_type": "DAdaptLion", "network_module": "lycoris.kohya"},
+         "dadaptation wandb lycoris-lora"),
+    ],
+)  # fmt: skip
+def test_what_the_requirements_do_not_have_is_installed_by_its_name(values, named):
+    needs = Needs(Path("run"), {"optimizer_type": "AdamW", **values})
+    found = cures(of_packages(machine(), needs))
+    of = "it" if " " not in named else "them"
+    cure = f"`/trainer/bin/python -m pip install {named}`; sd-scripts' requirements do not have {of}"
+    assert set(found.values()) == {cure} and len(found) == len(named.split())
+    sound = machine(packages=dict.fromkeys(found, "1.0"))
+    assert cures(of_packages(sound, needs)) == {}
+
+
+def test_packages_of_the_requirements_are_not_named_one_by_one():
+    needs = Needs(Path("run"), {"optimizer_type": "Prodigy"})
+    (cure,) = cures(of_packages(machine(), needs)).values()
+    assert "requirements.txt` (for prodigyopt)" in cure
+
+
+def test_a_python_whose_path_has_spaces_is_quoted():
+    spaced = machine(packages={"toml": None}, python=Path("/my apps/python"))
+    assert '`"/my apps/python" -m pip' in cures(of_packages(spaced, PLAIN))["toml"]

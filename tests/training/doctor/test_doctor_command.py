@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import pytest
@@ -170,3 +171,31 @@ def test_a_name_does_not_steer_the_terminal(tagflow, tmp_path):
     result = tagflow("doctor", "--sd-scripts", tmp_path / "a\x1b[2Jb", "--base", tmp_path / "c\nd")
     assert result.code == 1 and "\x1b" not in result.out
     assert "a\\x1b[2Jb" in result.out and "c\\nd" in result.out
+
+
+def test_a_cure_is_said_once_for_all_that_it_serves(tagflow, sd_scripts, python):
+    stand_in(python, "transformers", "transformers", "5.1.0", "CLIPTextModelWithProjection = 1")
+    for name in ("transformers-4.54.1*", "imagesize*", "ftfy*"):
+        for old in python.parent.parent.glob(f"lib/python3.*/site-packages/{name}"):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    told = tagflow("doctor", "--sd-scripts", sd_scripts)
+    cure = f"`{python} -m pip install -r requirements.txt` (for transformers, ftfy, imagesize)"
+    assert told.code == 1 and told.out.count("pip install") == 1 and cure in told.out
+    for code in ("package-missing", "package-version", "ftfy-missing"):
+        assert f": {code}: " in told.out
+    told = tagflow("doctor", "--sd-scripts", sd_scripts, "--json").json  # a program gets it with each
+    assert [one["cure"].count(cure) for one in told["findings"] if one["severity"] != "info"] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "cure"),
+    [
+        (b'{"error":"Unauthorized"}', "an answer in JSON", "API key (Civitai)"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer", "`git lfs pull`"),
+        (b"<html>sign in</html>", "a web page", "log in there"),
+    ],
+)
+def test_what_was_downloaded_in_place_of_a_model_is_named(tagflow, tmp_path, content, what, cure):
+    (tmp_path / "base.safetensors").write_bytes(content)
+    told = tagflow("doctor", "--base", tmp_path / "base.safetensors").out
+    assert what in told and cure in told and "download it again" not in told

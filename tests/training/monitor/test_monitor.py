@@ -159,7 +159,10 @@ def test_a_long_gap_for_samples_makes_a_long_wait_for_the_next(run):
 
 def test_states_of_a_run_without_steps(run, tagflow):
     folder = run()
-    assert codes(folder) == ["not-started"] and tagflow("monitor", folder, "--once").code == 0
+    assert codes(folder) == ["not-started"]
+    for words in ((), ("--once",), ("--json",)):  # it would never end otherwise
+        shown = tagflow("monitor", folder, *words)
+        assert shown.code == 3 and "not-started" in shown.out and "--wait waits for it" in shown.err
     assert tagflow("monitor", folder, "--once", "--json").json["state"] == "planned"
     now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 30))
     me = alive()
@@ -172,6 +175,56 @@ def test_states_of_a_run_without_steps(run, tagflow):
     write_record(folder, Record(state="interrupted", newest_state="/x/mine-state"))
     (one,) = diagnose(Watch(folder).look())
     assert one.code == "interrupted" and "/x/mine-state" in one.detail and "--resume" in one.kind.cure
+
+
+def test_it_waits_for_a_start_where_it_is_told_to(run, tagflow, monkeypatch):
+    folder = run()
+
+    def starts():
+        log = Log(folder / "logs")
+        log.step(1, time.time(), 0.1)
+        log.close()
+
+    between_looks(monkeypatch, lambda: None, starts)
+    shown = tagflow("monitor", folder, "--once", "--wait")
+    assert shown.code == 0 and "1 of 1,000 steps" in shown.out and "not-started" not in shown.out
+
+
+def test_a_logging_folder_that_is_still_empty_may_be_waited_for(tmp_path, tagflow, monkeypatch):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    assert tagflow("monitor", logs, "--once").code == 3
+
+    def starts():
+        Log(logs).close()
+
+    between_looks(monkeypatch, starts)
+    shown = tagflow("monitor", logs, "--once", "--wait")
+    assert shown.code == 0 and "info: starting: " in shown.out
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_files_without_a_value_are_a_start(run, tmp_path, tagflow, planned):
+    folder = run() if planned else tmp_path
+    Log(folder / "logs").close()
+    told = tagflow("monitor", folder if planned else folder / "logs", "--once", "--json")
+    assert told.code == 0 and [one["code"] for one in told.json["findings"]] == ["starting"]
+    (file,) = (folder / "logs").rglob("events*")
+    file.write_bytes(b"")  # before its first record
+    os.utime(file, (time.time() - 7200,) * 2)
+    told = tagflow("monitor", folder if planned else folder / "logs", "--once", "--json")
+    assert told.code == 0 and [one["code"] for one in told.json["findings"]] == ["starting-slowly"]
+
+
+def test_where_the_log_and_the_curves_are(run, tagflow):
+    folder = run(HEALTHY[:60], record=alive())
+    (folder / "trainer.log").touch()
+    shown = tagflow("monitor", folder, "--once").out
+    assert f"log       {folder / 'trainer.log'}" in shown
+    assert f"curves    tensorboard --logdir {folder / 'logs'}" in shown
+    told = tagflow("monitor", folder, "--once", "--json").json
+    assert told["log"] == str(folder / "trainer.log")
+    assert told["tensorboard"] == f"tensorboard --logdir {folder / 'logs'}"
 
 
 def test_a_resumed_run_that_loads_its_model_is_starting_and_not_stalled(run):
