@@ -241,6 +241,8 @@ def read_audit(file: Path) -> Audit | None:
     for path in rows(table, "path"):  # what an audit tells of lies in its folder
         if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise AuditError(f"{file}: {path!r} is no path of a caption", cure)
+    if len(set(rows(table, "path"))) < table.num_rows:
+        raise AuditError(f"{file}: a caption has two rows", cure)
     # Texts must be those of their digests: an edited audit must not lend its originals to a proof.
     if dataset_digest(table) != meta.dataset_digest:
         raise AuditError(f"{file}: its rows do not match its dataset digest", cure)

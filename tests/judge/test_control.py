@@ -8,9 +8,11 @@ from examples import THOROUGH
 from hostile import CLIP, written
 from safetensors.torch import load_file, save_file
 
-from tagflow.audit.file import Control
+from tagflow.audit.file import Control, Limits
 from tagflow.encoders import load_encoders
 from tagflow.judge.control import fixed_pairs, is_close, measure_control, not_told_apart
+from tagflow.judge.judge import judge
+from tagflow.schema import add
 
 ALIKE = "the encoders do not tell captions apart"
 FOLDER = {
@@ -117,6 +119,28 @@ def test_the_rule():
     assert not_told_apart(flat, {"te1": [], "te2": []}) == ["te1: different captions 0.9900"]
     assert is_close(control, {"te1": [0.865], "te2": [0.9]}, 0.01)
     assert not is_close(control, {"te1": [0.95], "te2": [0.9]}, 0.01)
+
+
+@pytest.mark.parametrize("measure", ["pooled", "plan"])
+def test_the_control_is_held_against_pooled_vectors_whatever_is_judged(measure):
+    """Means over all states, most of them padding, are near 1 for anything."""
+    control = Control(te1=0.80, te2=0.80, te1_error=0.02, te2_error=0.02, dtype="fp32")
+    sims = {
+        "sim_te1": [0.82],
+        "sim_te2": [0.95],
+        "sim_plan_te1": [0.999],
+        "sim_plan_te2": [0.999],
+        "sim_unet": [0.9],
+        "tokens": [3],
+    }
+    table = written(["sofa, rug"], ["rug, sofa"])
+    table = add(
+        table, text=["sofa, rug"], path=["a.txt"], findings=[[]], details=[[]], relax_level=[None], **sims
+    )
+    _, judgement = judge(
+        table, Limits(min_sim=0, measure=measure), measured=True, trained=True, control=control
+    )
+    assert judgement.verdict == "uncertified" and "te1: different captions" in judgement.reasons[0]
 
 
 def test_embeddings_that_share_a_direction_are_told_from_random_ones(checkpoint, sound, tmp_path):
