@@ -43,9 +43,12 @@ _FILES = 5  # that a line names
 
 
 def out(text: str) -> None:
-    """One line on stdout. A reader that has seen enough (`| head`) changes no exit code."""
+    """Lines on stdout, none of which steers the terminal, whatever file their words are from.
+
+    A reader that has seen enough (`| head`) changes no exit code.
+    """
     try:
-        click.echo(text)
+        click.echo("\n".join(map(visible, text.split("\n"))) if _CONTROL.search(text) else text)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -58,9 +61,9 @@ def out_lines(lines: Iterable[str]) -> None:
 
 
 def warn(text: str) -> None:
-    """One line on stderr."""
+    """The same on stderr."""
     with suppress(BrokenPipeError):
-        click.echo(text, err=True)
+        click.echo("\n".join(map(visible, text.split("\n"))), err=True)
 
 
 def note(text: str) -> None:
