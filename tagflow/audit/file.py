@@ -21,6 +21,7 @@ from tagflow.dataset.survey import AUDIT_NAME, CAPTION_SUFFIX, state_folder
 from tagflow.errors import AuditError
 from tagflow.files.parquet import read_parquet
 from tagflow.files.read import NewerFile, refuse_nul, schema_number, sha256
+from tagflow.findings.catalogue import current
 from tagflow.schema import AUDIT, AUDIT_VERSION, add, rows
 
 Verdict = Literal["pass", "fail", "uncertified"]
@@ -228,6 +229,7 @@ def read_audit(file: Path) -> Audit | None:
         table.validate(full=True)
         if any(table.column(field.name).null_count for field in AUDIT if not field.nullable):
             raise ValueError("a value is missing that every row must have")
+        _check_lists(table)
     except NewerFile as error:
         raise AuditError(
             f"{file}: {error}", "install that tagflow, or move the audit away and `tagflow run` again"
@@ -241,6 +243,8 @@ def read_audit(file: Path) -> Audit | None:
     for path in rows(table, "path"):  # what an audit tells of lies in its folder
         if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise AuditError(f"{file}: {path!r} is no path of a caption", cure)
+    if len(set(rows(table, "path"))) < table.num_rows:
+        raise AuditError(f"{file}: a caption has two rows", cure)
     # Texts must be those of their digests: an edited audit must not lend its originals to a proof.
     if dataset_digest(table) != meta.dataset_digest:
         raise AuditError(f"{file}: its rows do not match its dataset digest", cure)
@@ -249,6 +253,21 @@ def read_audit(file: Path) -> Audit | None:
             if value is not None and sha256(value.encode()) != sha:
                 raise AuditError(f"{file}: the {text} text of {path} does not match its digest", cure)
     return Audit(table, meta)
+
+
+def _check_lists(table: pa.Table) -> None:
+    """Raise ValueError where a list has gaps, or findings are not known, each with its detail."""
+    import pyarrow.compute as pc  # late: few commands read an audit
+
+    for field in AUDIT:
+        if pa.types.is_list(field.type) and pc.list_flatten(table.column(field.name)).null_count:
+            raise ValueError(f"a list in {field.name} has a gap")
+    codes, details = (rows(table, name) for name in ("findings", "details"))
+    if list(map(len, codes)) != list(map(len, details)):
+        raise ValueError("not every finding has its detail")
+    for code in {code for found in codes for code in found}:
+        if current(code) is None:
+            raise ValueError(f"no finding is called {code[:60]!r}")
 
 
 def current_audit(root: Path) -> Audit | None:

@@ -45,10 +45,12 @@ _NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe whose reader has ended, a ter
 
 
 def out(text: str) -> None:
-    """One line on stdout. A reader that has seen enough (`| head`) or a terminal that was closed changes no
-    exit code."""
+    """Lines on stdout, none of which steers the terminal, whatever file their words are from.
+
+    A reader that has seen enough (`| head`) or a terminal that was closed changes no exit code.
+    """
     try:
-        click.echo(text)
+        click.echo("\n".join(map(visible, text.split("\n"))) if _CONTROL.search(text) else text)
     except OSError as problem:
         if problem.errno not in _NOBODY_READS:
             raise
@@ -63,9 +65,9 @@ def out_lines(lines: Iterable[str]) -> None:
 
 
 def warn(text: str) -> None:
-    """One line on stderr."""
+    """The same on stderr."""
     try:
-        click.echo(text, err=True)
+        click.echo("\n".join(map(visible, text.split("\n"))), err=True)
     except OSError as problem:
         if problem.errno not in _NOBODY_READS:
             raise

@@ -11,7 +11,7 @@ from tagflow.audit.file import Meta, mean
 from tagflow.checks.run import Look, beside_stages
 from tagflow.dataset.survey import Survey, tree
 from tagflow.findings.finding import Finding, of_caption
-from tagflow.judge.control import looks_alike
+from tagflow.judge.control import above_limit, looks_alike
 from tagflow.judge.judge import changed_sims, standing_rows
 from tagflow.pipeline import Outcome, Pipeline
 from tagflow.progress import Progress
@@ -31,11 +31,12 @@ def of_captions(written: Written, root: Path) -> list[Finding]:
 
 
 def of_control(meta: Meta, table: pa.Table) -> list[Finding]:
-    """What the control says of the folder's own captions."""
+    """What the control says of the limit, and of the folder's own captions."""
     if meta.control is None:
         return []
     sims = changed_sims(table, standing_rows(table), "pooled")
-    return list(looks_alike(meta.control, {name: mean(values) for name, values in sims.items()}))
+    alike = looks_alike(meta.control, {name: mean(values) for name, values in sims.items()})
+    return [*above_limit(meta.control, meta.limits.min_sim), *alike]
 
 
 def of_checks(

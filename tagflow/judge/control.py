@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tagflow.audit.file import Control
+from tagflow.audit.file import Control, Limits
 from tagflow.captions.grammar import Caption, parse
 from tagflow.clip.tokenizer import Tokenizer
 from tagflow.files.read import sha256
@@ -137,6 +137,18 @@ def _alike(control: Control, name: str, changed: Sequence[float], off: float) ->
 def _error(values: Sequence[float]) -> float:
     """The standard error of a mean; 0 of fewer than two values."""
     return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+
+
+def above_limit(control: Control, min_sim: float) -> Iterator[Finding]:
+    """The warning that the fixed pairs, different captions, reach the limit for one caption's two orders.
+
+    Vectors with a large common part (a bias of the final norm, say) bring all cosines near 1, those of any
+    order, too. A limit lower than the default one is named elsewhere.
+    """
+    limit = max(min_sim, Limits().min_sim)
+    high = [f"{name} {value:.4f}" for name in ("te1", "te2") if (value := control.of(name)[0]) >= limit]
+    if high:
+        yield finding("control-above-limit", f"{', '.join(high)}; limit {limit:g}", file=".")
 
 
 def looks_alike(control: Control, changed: Mapping[str, float | None]) -> Iterator[Finding]:

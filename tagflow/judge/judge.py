@@ -67,7 +67,7 @@ def judge(
     for level 1, which is the original.
     """
     gated = measured and trained
-    low = [list(_too_low(row, limits)) if gated else [] for row in _judged(table, limits.measure)]
+    low = too_low(table, limits) if gated else [[] for _ in range(table.num_rows)]
     table = add_findings(table, [[("similarity-low", ", ".join(why))] if why else [] for why in low])
     missed = [
         bool(why) or (gated and CUT in codes) for why, codes in zip(low, rows(table, "findings"), strict=True)
@@ -91,7 +91,7 @@ def judge(
     written_low = sum(misses and not back for misses, back in zip(missed, kept, strict=True))
     reasons = list(_uncertified(table, written_low, measured=measured, trained=trained))
     if control is not None and (
-        alike := not_told_apart(control, changed_sims(table, standing_rows(table), limits.measure))
+        alike := not_told_apart(control, changed_sims(table, standing_rows(table), "pooled"))
     ):
         reasons.append(f"the encoders do not tell captions apart ({'; '.join(alike)})")
     verdict: Verdict = "uncertified" if reasons else "pass"
@@ -145,6 +145,11 @@ def changed_sims(table: pa.Table, places: Sequence[int], measure: Measure) -> di
 def judged_sims(table: pa.Table, measure: Measure) -> list[list[float]]:
     """For each row the similarities that `min_sim_each` holds for."""
     return [[value for _, value in row if value is not None] for row in _judged(table, measure)]
+
+
+def too_low(table: pa.Table, limits: Limits) -> list[list[str]]:
+    """For each row which of a changed caption's similarities miss `min_sim_each`, in words."""
+    return [list(_too_low(row, limits)) for row in _judged(table, limits.measure)]
 
 
 def _with_status(table: pa.Table, status: list[str]) -> pa.Table:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import unicodedata
+from dataclasses import replace
 
 import pytest
+
+from tagflow.audit.file import read_audit, to_bytes
+from tagflow.dataset.survey import AUDIT_NAME
+from tagflow.schema import add
 
 MIXED = "sofa, white walls, photograph, natural light, wooden floor, living room"
 
@@ -91,3 +97,40 @@ def test_help_imports_hardly_anything(given):
     heavy = f"{HEAVY},pyarrow,pandas,numpy,rich,tokenizers"
     done = subprocess.run([sys.executable, "-c", LOOK, heavy, *given], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"run": "a\u202e\x1b[2J"}, {"encoders": "\u202e\x9b", "version": "\x07"}, {"ontology": "\u2066\x85"},
+        {"verdict": "uncertified", "reasons": ("\u202e\x9b",)}, {"started": "\x1b", "finished": "\u2028"},
+    ],
+)  # fmt: skip
+def test_nothing_that_an_audit_tells_steers_the_terminal(tagflow, cluster, facts):
+    tagflow("reorder", cluster)
+    audit = read_audit(cluster / AUDIT_NAME)
+    (cluster / AUDIT_NAME).write_bytes(to_bytes(audit.table, replace(audit.meta, **facts)))
+    for words in ((), ("--json",)):
+        shown = tagflow("audit", cluster, *words)
+        assert shown.code in (0, 1, 3)
+        seen = (shown.out + shown.err).replace("\n", "").replace("\ufeff", "")  # a caption has one
+        assert not [one for one in seen if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")]
+
+
+@pytest.mark.parametrize(
+    ("codes", "details", "said"),
+    [
+        (["nonsense"], ["x"], "no finding is called 'nonsense'"),
+        ([None], ["x"], "a list in findings has a gap"),
+        (["tag-lost"], [None], "a list in details has a gap"),
+        (["tag-lost", "tag-added"], ["x"], "not every finding has its detail"),
+    ],
+)
+def test_findings_that_no_run_has_written_are_a_damaged_audit(tagflow, cluster, codes, details, said):
+    tagflow("reorder", cluster)
+    audit = read_audit(cluster / AUDIT_NAME)
+    rest = audit.table.num_rows - 1
+    table = add(audit.table, findings=[codes, *[[]] * rest], details=[details, *[[]] * rest])
+    (cluster / AUDIT_NAME).write_bytes(to_bytes(table, audit.meta))
+    shown = tagflow("audit", cluster)
+    assert shown.code == 3 and said in shown.err

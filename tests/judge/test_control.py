@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from examples import THOROUGH
 from hostile import CLIP, written
 from safetensors.torch import load_file, save_file
 
-from tagflow.audit.file import Control
+from tagflow.audit.file import Control, Limits
 from tagflow.encoders import load_encoders
-from tagflow.judge.control import fixed_pairs, is_close, measure_control, not_told_apart
+from tagflow.judge.control import above_limit, fixed_pairs, is_close, measure_control, not_told_apart
+from tagflow.judge.judge import judge
+from tagflow.schema import add
 
 ALIKE = "the encoders do not tell captions apart"
 FOLDER = {
@@ -119,6 +123,28 @@ def test_the_rule():
     assert not is_close(control, {"te1": [0.95], "te2": [0.9]}, 0.01)
 
 
+@pytest.mark.parametrize("measure", ["pooled", "plan"])
+def test_the_control_is_held_against_pooled_vectors_whatever_is_judged(measure):
+    """Means over all states, most of them padding, are near 1 for anything."""
+    control = Control(te1=0.80, te2=0.80, te1_error=0.02, te2_error=0.02, dtype="fp32")
+    sims = {
+        "sim_te1": [0.82],
+        "sim_te2": [0.95],
+        "sim_plan_te1": [0.999],
+        "sim_plan_te2": [0.999],
+        "sim_unet": [0.9],
+        "tokens": [3],
+    }
+    table = written(["sofa, rug"], ["rug, sofa"])
+    table = add(
+        table, text=["sofa, rug"], path=["a.txt"], findings=[[]], details=[[]], relax_level=[None], **sims
+    )
+    _, judgement = judge(
+        table, Limits(min_sim=0, measure=measure), measured=True, trained=True, control=control
+    )
+    assert judgement.verdict == "uncertified" and "te1: different captions" in judgement.reasons[0]
+
+
 def test_embeddings_that_share_a_direction_are_told_from_random_ones(checkpoint, sound, tmp_path):
     """As training leaves them: in all-MiniLM-L6-v2 the mean is 17.6 times as long as by chance."""
     made = {name: one + 0.1 * one.std() if "token_embedding" in name else one for name, one in sound.items()}
@@ -126,6 +152,20 @@ def test_embeddings_that_share_a_direction_are_told_from_random_ones(checkpoint,
     for file, least, most in ((checkpoint, 0.8, 1.2), (tmp_path / "shifted.safetensors", 10, 100)):
         pair = load_encoders(str(file), "cpu", "bf16")
         assert all(least < one.common_direction < most for one in (pair.te1, pair.te2))
+
+
+def test_a_control_that_reaches_the_limit_is_warned_of(tagflow, folder, sound, tmp_path):
+    """A shared bias brings every cosine near 1: what misses 0.95 without it passes with it."""
+    biased = {name: one + 3 if "ln_final.bias" in name or "final_layer_norm.bias" in name else one
+              for name, one in sound.items()}  # fmt: skip
+    save_file(biased, tmp_path / "biased.safetensors")
+    words = ("run", folder(FOLDER), "--encoders", tmp_path / "biased.safetensors", "--device", "cpu")
+    result = tagflow(*words, "--dtype", "fp32", "--no-cache", "--json").json
+    assert result["verdict"] == "pass" and result["control"]["te1"] > 0.95
+    assert "control-above-limit" in {one["code"] for one in result["findings"]}
+    near = Control(te1=0.9499, te2=0.9, te1_error=0.01, te2_error=0.01, dtype="fp32")
+    assert list(above_limit(near, 0.5)) == [] and list(above_limit(near, 0.96)) == []
+    assert [one.detail for one in above_limit(replace(near, te2=0.97), 0.96)] == ["te2 0.9700; limit 0.96"]
 
 
 def test_a_folder_of_nearly_one_caption_is_warned_of(tagflow, folder, lenient):

@@ -7,6 +7,7 @@ run, the tokens, the text encoders.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -28,7 +29,7 @@ from tagflow.training.check.derived import TEXT, names, parts, words
 from tagflow.training.check.registry import Rule, made
 from tagflow.training.run_folder import DATASET, PLAN
 from tagflow.training.sd_scripts.captions import is_one_tag
-from tagflow.training.sd_scripts.files import caption_of
+from tagflow.training.sd_scripts.files import FOLDER_CACHE, caption_of, folder_cache
 from tagflow.training.start.record import host
 from tagflow.training.start.subject import AuditedStart, PlannedStart
 from tagflow.training.structure.render import changed
@@ -47,7 +48,9 @@ _WORDED = ("caption_prefix", "caption_suffix", "secondary_separator", "keep_toke
            "caption_separator")  # fmt: skip
 _SPLITTING = ("shuffle_caption", "token_warmup_step", "caption_tag_dropout_rate")
 _NAMED = 5  # paths in a message
+_DROPPING = ("caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate")
 _HARDLY = 0.9  # of the captions, or tags, are not trained
+_ROUNDING = 1e-9
 _DRIFTED = {"caption": "captions-drifted", "image": "images-drifted", "ontology": "ontology-drifted"}
 
 
@@ -281,12 +284,18 @@ def weights_text(start: PlannedStart) -> Iterator[Finding]:
             yield finding(code, f"{word}: {fault}", option=option)
 
 
-@check("dropout-nearly-always", reads=("caption_dropout_rate", "caption_tag_dropout_rate"))
+@check("dropout-nearly-always", reads=_DROPPING)
 def dropout(start: PlannedStart) -> Iterator[Finding]:
+    """What single options leave of the captions, and all of them together."""
     for part in parts(start.setup):
-        for name in ("caption_dropout_rate", "caption_tag_dropout_rate"):
-            if (rate := part.number(name)) >= _HARDLY:
-                yield finding("dropout-nearly-always", f"{part.subset.where}: {name} {rate:g}", option=name)
+        rates = {name: part.number(name) for name in _DROPPING}
+        epochs = rates["caption_dropout_every_n_epochs"]  # every epoch is a rule's finding
+        rates["caption_dropout_every_n_epochs"] = 1 / epochs if epochs > 1 else 0.0
+        dropped = 1 - math.prod(1 - rate for rate in rates.values())
+        if dropped >= _HARDLY - _ROUNDING:
+            said = ", ".join(f"{name} {part.number(name):g}" for name, rate in rates.items() if rate > 0)
+            first = max(rates, key=lambda name: rates[name])
+            yield finding("dropout-nearly-always", f"{part.subset.where}: {said}", option=first)
 
 
 @check("output-name-path", reads=_NAMES)
@@ -295,7 +304,7 @@ def names_plain(start: PlannedStart) -> Iterator[Finding]:
         text = start.setup.text(name)
         path = PureWindowsPath(text)  # which parts at both separators
         leads_out = bool(path.anchor) or ".." in path.parts
-        if leads_out or (name == "output_name" and len(path.parts) > 1):
+        if leads_out or (name == "output_name" and text != path.name):
             yield finding("output-name-path", f"{name} {text!r}", option=name)
 
 
@@ -352,9 +361,16 @@ def rendered_unchanged(start: PlannedStart) -> Iterator[Finding]:
 
 @check("caches-stale")
 def caches_fresh(start: PlannedStart) -> Iterator[Finding]:
-    """Caches of an old text count even where this run reads none: the next one may."""
-    found = zip(start.setup.subsets or (), start.setup.images or (), strict=True)
-    stale = [subset.folder / name for subset, images in found if subset.folder for name in images.stale]
+    """Caches of an old text count even where this run reads none: the next one may.
+
+    So does a folder's cache that cannot be read here: nothing can be compared, and its age proves nothing.
+    """
+    stale = []
+    for subset, images in zip(start.setup.subsets or (), start.setup.images or (), strict=True):
+        if subset.folder is not None:
+            unread = FOLDER_CACHE in images.caches and folder_cache(subset.folder / FOLDER_CACHE) is None
+            found = dict.fromkeys((*images.stale, *([FOLDER_CACHE] if unread else [])))
+            stale += [subset.folder / name for name in found]
     if stale:
         yield finding("caches-stale", some(stale, _NAMED))
 

@@ -130,6 +130,25 @@ def audit_of_another_folder(run: Path) -> None:
     shutil.copytree(other / ".tagflow", data / ".tagflow")
 
 
+def unreadable(content: bytes) -> Forge:
+    """A folder cache that the trainer may read and we do not, newer than all captions."""
+
+    def forge(run: Path) -> None:
+        cache_info(run)
+        file = run.parent / "dataset" / "metadata_cache.json"
+        file.write_bytes(content or b" " * (64 << 20) + file.read_bytes())
+        os.utime(file, (2**33, 2**33))
+
+    return forge
+
+
+def rates(lines: str) -> Forge:
+    def forge(run: Path) -> None:
+        subset(run, lines)
+
+    return forge
+
+
 def output_in_another_run(run: Path) -> None:
     other = shutil.copytree(run, run.with_name("other"))
     replace_line(run / "train.toml", "output_dir", f"output_dir = {json.dumps(str(other / 'output'))}")
@@ -172,6 +191,11 @@ def weights(word: str) -> Forge:
         (images_elsewhere, "cache-info-stale"),
         (an_image_twice, "cache-info-stale"),
         (an_image_below, "cache-info-stale"),
+        (unreadable(b""), "caches-stale"),
+        (unreadable(b"[]"), "caches-stale"),
+        (unreadable(b'{"x": []}'), "caches-stale"),
+        (rates("caption_dropout_rate = 0.8\ncaption_dropout_every_n_epochs = 2"), "dropout-nearly-always"),
+        (rates("caption_dropout_rate = 0.7\ncaption_tag_dropout_rate = 0.7"), "dropout-nearly-always"),
         (drawn, "rendered-tags-differ"),
         (another_line, "rendered-tags-differ"),
         (changed_places, "rendered-tags-differ"),
@@ -189,6 +213,9 @@ def weights(word: str) -> Forge:
         (named("..\\house"), "output-name-path"),
         (named("below/house"), "output-name-path"),
         (named(".."), "output-name-path"),
+        (named("."), "output-name-path"),
+        (named("house/"), "output-name-path"),
+        (named("house\\"), "output-name-path"),
         (weights("style.safetensors"), "base-weights-text"),
         (weights("{run}/style.pt"), "base-weights-text"),
         (weights("{run}/train.toml"), "base-weights-text"),
