@@ -13,6 +13,7 @@ from tagflow.training.check.derived import (
     OPTIMIZER,
     SPLITS,
     SubsetView,
+    adapts,
     arguments,
     names,
     optimizer,
@@ -76,7 +77,7 @@ def _values(setup: Setup, subsets: Sequence[SubsetView], name: str) -> list[tupl
     return [(value, places(where)) for value, where in found.values()]
 
 
-@rule("option-idle", reads=(*_ASKED, *_IN_BOTH, "weighted_captions"))
+@rule("option-idle", reads=(*_ASKED, *_IN_BOTH, *OPTIMIZER, "weighted_captions"))
 def option_idle(setup: Setup) -> Iterator[Finding]:
     """A value that nobody looks at, as another option stands; one at its default or off is not told of."""
     subsets = parts(setup)
@@ -89,6 +90,8 @@ def option_idle(setup: Setup) -> Iterator[Finding]:
             continue
         if name in _RATES and any(value in values[one] for one in idle[0].when):
             continue  # the same rate: nothing would change
+        if name == "learning_rate" and adapts(setup):
+            continue  # such a class looks at it, too: Prodigy refuses 0
         yield finding("option-idle", f"{name} with {idle[0].said}: {idle[0].why}", option=name)
     texts = [text for part in subsets for text in part.images.texts.values()]
     if setup.on("weighted_captions") and texts and not any(map(_BRACKET.search, texts)):
