@@ -27,6 +27,7 @@ SECONDS = 120.0  # cold disks: torch alone is 2 GB of files
 OPTIONS_SECONDS = 180
 """Importing torch and diffusers from a cold disk can take a minute."""
 
+_LEAVES_NOTHING = ("-B",)  # no compiled files in a folder of sd-scripts that is only looked at
 _MARK, _OPTIONS_MARK = "tagflow-says: ", "tagflow-options:"
 _SMI_SECONDS = 15.0  # a driver that wakes up takes a few
 _SMI_COLUMNS = ("index", "uuid", "name", "memory.total", "memory.free")
@@ -108,7 +109,7 @@ def probe(
     end = time.monotonic() + seconds
     crashed: dict[str, str] = {}
     while True:
-        words = [str(python), str(Path(__file__).with_name("ask_python.py")), *crashed]
+        words = [str(python), *_LEAVES_NOTHING, str(Path(__file__).with_name("ask_python.py")), *crashed]
         words += [f"class={path}" for path in classes if path not in crashed]
         words += [f"folder={folder.absolute()}"] if folder is not None else []
         ended = run_command(words, max(1.0, end - time.monotonic()))
@@ -221,7 +222,8 @@ def options_of(python: Path, sd_scripts: Path, script: str = "sdxl_train_network
     """
     if not (sd_scripts / script).is_file():
         raise TrainerError(f"{sd_scripts}: has no {script}", "name the folder of kohya-ss/sd-scripts")
-    command = [str(python), str(Path(__file__).with_name("ask_options.py")), Path(script).stem]
+    command = [str(python), *_LEAVES_NOTHING, str(Path(__file__).with_name("ask_options.py"))]
+    command.append(Path(script).stem)
     done = run_command(command, OPTIONS_SECONDS, sd_scripts)
     if done.code is None:
         raise TrainerError(f"{python}: did not answer within {OPTIONS_SECONDS} s", _OPTIONS_CURE)
