@@ -59,8 +59,8 @@ SLOW_FILES = {
 FIRST = [
     f"test_{name}.py"
     for name in (
-        "torture", "start_signals", "patterns", "join", "precision", "second_run", "run", "files",
-        "suggest_command", "caption", "tokenizer", "lint", "start_after_run", "ontology_commands",
+        "torture", "start_after_save", "start_signals", "start_several", "patterns", "join", "precision",
+        "second_run", "run", "files", "suggest_command", "caption", "tokenizer", "lint", "start_after_run", "ontology_commands",
         "start_child", "start_inputs", "plan",
     )
 ]  # fmt: skip

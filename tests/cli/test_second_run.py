@@ -112,11 +112,21 @@ def test_no_folder_for_it_is_one_note(tagflow, cluster, lenient, monkeypatch, tm
     assert told.code == 0 and told.err.count("without the cache") == 1
 
 
+OFTEN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+from tagflow.encoders import cache
+cache.EVERY = 0.02  # seconds between two writes: on a fast machine all is encoded within the usual one
+from tagflow.cli.boundary import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
 def test_ctrl_c_leaves_what_was_encoded(cluster, tagflow, folder, lenient):
     words = ("sofa", "photograph", "lamp", "red wall", "bedroom", "daytime")
     files = {f"{n}.txt": f"{words[n % 6]}, chair {n}, {words[n % 5]}, photograph" for n in range(2500)}
     root = folder(files)
-    program = [sys.executable, "-m", "tagflow", "run", root, *map(str, lenient), "--dry-run"]
+    program = [sys.executable, "-c", OFTEN, "run", root, *map(str, lenient), "--dry-run"]
     run = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 60
     while time.monotonic() < limit and (not vectors().exists() or vectors().stat().st_size < 20_000):
