@@ -63,9 +63,10 @@ hooks: setup
 # models of it, and trains two steps on the CPU (about 22 GB of memory, else that is skipped). TRAINER_PYTHON names
 # its Python; without it one is made in build/trainer.
 TRAINER_PYTHON ?= $(firstword $(wildcard $(SD_SCRIPTS_DIR)/venv/bin/python $(SD_SCRIPTS_DIR)/.venv/bin/python))
-REAL := $(addprefix tests/training/,test_real_trainer.py sd_scripts/test_trainer_agrees.py check/test_rules_real.py \
-  check/test_networks_real.py \
-  check/test_check_training.py structure/test_structure_trainer.py doctor/test_doctor_real.py \
+REAL := $(addprefix tests/training/,test_real_trainer.py sd_scripts/test_trainer_agrees.py \
+  sd_scripts/test_settings_file.py setup/test_front_ends.py check/test_rules_real.py check/test_rules_runs.py \
+  check/test_rules_optimizers.py check/test_networks_real.py check/test_habits.py check/test_check_training.py \
+  plan/test_plan_real.py structure/test_structure_trainer.py doctor/test_doctor_real.py \
   monitor/test_monitor_trainer.py)
 trainer: setup $(if $(TRAINER_PYTHON),,build/trainer/.ready)
 	TRAINER_PYTHON=$(or $(TRAINER_PYTHON),$(CURDIR)/build/trainer/bin/python) \

@@ -60,8 +60,8 @@ FIRST = [
     f"test_{name}.py"
     for name in (
         "torture", "start_after_save", "start_signals", "start_several", "patterns", "join", "precision",
-        "second_run", "run", "files", "suggest_command", "caption", "tokenizer", "lint", "start_after_run", "ontology_commands",
-        "start_child", "start_inputs", "plan",
+        "second_run", "run", "files", "suggest_command", "caption", "tokenizer", "lint", "start_after_run",
+        "ontology_commands", "start_child", "start_inputs", "plan",
     )
 ]  # fmt: skip
 settings.register_profile("tagflow", deadline=None, max_examples=examples(100))
