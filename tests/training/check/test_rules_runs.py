@@ -82,7 +82,7 @@ PLACES: list[tuple[str, str | None, str, int, int]] = [
     ("--output_name ../v1", "output-name-outside", "ended", 6, 0),
     ("--output_name a.safetensors", "output-name-suffix", "ended", 6, 1),
     ("--logging_dir file", "logging-dir-file", "NotADirectoryError", 0, 0),
-    ("--log_tracker_config gone.toml", "tracker-config-not-found", "FileNotFoundError", 0, 0),
+    ("--log_tracker_config absent.toml", "tracker-config-not-found", "FileNotFoundError", 0, 0),
     ("--log_tracker_config w.toml", None, "ended", 6, 1),
     ("--dataset_config Lanczos.toml", "interpolation-unknown", "AssertionError", 0, 0),
     ("--dataset_config lanczos.toml", None, "ended", 6, 1),
