@@ -14,6 +14,8 @@ from plan_data import checkpoint, dataset, faults, picture
 from tagflow.training.plan.choices import presets, proposal
 from tagflow.training.plan.folders import class_words
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):

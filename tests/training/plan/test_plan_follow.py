@@ -15,6 +15,7 @@ from tagflow.training.plan.choices import presets
 from tagflow.training.plan.plan import PlanRequest, make_plan
 from tagflow.training.plan.write import write_plan
 
+pytestmark = pytest.mark.slow
 ONTOLOGY = Ontology.load("architecture")
 OPTIMIZERS = (
     "Prodigy", "DAdaptation", "DAdaptAdam", "DAdaptLion", "prodigyplus.ProdigyPlusScheduleFree",
