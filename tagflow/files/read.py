@@ -46,7 +46,12 @@ LONGEST_LINE = 10_000
 
 
 def settings_text(file: Path, largest: int) -> str:
-    """The text of a settings file of at most so many bytes. Raises ValueError for another, OSError.
+    """The text of a settings file of at most so many bytes. Raises ValueError for another, OSError."""
+    return settings_bytes(file, largest).decode("utf-8")
+
+
+def settings_bytes(file: Path, largest: int) -> bytes:
+    """The same before it is decoded. Raises ValueError for another, OSError.
 
     A pipe would block for ever, and a huge file holds no settings.
     """
@@ -56,7 +61,7 @@ def settings_text(file: Path, largest: int) -> str:
         data = opened.read(largest + 1)
     if len(data) > largest:
         raise ValueError(f"is larger than {largest} bytes")
-    return data.decode("utf-8")
+    return data
 
 
 def read_toml(text: str) -> dict[str, Any]:

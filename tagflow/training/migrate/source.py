@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagflow.errors import TrainerError
-from tagflow.files.read import read_toml, refuse_nul
+from tagflow.files.read import read_toml, refuse_nul, settings_bytes
 from tagflow.findings.finding import Finding
 from tagflow.training.sd_scripts.command import read_command
 from tagflow.training.sd_scripts.front_ends import is_easy_layout, of_a_front_end
@@ -105,13 +105,7 @@ def _document(values: Mapping[str, Any]) -> TOMLDocument:
 
 def _text(file: Path) -> str:
     try:
-        if file.exists() and not file.is_file():
-            raise ValueError("it is no regular file")
-        with file.open("rb") as opened:
-            data = opened.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise ValueError(f"it is larger than {_LARGEST} bytes")
-        return data.decode("utf-8-sig")
+        return settings_bytes(file, _LARGEST).decode("utf-8-sig")
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
         raise TrainerError(f"{file}: {reason}", _TOML) from problem

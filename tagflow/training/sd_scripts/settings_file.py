@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tagflow.files.read import read_toml, refuse_nul
+from tagflow.files.read import read_toml, refuse_nul, settings_bytes
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import short
 
@@ -60,12 +60,7 @@ def read_settings(
 
 def _text(file: Path, code: str) -> tuple[str | None, Finding | None]:
     try:
-        if file.exists() and not file.is_file():
-            raise ValueError("is no regular file")
-        with file.open("rb") as opened:
-            data = opened.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise ValueError(f"is larger than {LARGEST} bytes")
+        data = settings_bytes(file, LARGEST)
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
         return None, finding(code, f"{file}: {reason}")
