@@ -50,6 +50,11 @@ def given_words(setup: Setup, option: str) -> list[Given]:
     return [Given(word, word.partition("=")[0], value[0]) for word, value in read if value is not None]
 
 
+def given_values(setup: Setup, option: str) -> dict[str, object]:
+    """The values of those words by their keys."""
+    return {one.key: one.value for one in given_words(setup, option)}
+
+
 def _read(word: str) -> tuple[object] | None:
     """The value of a word; None where sd-scripts stops at it."""
     if word.count("=") != 1:

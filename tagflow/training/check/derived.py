@@ -6,7 +6,6 @@ ask it.
 
 from __future__ import annotations
 
-import ast
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -225,22 +224,15 @@ def adapts(setup: Setup) -> bool:
     return finds_its_rate(named_optimizer(setup.values))
 
 
-def arguments(setup: Setup, name: str) -> dict[str, object]:
-    """The `key=value` words of an option that are well formed, with their values."""
-    found: dict[str, object] = {}
-    for word in words(setup, name):
-        key, _, value = word.partition("=")
-        try:
-            found[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return found
-
-
 def words(setup: Setup, name: str) -> list[str]:
     """The words of an option that takes many."""
     value: Value = setup.values.get(name)
     return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def network_words(setup: Setup) -> dict[str, str]:
+    """The words of network_args by what stands before `=`; of two of one name the trainer takes the last."""
+    return dict(word.split("=", 1) for word in words(setup, "network_args") if "=" in word)
 
 
 def batches(setup: Setup) -> int | None:

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tagflow.findings.finding import Finding, finding
+from tagflow.training.check.arguments import given_values
 from tagflow.training.check.derived import (
     OPTIMIZER,
     SPLITS,
     SubsetView,
     adapts,
-    arguments,
     names,
     optimizer,
     parts,
@@ -133,7 +133,7 @@ def _plain(value: Value) -> str:
 
 @rule("weights-braked-twice", reads=("scale_weight_norms", "optimizer_args"))
 def weights_braked_twice(setup: Setup) -> Iterator[Finding]:
-    decay = arguments(setup, "optimizer_args").get("weight_decay")
+    decay = given_values(setup, "optimizer_args").get("weight_decay")
     if setup.on("scale_weight_norms") and isinstance(decay, int | float) and decay > 0:
         what = f"scale_weight_norms {setup.number('scale_weight_norms'):g}, weight_decay {decay:g}"
         yield finding("weights-braked-twice", what, option="scale_weight_norms")

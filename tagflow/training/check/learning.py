@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,19 +14,22 @@ from tagflow.training.check.derived import (
     STEPS,
     TRAINS_TEXT,
     TRAINS_UNET,
+    accumulation,
     adapts,
     batches,
     caches_text,
+    network_words,
     optimizer,
+    processes,
     steps,
     trains_text,
     trains_unet,
-    words,
 )
 from tagflow.training.check.registry import rule
 from tagflow.training.sd_scripts.classes import outside
 from tagflow.training.sd_scripts.networks import DYLORA, LORA, WEIGHTS, by_blocks, networks
 from tagflow.training.sd_scripts.optimizers import named_optimizer, optimizer_path
+from tagflow.training.sd_scripts.steps import epochs_of, steps_per_epoch
 from tagflow.training.setup.setup import Setup
 
 _HIGH, _LOW = 0.01, 0.1
@@ -165,8 +167,7 @@ def rate_groups(setup: Setup) -> list[RateGroup]:
     Source: sd-scripts `networks/lora.py`, `prepare_optimizer_params`. One with a rate of 0 is left out there.
     """
     module = setup.text("network_module")
-    pairs = (word.split("=", 1) for word in words(setup, "network_args") if "=" in word)
-    given = dict(pairs) if module in (LORA, DYLORA) else {}
+    given = network_words(setup) if module in (LORA, DYLORA) else {}
     found: list[RateGroup] = []
     for option, rate in _rates(setup).items():
         unet = option == "unet_lr"
@@ -240,8 +241,8 @@ def epochs_otherwise(setup: Setup) -> Iterator[Finding]:
     every = batches(setup)
     if setup.number("max_train_epochs") or not every or not isinstance(meant, int) or meant < 1:
         return
-    each = math.ceil(every / max(int(setup.number("gradient_accumulation_steps")), 1))
-    if (made := math.ceil(count / each)) != meant:
+    each = steps_per_epoch(every, processes(setup), accumulation(setup))
+    if (made := epochs_of(count, every, processes(setup), accumulation(setup))) != meant:
         what = f"epoch = {meant}, and {count} steps of {each} an epoch are {many(made, 'epoch')}"
         yield finding("epochs-otherwise", what, option="max_train_steps")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from tagflow.findings.finding import Finding, finding
-from tagflow.training.check.derived import words
+from tagflow.training.check.derived import network_words
 from tagflow.training.check.registry import rule
 from tagflow.training.sd_scripts.networks import DYLORA, LYCORIS, OFT, algorithm, is_true, networks
 from tagflow.training.setup.setup import Setup
@@ -110,7 +110,7 @@ def network_size(setup: Setup) -> Iterator[Finding]:
     dim = 4 if unset else setup.number("network_dim")
     if unset:
         yield finding("network-dim-default", option="network_dim")
-    given = dict(word.split("=", 1) for word in words(setup, "network_args") if "=" in word)
+    given = network_words(setup)
     whole = is_true(given.get("full_matrix", "false"))
     if dim < 1 or module == OFT or (module == LYCORIS and (whole or algorithm(given) not in _SCALED)):
         return

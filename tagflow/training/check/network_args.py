@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import misspelt, short
-from tagflow.training.check.derived import words
+from tagflow.training.check.derived import network_words, words
 from tagflow.training.check.registry import rule
 from tagflow.training.sd_scripts.networks import (
     DYLORA,
@@ -33,11 +33,6 @@ _JOINED = re.compile(r"[\s,;]([A-Za-z_]\w*+)=")  # the next argument, in the sam
 _OFF = ("", "0", "0.0", "false", "no", "off", "none", "-1")
 _READ_WITH_WEIGHTS = (*WEIGHTS, "block_lr_zero_threshold")  # by create_network_from_weights of networks.lora
 _SMALLEST_BOFT = 10  # the least network_dim by which all of SDXL's sizes can be parted
-
-
-def _given(setup: Setup) -> dict[str, str]:
-    """The arguments by name; of two of one name the trainer takes the last."""
-    return dict(word.split("=", 1) for word in words(setup, _OPTION) if "=" in word)
 
 
 def _known(setup: Setup) -> Mapping[str, Argument]:
@@ -67,13 +62,13 @@ def network_args_words(setup: Setup) -> Iterator[Finding]:
     parted = {word.partition("=")[::2] for word in words(setup, _OPTION) if "=" in word}
     several = Counter(name for name, _ in parted)  # the same word twice does no harm
     for name in sorted(name for name, count in several.items() if count > 1):
-        yield finding("network-args-twice", f"{name}={_given(setup)[name]} is taken", option=_OPTION)
+        yield finding("network-args-twice", f"{name}={network_words(setup)[name]} is taken", option=_OPTION)
 
 
 @rule("network-args-unknown", reads=_READS)
 def network_args_unknown(setup: Setup) -> Iterator[Finding]:
     known, module = _known(setup), setup.text("network_module")
-    for name in _given(setup) if known else ():
+    for name in network_words(setup) if known else ():
         if name not in known and name not in networks().own:
             of_lycoris = module != LYCORIS and name in networks().arguments[LYCORIS]
             cure = f"set network_module to {LYCORIS}, whose argument it is" if of_lycoris else ""
@@ -84,7 +79,7 @@ def network_args_unknown(setup: Setup) -> Iterator[Finding]:
 @rule("network-args-refused", reads=(*_READS, "network_dim", "dim_from_weights"))
 def network_args_refused(setup: Setup) -> Iterator[Finding]:
     """What create_network raises, after the model was loaded."""
-    given, known = _given(setup), _known(setup)
+    given, known = network_words(setup), _known(setup)
     reasons: dict[str, str] = {}
     for name, text in given.items() if known else ():
         if _JOINED.search(text):
@@ -102,12 +97,12 @@ def network_args_refused(setup: Setup) -> Iterator[Finding]:
 
 def _is_read(name: str, setup: Setup) -> bool:
     """Whether the module looks at an argument's text at all."""
-    given, argument, module = _given(setup), _known(setup)[name], setup.text("network_module")
+    given, argument, module = network_words(setup), _known(setup)[name], setup.text("network_module")
     if setup.on("dim_from_weights"):
         return module == LORA and name in _READ_WITH_WEIGHTS
     if module == LYCORIS:  # it reads all but one for every algorithm
         return name != "factor" or algorithm(given) == "lokr"
-    return not argument.needs or any(needed in given for needed in argument.needs)
+    return _is_read_alone(argument, given)
 
 
 def _unfit(setup: Setup, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -154,7 +149,7 @@ def _whole(text: str) -> int | None:
 @rule("network-args-blocks", "network-args-length", reads=_READS)
 def network_args_lists(setup: Setup) -> Iterator[Finding]:
     """Lists by blocks. That of one weight alone must not be too long; with the other it is cut in silence."""
-    given, known = _given(setup), _known(setup)
+    given, known = network_words(setup), _known(setup)
     for name, argument in known.items():
         if not argument.entries or name not in given or not _is_read_alone(argument, given):
             continue
@@ -182,7 +177,7 @@ def _is_read_alone(argument: Argument, given: Mapping[str, str]) -> bool:
 @rule("network-args-idle", reads=(*_READS, "dim_from_weights", "network_dropout"))
 def network_args_idle(setup: Setup) -> Iterator[Finding]:
     """Arguments that nobody reads; one that says what holds anyway is not worth a word."""
-    given, known, module = _given(setup), _known(setup), setup.text("network_module")
+    given, known, module = network_words(setup), _known(setup), setup.text("network_module")
     algo = algorithm(given) if module == LYCORIS else ""
     for name, text in given.items():
         argument = known.get(name)
@@ -212,7 +207,7 @@ def network_args_idle(setup: Setup) -> Iterator[Finding]:
 @rule("network-args-flag", reads=_READS)
 def network_args_flag(setup: Setup) -> Iterator[Finding]:
     """Flags that say no and are taken for yes: only `false` is no, and to some even that is yes."""
-    given, known = _given(setup), _known(setup)
+    given, known = network_words(setup), _known(setup)
     for name, text in given.items():
         kind, low = known[name].type if name in known else "", text.lower()
         algos = known[name].algos if name in known else ()
@@ -237,7 +232,7 @@ def network_args_flag(setup: Setup) -> Iterator[Finding]:
 @rule("network-conv-alpha", reads=_READS)
 def network_conv_alpha(setup: Setup) -> Iterator[Finding]:
     """LyCORIS takes network_alpha instead."""
-    given, known = _given(setup), _known(setup)
+    given, known = network_words(setup), _known(setup)
     of_sd_scripts = "conv_dim" in known and setup.text("network_module") != LYCORIS
     if of_sd_scripts and "conv_alpha" not in given and (_whole(given.get("conv_dim", "")) or 0) > 1:
         yield finding("network-conv-alpha", f"conv_dim={given['conv_dim']}", option=_OPTION)
@@ -250,7 +245,7 @@ def network_conv_alpha(setup: Setup) -> Iterator[Finding]:
 )  # fmt: skip
 def network_nothing(setup: Setup) -> Iterator[Finding]:
     """No module is made at all, or none of the U-Net's."""
-    given, module, dim = _given(setup), setup.text("network_module"), setup.values.get("network_dim")
+    given, module, dim = network_words(setup), setup.text("network_module"), setup.values.get("network_dim")
     if setup.on("dim_from_weights") or not _known(setup):
         return
     text_only, conv = setup.on("network_train_text_encoder_only"), _whole(given.get("conv_dim", ""))

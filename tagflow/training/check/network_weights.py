@@ -11,7 +11,7 @@ from tagflow.errors import EncoderError
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import many, some
 from tagflow.models.lora import TEXT, Lora, is_convolution, read_lora
-from tagflow.training.check.derived import words
+from tagflow.training.check.derived import network_words, words
 from tagflow.training.check.registry import rule
 from tagflow.training.sd_scripts.networks import DYLORA, LORA, LYCORIS, OFT, algorithm, networks
 from tagflow.training.setup.setup import Setup
@@ -25,13 +25,15 @@ _OF_ALGORITHM = {
 _BY_PART = ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
 
 
-def _given(setup: Setup) -> dict[str, str]:
-    return dict(word.split("=", 1) for word in words(setup, "network_args") if "=" in word)
+def _named(setup: Setup) -> list[tuple[str, str]]:
+    """The option and the name of each file of weights."""
+    named = [("network_weights", setup.text("network_weights"))]
+    return named + [("base_weights", word) for word in words(setup, "base_weights")]
 
 
 def _form(setup: Setup) -> str | None:
     """The form that the network will have; None where it is not known."""
-    module, given = setup.text("network_module"), _given(setup)
+    module, given = setup.text("network_module"), network_words(setup)
     if module == LYCORIS:
         own = given.get("preset", "full") not in networks().presets  # it may choose other algorithms
         return None if own else _OF_ALGORITHM.get(algorithm(given))
@@ -40,9 +42,7 @@ def _form(setup: Setup) -> str | None:
 
 @rule("weights-not-found", reads=("network_weights", "base_weights"))
 def weights_found(setup: Setup) -> Iterator[Finding]:
-    named = [("network_weights", setup.text("network_weights"))]
-    named += [("base_weights", word) for word in words(setup, "base_weights")]
-    for option, name in named:
+    for option, name in _named(setup):
         if name and not (setup.folder / name).is_file():
             yield finding("weights-not-found", name, option=option)
 
@@ -73,9 +73,7 @@ def base_weights_count(setup: Setup) -> Iterator[Finding]:
 )
 def weights_fit(setup: Setup) -> Iterator[Finding]:
     """What of a file the network takes. That nothing fits is told to nobody: the rest is a new network."""
-    named = [("network_weights", setup.text("network_weights"))]
-    named += [("base_weights", word) for word in words(setup, "base_weights")]
-    for option, name in named:
+    for option, name in _named(setup):
         if not name.endswith(".safetensors") or not (setup.folder / name).is_file():
             continue
         try:
@@ -102,7 +100,7 @@ def _foreign(name: str, lora: Lora, setup: Setup) -> str:
 
 def _loaded(setup: Setup, name: str, lora: Lora, taken: list[str]) -> Iterator[Finding]:
     """What of the network's own weights is left out, or does not go with the options."""
-    given, option = _given(setup), "network_weights"
+    given, option = network_words(setup), "network_weights"
     from_file, plain = setup.on("dim_from_weights"), setup.text("network_module") in _PLAIN
     text = [part for part in taken if part.startswith(TEXT)]
     rest = [part for part in taken if not part.startswith(TEXT)]

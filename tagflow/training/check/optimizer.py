@@ -12,6 +12,7 @@ from functools import cache
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import nearest, some
 from tagflow.training.check.arguments import (
+    given_values,
     given_words,
     malformed,
     missing,
@@ -22,7 +23,7 @@ from tagflow.training.check.arguments import (
     unknown,
     wrong_values,
 )
-from tagflow.training.check.derived import OPTIMIZER, arguments, optimizer
+from tagflow.training.check.derived import OPTIMIZER, optimizer
 from tagflow.training.check.registry import rule
 from tagflow.training.sd_scripts.classes import Class, class_of, names_in
 from tagflow.training.sd_scripts.optimizers import (
@@ -176,7 +177,7 @@ def optimizer_argument_missing(setup: Setup) -> Iterator[Finding]:
     needed = facts()["needed"].get(known.path, "")
     key = needed.partition("=")[0]
     if needed and key not in facts()["filled"].get(own, ()):
-        values = {one.key: one.value for one in given}
+        values = given_values(setup, option)
         wrong = values.get(key, True) if key == "relative_step" else not values.get(key, 0)
         if wrong:
             cure = f"add {needed} to optimizer_args"
@@ -187,7 +188,7 @@ def optimizer_argument_missing(setup: Setup) -> Iterator[Finding]:
 
 def is_relative(setup: Setup) -> bool:
     """Whether Adafactor sets its own rate, as it does unless it is told not to."""
-    given = arguments(setup, "optimizer_args")
+    given = given_values(setup, "optimizer_args")
     asked = given.get("relative_step", True) or given.get("warmup_init")
     return optimizer(setup) == "adafactor" and bool(asked)
 

@@ -11,6 +11,7 @@ from functools import cache
 from tagflow.findings.finding import Finding, finding
 from tagflow.findings.wording import nearest, some
 from tagflow.training.check.arguments import (
+    Given,
     given_words,
     malformed,
     missing,
@@ -192,9 +193,9 @@ def scheduler_argument_missing(setup: Setup) -> Iterator[Finding]:
             yield finding(code, f"{name}: step_rules", option=option)
 
 
-def _has_length(given: Sequence[object]) -> bool:
+def _has_length(given: Sequence[Given]) -> bool:
     """Whether OneCycleLR is told how long it is, by either of two ways."""
-    keys = {getattr(one, "key", "") for one in given}
+    keys = {one.key for one in given}
     return "total_steps" in keys or {"epochs", "steps_per_epoch"} <= keys
 
 
