@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from tagflow.cli import output
-from tagflow.cli.train_begin import Ended, begin
+from tagflow.cli.boundary import say_error
+from tagflow.cli.train_begin import begin, existing
 from tagflow.errors import DONE, FAILURE, FINDINGS, INTERRUPTED, TagflowError, UsageProblem
 from tagflow.training.setup.read import setup_of_run
 from tagflow.training.start.attempt import Busy
 from tagflow.training.start.detach import detach_queue
 from tagflow.training.start.listing import summary_of
 from tagflow.training.start.outcome import Output
-from tagflow.training.start.prepare import NEWEST, StartRequest
+from tagflow.training.start.prepare import NEWEST, StartRequest, own_states
 from tagflow.training.start.record import read_record
-from tagflow.training.start.resume import saved_by, states
 
 _SCHEMA = "tagflow.train-queue/1"
 _WORST = (INTERRUPTED, FAILURE, FINDINGS, DONE)  # of all exit codes, the one that comes first here
@@ -46,10 +46,8 @@ def several(runs: Sequence[Path], wish: StartRequest, *, detached: bool, as_json
     `detached`: in a process of its own, which this one does not wait for. Gives the worst exit code. Raises
     UsageProblem for a folder that is not there, a run named twice, or a state that is named for all of them.
     """
-    places = [run.absolute() for run in runs]
+    places = [existing(run) for run in runs]
     for at, run in enumerate(places):
-        if not run.is_dir():
-            raise UsageProblem(f"{run}: there is no such folder", "make a plan: `tagflow train plan DIR`")
         if run in places[:at]:
             raise UsageProblem(f"{run} is named twice", "name each run once")
     if wish.resume not in (None, NEWEST):
@@ -86,25 +84,16 @@ def _turn(run: Path, wish: StartRequest, *, quiet: bool) -> _Turn:
         if found.state == "finished" and found.lora is not None and found.lora.is_file():
             output.note(f"{run}: has finished already ({found.lora}); left alone")
             return _Turn(run, "skipped")
-        own = replace(wish, resume=wish.resume if _has_state(run) else None)
-        ended: Ended = begin(run, own, quiet=quiet)
+        if wish.resume is not None and not own_states(read_record(run), Output.of(setup_of_run(run))):
+            wish = replace(wish, resume=None)  # it begins anew
+        ended = begin(run, wish, quiet=quiet)
     except Busy as busy:
         output.note(f"{busy.message}; nothing more is started")
         return _Turn(run, "busy", busy.exit_code)
     except TagflowError as problem:
-        output.warn(output.visible(f"error: {problem.message}"))
-        output.warn(output.visible(f"  cure: {problem.cure}"))
+        say_error(problem)
         return _Turn(run, "failed", problem.exit_code)
     return _Turn(run, ended.state, ended.code, ended.told)
-
-
-def _has_state(run: Path) -> bool:
-    """Whether an attempt of the run saved a state that is whole."""
-    record = read_record(run)
-    if record is None:
-        return False
-    place = Output.of(setup_of_run(run))
-    return any(saved_by(record, one) for one in states(place.folder, place.name))
 
 
 def _left_behind(runs: Sequence[Path], wish: StartRequest, *, as_json: bool) -> int:

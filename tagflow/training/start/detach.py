@@ -56,7 +56,7 @@ def detach_queue(runs: Sequence[Path], words: Sequence[str]) -> tuple[int, Path]
     log = runs[0].parent / QUEUE_LOG
     command = [sys.executable, "-m", "tagflow", "train", "start", *map(str, runs), *words]
     with log.open("ab") as said:
-        child = subprocess.Popen(  # noqa: S603  ourselves
+        child = subprocess.Popen(  # noqa: S603  tagflow itself, in a list, no shell
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
             creationflags=_flags(),
         )  # fmt: skip
@@ -66,7 +66,7 @@ def detach_queue(runs: Sequence[Path], words: Sequence[str]) -> tuple[int, Path]
 def detach(run: Path, record: Record, output: Output, audit: Path, inputs: Inputs) -> Record:
     """Leave the attempt to a tagflow of its own and come back once the trainer runs. Raises TrainerError."""
     with (run / LOG).open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603  ourselves
+        child = subprocess.Popen(  # noqa: S603  tagflow itself, in a list, no shell
             [sys.executable, "-m", "tagflow.training.supervise", str(run)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=log, start_new_session=True, creationflags=_flags(),
         )  # fmt: skip
@@ -121,10 +121,7 @@ def stop(run: Path) -> Record | None:
     A run that has ended already is left as it is. Raises TrainerError where nobody answers, and for what is
     no run folder: whoever named the wrong one must not believe that the trainer has ended.
     """
-    record = read_record(run)
-    if record is None:
-        check_run(run)
-    record = None if record is None else settled(record)
+    record = _last(run)
     if record is None or record.state != "running":
         return record and _with_state(run, record)
     watcher = record.supervisor
@@ -152,10 +149,7 @@ def stop_after_save(run: Path) -> Record | None:
     Gives the record, None where the run was never started; one that has ended is left as it is. Raises
     TrainerError where nothing is saved before its end, and where nobody is there to see the save.
     """
-    record = read_record(run)
-    if record is None:
-        check_run(run)
-    record = None if record is None else settled(record)
+    record = _last(run)
     if record is None or record.state != "running" or record.stopping.why is not None:
         return record
     now_instead = "`tagflow train stop RUN` ends it now"
@@ -176,6 +170,15 @@ def stop_after_save(run: Path) -> Record | None:
             return seen and settled(seen)
     (run / REQUEST).unlink(missing_ok=True)
     raise TrainerError(f"{run}: the tagflow on {record.host} that watches it has not answered", now_instead)
+
+
+def _last(run: Path) -> Record | None:
+    """The last attempt as it stands now; None before the first. Raises TrainerError for no run folder."""
+    record = read_record(run)
+    if record is None:
+        check_run(run)
+        return None
+    return settled(record)
 
 
 def _with_state(run: Path, record: Record) -> Record:

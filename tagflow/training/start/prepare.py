@@ -35,7 +35,7 @@ from tagflow.training.start.gate import Gate, evaluate_gate
 from tagflow.training.start.inputs import sample_of
 from tagflow.training.start.outcome import Output
 from tagflow.training.start.record import Base, Record, Stop, Versions, read_record
-from tagflow.training.start.resume import Resume, plan_resume, read_state, saved_by, states
+from tagflow.training.start.resume import Resume, State, plan_resume, read_state, saved_by, states
 
 NEWEST = "newest"
 _THREADS = 8  # more help no data loader, and take cores from it
@@ -141,12 +141,18 @@ def prepare(run: Path, wish: StartRequest, *, only_shown: bool = False) -> Start
     return Start(run, gate, start, record, output, plan.dataset.audit, tuple(unseen))
 
 
+def own_states(record: Record | None, output: Output) -> list[State]:
+    """The whole states that attempts of a run saved, newest first."""
+    found = states(output.folder, output.name) if record is not None else []
+    return [one for one in found if record is not None and saved_by(record, one)]
+
+
 def _resume(run: Path, wanted: str, plan: PlanFile, output: Output) -> Resume:
     known = read_record(run)
     if wanted == NEWEST:
-        found = states(output.folder, output.name)
-        own = [one for one in found if known is not None and saved_by(known, one)]
+        own = own_states(known, output)
         if not own:
+            found = states(output.folder, output.name)
             raise TrainerError(
                 f"{output.folder}: no whole state of this run to go on from"
                 + (f"; {found[0].path.name} was saved while no attempt of it ran" if found else ""),
