@@ -18,6 +18,7 @@ from typing import Any
 from tagflow.errors import TrainerError
 from tagflow.findings.wording import many
 from tagflow.training.machine.probe import Gpu
+from tagflow.training.plan.prompts import STEPS
 from tagflow.training.run_folder import (
     RECORD,
     RECORD_SCHEMA,
@@ -89,11 +90,8 @@ def _work(plan: PlanFile) -> float:
     drawn = counts.steps // every if isinstance(every, int) and every > 0 else 0
     if isinstance(epochs := plan.value(TRAIN, "sample_every_n_epochs"), int) and epochs > 0:
         drawn = counts.epochs // epochs
-    drawing = drawn * per["samples"] * _SAMPLING * 2 * per["forward"]
+    drawing = drawn * per["samples"] * STEPS * 2 * per["forward"]
     return float((images * (forward + per["backward"]) + drawing) * scale / _AREA)
-
-
-_SAMPLING = 28  # steps of a sample picture, as prompts.txt says
 
 
 def _earlier(runs: Path, gpus: Sequence[Gpu]) -> Iterator[float]:

@@ -26,7 +26,7 @@ _USUAL_SHARE = 0.5  # of the text encoders' rate in the U-Net's, where the prese
 def follow(choices: Choices, preset: Preset) -> None:
     """Move what goes with the values that were set, and with the optimizer that the machine can run."""
     _alpha(choices, preset)
-    _without_effect(choices)
+    without_effect(choices)
     _rates(choices, preset)
     optimizer = optimizer_of({name: choices.train(name) for name in ("optimizer_type", "use_8bit_adam",
                                                                      "use_lion_optimizer")})  # fmt: skip
@@ -34,11 +34,6 @@ def follow(choices: Choices, preset: Preset) -> None:
     row = next((one for one in _data()["optimizer"] if fnmatchcase(short, one["name"])), None)
     if row is not None:
         _for_optimizer(choices, row, str(choices.train("optimizer_type") or optimizer), short)
-
-
-def without_effect(choices: Choices) -> None:
-    """Take out once more what the dataset or the GPU's memory put in and what was set rules out."""
-    _without_effect(choices)
 
 
 def _alpha(choices: Choices, preset: Preset) -> None:
@@ -88,7 +83,8 @@ def _for_optimizer(choices: Choices, row: Mapping[str, Any], named: str, short: 
         choices.put("train.toml", "optimizer_args", list(row["args"]), row["args_reason"], source)
 
 
-def _without_effect(choices: Choices) -> None:
+def without_effect(choices: Choices) -> None:
+    """Take out, or put in, what the options that were set rule out or need."""
     for row in _data()["follow"]:
         file = _file_of(row["option"])
         if (file, row["option"]) not in choices.pinned:

@@ -231,7 +231,7 @@ def make_plan(dataset: Path, name: str | None, asked: PlanRequest) -> Plan:
     own = [one for one in captions if one.folder in triggers]
     words = [*dict.fromkeys(word for one in triggers.values() for word in one)] or list(all_triggers)
     decide.for_metadata(choices, wanted, audit, words, common_tags(own, all_triggers))
-    without_effect(choices)
+    without_effect(choices)  # once more: the dataset and the GPU's memory have put in theirs since
     choices.put_rest()
     said = {one.code for one in notes}
     notes += [*counts.notes, *review(choices, folders, run, base.prediction, said, rendered=rendered)]

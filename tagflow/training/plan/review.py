@@ -68,13 +68,12 @@ def review(
         base=base,
         planned=True,
     )  # fmt: skip
-    seen = setup if rendered else replace(setup, images=tuple(one.images for one in folders))
+    unseen = faults_of(setup)
+    seen = unseen if rendered else faults_of(replace(setup, images=tuple(one.images for one in folders)))
     pinned = {name for _, name in choices.pinned}
-    found = [one for one in faults_of(seen) if one.option in pinned]
+    found = [one for one in seen if one.option in pinned]
     known = {(one.code, one.option) for one in found}
-    found += [
-        one for one in faults_of(setup) if one.severity != "info" and (one.code, one.option) not in known
-    ]
+    found += [one for one in unseen if one.severity != "info" and (one.code, one.option) not in known]
     return [
         one
         for one in found
