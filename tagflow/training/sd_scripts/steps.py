@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from random import Random
 from typing import TypeVar
 
@@ -35,11 +35,7 @@ class Buckets:
             return self.size
         if self.no_upscale:
             return self._own(image)
-        known = predefined(self.size, self.low, self.high, self.steps)
-        if image in known:
-            return image
-        ratio = image[0] / image[1]
-        return min(known, key=lambda size: abs(size[0] / size[1] - ratio))
+        return _nearest(image, predefined(self.size, self.low, self.high, self.steps))
 
     def _own(self, image: Size) -> Size:
         """A bucket of the image's own, never larger than it."""
@@ -61,6 +57,15 @@ class Buckets:
     def _rounded(self, length: float) -> int:
         whole = int(length + 0.5)
         return whole - whole % self.steps
+
+
+@lru_cache(maxsize=1 << 16)  # a check asks ten times for the images of a dataset, many of which are alike
+def _nearest(image: Size, known: tuple[Size, ...]) -> Size:
+    """Of the sizes that there are the image's own, else the one whose shape is nearest."""
+    if image in known:
+        return image
+    ratio = image[0] / image[1]
+    return min(known, key=lambda size: abs(size[0] / size[1] - ratio))
 
 
 @cache
