@@ -100,7 +100,7 @@ def tried(torch, kind, rates, **more):
                         one.grad = torch.randn_like(one)
                 made.step()
                 made.zero_grad()
-        except Exception as problem:
+        except Exception as problem:  # whatever the class raises is the answer
             return f"{at} {type(problem).__name__}"
     return ""
 
@@ -186,7 +186,7 @@ def asked_of_scheduler(torch, thing):
             for _ in range(STEPS):
                 optimizer.step()
                 made.step()
-        except Exception as problem:
+        except Exception as problem:  # whatever the class raises is the answer
             return f"{at} {type(problem).__name__}"
         return ""
 
@@ -209,7 +209,7 @@ def main(wanted):
     for module in wanted or dict.fromkeys((*MODULES, *OF_SCHEDULERS)):
         try:
             loaded = importlib.import_module(module)
-        except Exception as problem:
+        except Exception as problem:  # packages fail to import with errors of all kinds
             absent.append(f"{module}: {problem}")
             continue
         for name, thing in sorted(vars(loaded).items()):

@@ -82,7 +82,7 @@ def main() -> None:
                     for of in ("text_encoder", "unet")
                 ]
                 answers.append(f"ok {len(parts[0])} {len(parts[1])}{more}")
-            except Exception as problem:
+            except Exception as problem:  # what the module raises is the answer
                 answers.append(type(problem).__name__)
     print(json.dumps(answers))
 

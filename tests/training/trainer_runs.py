@@ -130,7 +130,7 @@ def main() -> None:
             ends = "ended"
         except SystemExit:
             ends = "parser"
-        except Exception as problem:
+        except Exception as problem:  # what the trainer dies of is the answer
             ends = type(problem).__name__
         out = Path(f"out{number}")
         return {**seen, "ends": ends, "left": sorted(file.name for file in out.glob("*.safetensors"))}
@@ -138,7 +138,7 @@ def main() -> None:
     def launched(file) -> str:
         try:
             load_config_from_file(file)
-        except Exception as problem:
+        except Exception as problem:  # what the trainer dies of is the answer
             return type(problem).__name__
         return ""
 
